@@ -1,0 +1,137 @@
+//! Buffers with guard bands on both sides and poison inside.
+//!
+//! A row that writes past its output lands in a band whose pattern is checked after every run; a
+//! row that leaves an output unwritten leaves poison, which as f32 is NaN.
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// Bytes of a band: a few of the widest vectors.
+pub const GUARD: usize = 256;
+const PATTERN: u8 = 0xC5;
+/// Start of every buffer: a cache line, and the widest vector.
+const ALIGN: usize = 64;
+
+/// Plain numbers: any bit pattern is a value.
+pub trait Element: Copy + Send + Sync + 'static + private::Sealed {}
+mod private {
+    pub trait Sealed {}
+}
+macro_rules! elements {
+    ($($t:ty)*) => { $(impl private::Sealed for $t {} impl Element for $t {})* };
+}
+elements!(u8 i8 i32 u32 f32);
+
+/// One allocation: band, payload, band.
+#[derive(Debug)]
+pub(crate) struct Region {
+    base: NonNull<u8>,
+    layout: Layout,
+    payload: usize,
+    /// What the buffer is, for the message.
+    label: &'static str,
+}
+
+// SAFETY: the region is plain memory; the payload is reached only through the one `Buffer` that
+// owns it, the bands only by `check`, which reads.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    fn new(payload: usize, poison: u8, label: &'static str) -> Region {
+        let size = GUARD + payload.next_multiple_of(ALIGN) + GUARD;
+        let layout = Layout::from_size_align(size, ALIGN).unwrap_or_else(|e| panic!("{size}: {e}"));
+        // SAFETY: the size is at least two bands, so not zero.
+        let base = unsafe { alloc(layout) };
+        let base = NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout));
+        let region = Region { base, layout, payload, label };
+        // SAFETY: all of it lies in the allocation just made, which nothing else knows.
+        unsafe {
+            base.as_ptr().write_bytes(PATTERN, size);
+            region.payload_ptr().write_bytes(poison, payload);
+        }
+        region
+    }
+
+    fn payload_ptr(&self) -> *mut u8 {
+        // SAFETY: the payload begins one band into the allocation.
+        unsafe { self.base.as_ptr().add(GUARD) }
+    }
+
+    /// The first byte of a band that changed, as a sentence.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let end = GUARD + self.payload;
+        let band = |from: usize, to: usize| {
+            // SAFETY: `from..to` is inside the allocation and outside the payload; whoever writes
+            // there does so in error, and not at the same time.
+            (from..to).find(|i| unsafe { self.base.as_ptr().add(*i).read() } != PATTERN)
+        };
+        if let Some(i) = band(0, GUARD) {
+            return Err(format!("wrote {} bytes before buffer `{}`", GUARD - i, self.label));
+        }
+        if let Some(i) = band(end, self.layout.size()) {
+            let past = i - end + 1;
+            return Err(format!("wrote past the end of buffer `{}` (byte {past})", self.label));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout in `new`.
+        unsafe { dealloc(self.base.as_ptr(), self.layout) }
+    }
+}
+
+/// `len` elements between guard bands, aligned to 64 bytes.
+#[derive(Debug)]
+pub struct Buffer<T> {
+    region: Arc<Region>,
+    len: usize,
+    element: PhantomData<T>,
+}
+
+impl<T: Element> Buffer<T> {
+    pub(crate) fn new(len: usize, poison: u8, label: &'static str) -> (Buffer<T>, Arc<Region>) {
+        let region = Arc::new(Region::new(len * size_of::<T>(), poison, label));
+        (Buffer { region: Arc::clone(&region), len, element: PhantomData }, region)
+    }
+}
+
+impl<T: Element> Deref for Buffer<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: the payload holds `len` elements, aligned and initialized (poison is a value);
+        // this buffer is their only owner.
+        unsafe { std::slice::from_raw_parts(self.region.payload_ptr().cast(), self.len) }
+    }
+}
+
+impl<T: Element> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`, and `&mut self` makes the access unique.
+        unsafe { std::slice::from_raw_parts_mut(self.region.payload_ptr().cast(), self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stray_write_on_either_side_is_seen_and_poison_is_nan() {
+        for offset in [-1isize, 12, 200] {
+            let (mut buffer, region) = Buffer::<f32>::new(3, 0xff, "y");
+            assert!(buffer.iter().all(|v| v.is_nan()));
+            buffer.fill(1.0);
+            assert_eq!(region.check(), Ok(()));
+            // SAFETY: inside the allocation: the bands are 256 bytes wide.
+            unsafe { buffer.as_mut_ptr().cast::<u8>().offset(offset).write(0) };
+            assert!(region.check().is_err(), "{offset}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Native kernels. Every row is one file and one line in its op's table.
+//!
+//! Rows take problems and types from the reference crate, never its arithmetic or its packing.
+//! No row falls back to another: a row that cannot run says why.
+pub mod buffer;
+pub mod context;
+pub mod hardware;
+pub mod linear;
+pub mod pool;
+pub mod probe;
+pub mod quantize_activation;
+pub mod quantize_weight;
+pub mod rho_pack;
+pub mod rho_unpack;
+use context::Context;
+use hardware::Need;
+use lowbit_reference::op::{Arithmetic, Op, Outputs};
+
+/// Something went wrong while a row prepared or ran; a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Failure(pub String);
+
+impl From<String> for Failure {
+    fn from(text: String) -> Failure {
+        Failure(text)
+    }
+}
+
+/// How many threads a row uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// Those of the context's pool: results do not depend on how many.
+    Pool,
+    /// One, whatever it is given; such a row is timed once, not per thread count.
+    One,
+    /// A pool or a device of its own, out of our control.
+    Own,
+}
+
+/// One implementation of one operation.
+pub trait Kernel<O: Op>: Sync {
+    /// Short and unique in its op's table.
+    fn name(&self) -> &'static str;
+    /// The hardware it needs.
+    fn need(&self) -> Need {
+        Need::Nothing
+    }
+    /// How it uses threads.
+    fn threads(&self) -> Threads {
+        Threads::Pool
+    }
+    /// How it computes this problem; the tolerance follows from it.
+    fn arithmetic(&self, problem: &O::Problem) -> Arithmetic;
+    /// Whether the problem is within the row's contract; the error says what is outside it.
+    fn accepts(&self, problem: &O::Problem) -> Result<(), String>;
+    /// Everything done once: repack, upload, compile. Never timed. Called only when the hardware
+    /// is there and the problem is accepted.
+    fn prepare<'p>(
+        &self,
+        problem: &'p O::Problem,
+        context: &mut Context,
+    ) -> Result<Box<dyn Prepared + 'p>, Failure>;
+}
+
+/// A row bound to its problem, ready to run any number of times.
+pub trait Prepared {
+    /// Start one execution. May return before the device is done.
+    fn launch(&mut self) -> Result<(), Failure>;
+    /// Wait for everything launched. The default suits the CPU.
+    fn sync(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+    /// Copy the outputs of the last launch to the host.
+    fn read(&mut self) -> Result<Outputs, Failure>;
+    /// Return to the prepared state; untimed. For ops that change their inputs in place.
+    fn reset(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+    /// Nanoseconds of the last execution by the device's own clock, where there is one.
+    fn device_time(&mut self) -> Option<f64> {
+        None
+    }
+    /// Device memory in use, where there is a device.
+    fn device_bytes(&self) -> Option<u64> {
+        None
+    }
+}

@@ -1,0 +1,73 @@
+//! The threads a row may use.
+use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A fixed number of threads. One thread means the caller's own: nothing is woken.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    threads: usize,
+    pool: Option<Arc<rayon::ThreadPool>>,
+}
+
+impl Pool {
+    /// A pool of `threads` threads; the error is the system's.
+    pub fn new(threads: usize) -> Result<Pool, String> {
+        let build = || rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = match threads {
+            0 | 1 => None,
+            _ => Some(Arc::new(build().map_err(|e| format!("thread pool: {e}"))?)),
+        };
+        Ok(Pool { threads: threads.max(1), pool })
+    }
+
+    /// How many threads there are.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Run `work` on every task, in parallel when there are threads for it.
+    pub fn for_each<T: Send>(&self, tasks: Vec<T>, work: impl Fn(T) + Sync + Send) {
+        match &self.pool {
+            Some(pool) if tasks.len() > 1 => {
+                pool.install(|| tasks.into_par_iter().with_max_len(1).for_each(work));
+            }
+            _ => tasks.into_iter().for_each(work),
+        }
+    }
+
+    /// Run `work` once on every thread, with the thread's index.
+    pub fn on_every_thread(&self, work: impl Fn(usize) + Sync + Send) {
+        match &self.pool {
+            Some(pool) => {
+                pool.broadcast(|thread| work(thread.index()));
+            }
+            None => work(0),
+        }
+    }
+
+    /// `0..len` in one consecutive range per thread, each but the last a multiple of `grain`.
+    pub fn ranges(&self, len: usize, grain: usize) -> Vec<Range<usize>> {
+        let grain = grain.max(1);
+        let each = len.div_ceil(self.threads).div_ceil(grain).max(1) * grain;
+        (0..len).step_by(each).map(|from| from..(from + each).min(len)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_everything_once_in_whole_grains() {
+        for threads in 1..5 {
+            let pool = Pool::new(threads).unwrap();
+            for len in 0..100 {
+                let ranges = pool.ranges(len, 8);
+                assert!(ranges.len() <= threads);
+                assert!(ranges.iter().cloned().flatten().eq(0..len), "{threads} {len}");
+                assert!(ranges.iter().all(|r| r.start % 8 == 0));
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Data of a case: deterministic in the seed, the same on any number of threads.
+//!
+//! Every block of 4,096 values has a generator of its own, seeded from (seed, stream, block).
+//! Tier `exact` plants integers and powers of two so that every scale is a power of two and any
+//! order of summation gives the same float; `realistic` draws from a named distribution;
+//! `file` takes a tensor out of a file.
+use crate::case::Word;
+use crate::format::Levels;
+use crate::rule::{Granularity, Range, Rule};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution as _, StandardNormal, StudentT};
+use rayon::prelude::*;
+
+/// Values that share one generator.
+pub const BLOCK: usize = 4096;
+
+/// A matrix read from a file, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix {
+    /// Rows: output features of a weight.
+    pub rows: usize,
+    /// Columns: input features of a weight.
+    pub columns: usize,
+    /// Row-major values.
+    pub values: Vec<f32>,
+}
+
+/// Where `data=file` finds its tensors; implemented outside, since this crate reads no files.
+pub trait Files: Sync {
+    /// The named tensor of a file.
+    fn matrix(&self, path: &str, tensor: &str) -> Result<Matrix, String>;
+}
+
+/// For callers without files: every request is an error.
+#[derive(Debug)]
+pub struct NoFiles;
+impl Files for NoFiles {
+    fn matrix(&self, path: &str, _: &str) -> Result<Matrix, String> {
+        Err(format!("{path}: files are not available here"))
+    }
+}
+
+/// Distributions of the tier `realistic`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distribution {
+    /// Standard normal.
+    Normal,
+    /// Student's t with 4 degrees of freedom: heavier tails than any trained weight we know.
+    StudentT,
+    /// Normal times exp(normal / 2), and one column in 128 twenty times larger (outlier channels).
+    Lognormal,
+    /// `max(normal, 0)`: half the values are zero.
+    Relu,
+}
+
+impl Distribution {
+    /// Names in scenario files and ids.
+    pub const WORDS: [(&'static str, Distribution); 4] = [
+        ("normal", Distribution::Normal),
+        ("student_t", Distribution::StudentT),
+        ("lognormal", Distribution::Lognormal),
+        ("relu", Distribution::Relu),
+    ];
+
+    /// The words, for parameters.
+    pub fn words() -> Vec<Word> {
+        Self::WORDS.map(|(name, _)| Word { name, aliases: &[] }).to_vec()
+    }
+
+    /// Look a distribution up by name.
+    pub fn named(name: &str) -> Option<Distribution> {
+        Self::WORDS.iter().find(|(word, _)| *word == name).map(|(_, d)| *d)
+    }
+
+    fn draw(self, rng: &mut ChaCha8Rng, column: usize) -> f32 {
+        let normal = |rng: &mut ChaCha8Rng| -> f32 { StandardNormal.sample(rng) };
+        match self {
+            Distribution::Normal => normal(rng),
+            Distribution::Relu => normal(rng).max(0.0),
+            // 4 degrees of freedom are always valid; 0 never occurs.
+            Distribution::StudentT => StudentT::new(4.0f32).map_or(0.0, |t| t.sample(rng)),
+            Distribution::Lognormal => {
+                let outlier = if mix(column as u64).is_multiple_of(128) { 20.0 } else { 1.0 };
+                normal(rng) * (0.5 * normal(rng)).exp() * outlier
+            }
+        }
+    }
+}
+
+/// Which tensor of a case a stream of values belongs to; keeps them independent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Weights.
+    Weight = 1,
+    /// Activations.
+    Activation = 2,
+    /// A recurrent state.
+    State = 3,
+    /// Sampling of outputs to compare.
+    Sample = 4,
+}
+
+/// Scrambles a word (the finalizer of SplitMix64).
+pub fn mix(x: u64) -> u64 {
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// The generator of one block of one stream.
+pub fn block_rng(seed: u64, stream: Stream, block: usize) -> ChaCha8Rng {
+    let stream = mix(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(stream as u64));
+    ChaCha8Rng::seed_from_u64(mix(stream.wrapping_add(block as u64 + 1)))
+}
+
+/// `len` values of a distribution in rows of `row_len`, multiplied by `sigma`.
+pub fn realistic(
+    distribution: Distribution,
+    (seed, stream): (u64, Stream),
+    (len, row_len): (usize, usize),
+    sigma: f32,
+) -> Vec<f32> {
+    let mut values = vec![0.0f32; len];
+    values.par_chunks_mut(BLOCK).enumerate().for_each(|(block, chunk)| {
+        let mut rng = block_rng(seed, stream, block);
+        for (i, value) in chunk.iter_mut().enumerate() {
+            *value = sigma * distribution.draw(&mut rng, (block * BLOCK + i) % row_len.max(1));
+        }
+    });
+    values
+}
+
+/// `len` small integers in `[-8, 8]`: exact in any order for f32 activations.
+pub fn small_integers((seed, stream): (u64, Stream), len: usize) -> Vec<f32> {
+    let mut values = vec![0.0f32; len];
+    values.par_chunks_mut(BLOCK).enumerate().for_each(|(block, chunk)| {
+        let mut rng = block_rng(seed, stream, block);
+        chunk.iter_mut().for_each(|value| *value = f32::from(rng.random_range(-8i8..=8)));
+    });
+    values
+}
+
+/// Values whose scale under `rule` is an exact power of two and whose codes are far from ties.
+///
+/// * absmax: integers in `[-8, 8]` and one value at the full range per group;
+/// * twice-mean int8: pairs `(63.5 - d, 63.5 + d)`, so the mean is exactly 63.5;
+/// * mean, ternary: one value of each pair is zero, the other twice the scale;
+/// * mean, sign: every magnitude is the scale.
+///
+/// An odd group ends in three values with the same mean. Rows of `row_len`, exponents per group.
+pub fn exact(
+    rule: &Rule,
+    levels: Levels,
+    (seed, stream): (u64, Stream),
+    (len, row_len): (usize, usize),
+) -> Vec<f32> {
+    let mut values = vec![0.0f32; len];
+    let group_len = rule.group_len(len, row_len);
+    values.chunks_mut(group_len).enumerate().for_each(|(group, chunk)| {
+        let exponent = match rule.granularity {
+            Granularity::Tensor => -1,
+            Granularity::Row => (mix(seed ^ group as u64) % 5) as i32 - 2,
+        };
+        let unit = 2.0f32.powi(exponent);
+        match rule.range {
+            Range::Absmax => plant_absmax(rule, (seed, stream, group), chunk),
+            Range::Absmean => plant_absmean(rule, levels, (seed, stream, group), chunk),
+        }
+        chunk.iter_mut().for_each(|value| *value *= unit);
+    });
+    values
+}
+
+fn plant_absmax(rule: &Rule, (seed, stream, group): (u64, Stream, usize), out: &mut [f32]) {
+    let seed = mix(seed.wrapping_add(group as u64));
+    out.copy_from_slice(&small_integers((seed, stream), out.len()));
+    let at = (mix(seed) % out.len() as u64) as usize;
+    let sign = if seed & 1 == 0 { 1.0 } else { -1.0 };
+    out[at] = sign * rule.steps / rule.times;
+}
+
+fn plant_absmean(
+    rule: &Rule,
+    levels: Levels,
+    (seed, stream, group): (u64, Stream, usize),
+    out: &mut [f32],
+) {
+    // Magnitudes with mean `steps / times`, so that the scale is exactly 1.
+    let centre = rule.steps / rule.times;
+    let pair = |rng: &mut ChaCha8Rng| match levels {
+        Levels::Sign => (centre, centre),
+        Levels::Ternary => (2.0 * centre, 0.0),
+        Levels::Int8 => {
+            let d = f32::from(rng.random_range(0u8..=63)) + centre.fract();
+            (centre + d, (centre - d).max(0.0))
+        }
+    };
+    let odd: &[f32] = match levels {
+        Levels::Sign => &[1.0, 1.0, 1.0],
+        Levels::Ternary => &[2.5, 0.25, 0.25],
+        Levels::Int8 => &[63.25 / 63.5, 63.25 / 63.5, 64.0 / 63.5],
+    };
+    let len = out.len();
+    out.chunks_mut(BLOCK).enumerate().for_each(|(block, chunk)| {
+        let mut rng = block_rng(mix(seed.wrapping_add(group as u64)), stream, block);
+        for two in chunk.chunks_mut(2) {
+            let (a, b) = pair(&mut rng);
+            let (a, b) = if rng.random() { (a, b) } else { (b, a) };
+            two.iter_mut().zip([a, b]).for_each(|(slot, value)| *slot = value);
+        }
+        chunk.iter_mut().for_each(|value| *value *= if rng.random() { 1.0 } else { -1.0 });
+    });
+    match len {
+        1 => out[0] = centre,
+        _ if len % 2 == 1 => {
+            let tail = out[len - 3..].iter_mut().zip(odd);
+            tail.for_each(|(slot, odd)| *slot = (odd * centre).copysign(*slot));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::{self, quantize};
+
+    #[test]
+    fn values_do_not_depend_on_the_number_of_threads() {
+        let draw = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                realistic(Distribution::Lognormal, (7, Stream::Weight), (10_000, 100), 1.0)
+            })
+        };
+        assert_eq!(draw(1), draw(3));
+    }
+
+    #[test]
+    fn first_values_are_pinned() {
+        // A new version of a random-number crate must not change the data of old case ids.
+        let values = realistic(Distribution::Normal, (7, Stream::Weight), (3, 3), 1.0);
+        assert_eq!(values, PINNED);
+    }
+    const PINNED: [f32; 3] = [0.36000085, 1.7713556, -1.347991];
+
+    #[test]
+    fn exact_data_has_power_of_two_scales_and_no_ties() {
+        let rules = [("burn_dragon", Levels::Int8), ("burn_dragon", Levels::Ternary)];
+        let more = [("b158", Levels::Ternary), ("absmax", Levels::Int8), ("onnx", Levels::Int8)];
+        for (name, levels) in rules.into_iter().chain(more).chain([("burn_dragon", Levels::Sign)]) {
+            let rule = rule::weight_rule(name, levels).unwrap();
+            for (rows, row_len) in [(1, 2), (3, 5), (4, 64), (7, 33)] {
+                let shape = (rows * row_len, row_len);
+                let x = exact(&rule, levels, (3, Stream::Weight), shape);
+                let group_len = rule.group_len(x.len(), row_len);
+                let q = quantize(&rule, levels, &x, group_len);
+                for scale in &q.scales {
+                    assert_eq!(scale.log2().fract(), 0.0, "{name} {rows}x{row_len}: {scale}");
+                }
+                for (i, x) in x.iter().enumerate() {
+                    let scale = q.scales[i / group_len];
+                    assert!(!rule.near_tie(levels, *x, scale, 0.0), "{name} {x} {scale}");
+                }
+            }
+        }
+    }
+}

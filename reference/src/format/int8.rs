@@ -1,0 +1,31 @@
+//! `int8`: one signed byte per code.
+use super::{Levels, UnpackError, WeightFormat, enough};
+use crate::case::Word;
+use crate::codes::CodeOutOfRange;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Int8;
+/// The `int8` format.
+pub static INT8: Int8 = Int8;
+
+impl WeightFormat for Int8 {
+    fn word(&self) -> Word {
+        Word { name: "int8", aliases: &["int8_exp"] }
+    }
+    fn levels(&self) -> Levels {
+        Levels::Int8
+    }
+    fn bits(&self) -> f64 {
+        8.0
+    }
+    fn row_bytes(&self, len: usize) -> usize {
+        len
+    }
+    fn pack(&self, codes: &[i8]) -> Result<Vec<u8>, CodeOutOfRange> {
+        Ok(codes.iter().map(|c| c.cast_unsigned()).collect())
+    }
+    fn unpack(&self, bytes: &[u8], len: usize) -> Result<Vec<i8>, UnpackError> {
+        Ok(enough(bytes, len, 1)?.iter().map(|b| b.cast_signed()).collect())
+    }
+}

@@ -1,0 +1,173 @@
+//! The comparison: a row's outputs against what they must be.
+//!
+//! One function decides, for the harness, the conformance test and the benches alike.
+use crate::op::{Bound, Expectation, Expected, Outputs, Tensor};
+
+/// Share of zeros an output may have beyond what was predicted before it is mistrusted.
+pub const ZERO_SLACK: f64 = 0.05;
+/// Outputs smaller than this say nothing about shares of zeros.
+pub const ZERO_MINIMUM: usize = 100;
+
+/// What the comparison saw.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Agreement {
+    /// Elements compared.
+    pub compared: u64,
+    /// Elements out of bound.
+    pub mismatches: u64,
+    /// Codes one step off near a tie.
+    pub near_ties: u64,
+    /// Largest absolute difference.
+    pub max_abs_error: f64,
+    /// Largest difference over its bound.
+    pub error_over_bound: f64,
+    /// Share of zeros in the last output compared.
+    pub zero_share: f64,
+    /// Whether only a sample was compared.
+    pub sampled: bool,
+    /// The first thing wrong, as a sentence; `None` when nothing is.
+    pub fault: Option<String>,
+}
+
+/// Compare outputs with what they must be.
+pub fn judge(expectation: &Expectation, got: &Outputs) -> Agreement {
+    let mut seen = Agreement { fault: expectation.faults.first().cloned(), ..Agreement::default() };
+    for expected in &expectation.outputs {
+        let Some(tensor) = expected.decoded.as_ref().or_else(|| got.get(expected.name)) else {
+            fault(&mut seen, format!("output `{}` is missing", expected.name));
+            continue;
+        };
+        if tensor.len() != expected.len || tensor.type_name() != expected.want.type_name() {
+            let (name, len) = (expected.name, expected.len);
+            let (t, w) = (tensor.type_name(), expected.want.type_name());
+            let text = format!("output `{name}` is {t}[{}], must be {w}[{len}]", tensor.len());
+            fault(&mut seen, text);
+            continue;
+        }
+        compare(expected, tensor, &mut seen);
+    }
+    if seen.compared == 0 && seen.fault.is_none() {
+        seen.fault = Some("nothing was compared".into());
+    }
+    seen
+}
+
+fn fault(seen: &mut Agreement, text: String) {
+    seen.mismatches += 1;
+    seen.fault.get_or_insert(text);
+}
+
+fn compare(expected: &Expected, got: &Tensor, seen: &mut Agreement) {
+    let want = &expected.want;
+    let mut zeros = 0u64;
+    for i in 0..want.len() {
+        let at = expected.at.as_ref().map_or(i, |at| at[i]);
+        let (g, w) = (got.get(at), want.get(i));
+        zeros += u64::from(g == 0.0);
+        // The common case, and the only one for which infinities agree.
+        if g == w {
+            continue;
+        }
+        let error = (g - w).abs();
+        let bound = match &expected.bound {
+            Bound::Exact => 0.0,
+            Bound::Componentwise(bounds) => bounds[i],
+            Bound::Code(near_tie) => f64::from(u8::from(near_tie(at))) * code_step(want, i, g),
+        };
+        if error <= bound {
+            seen.near_ties += u64::from(matches!(expected.bound, Bound::Code(_)));
+            seen.max_abs_error = seen.max_abs_error.max(error);
+            seen.error_over_bound = seen.error_over_bound.max(error / bound);
+            continue;
+        }
+        let name = expected.name;
+        seen.max_abs_error = if error.is_nan() { f64::MAX } else { seen.max_abs_error.max(error) };
+        seen.error_over_bound = f64::MAX;
+        fault(seen, format!("`{name}`[{at}] is {g}, must be {w}{}", within(bound)));
+    }
+    seen.compared += want.len() as u64;
+    seen.sampled |= expected.at.is_some();
+    seen.zero_share = zeros as f64 / want.len().max(1) as f64;
+}
+
+/// A step between neighbouring codes: 2 between the codes of `sign1`, which have no zero.
+fn code_step(want: &Tensor, i: usize, got: f64) -> f64 {
+    let signs = want.get(i).abs() == 1.0 && got == -want.get(i);
+    if signs { 2.0 } else { 1.0 }
+}
+
+fn within(bound: f64) -> String {
+    if bound == 0.0 { " exactly".into() } else { format!(" within {bound:.3e}") }
+}
+
+impl Agreement {
+    /// Why the agreement proves little, if it does: more zeros than format, rule and distribution
+    /// predict mean that little of the output could have been wrong.
+    pub fn vacuous(&self, predicted_zeros: Option<f64>) -> Option<String> {
+        let limit = predicted_zeros.map_or(0.9, |share| share + ZERO_SLACK);
+        let enough = self.compared as usize >= ZERO_MINIMUM;
+        (enough && self.zero_share > limit).then(|| {
+            let share = 100.0 * self.zero_share;
+            format!(
+                "{share:.1} % of the output is zero, {:.1} % is the most expected",
+                100.0 * limit
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(want: Tensor, bound: Bound, got: Tensor) -> Agreement {
+        let expectation =
+            Expectation { outputs: vec![Expected::all("y", want, bound)], faults: vec![] };
+        judge(&expectation, &Outputs(vec![("y", got)]))
+    }
+    fn floats(values: &[f32]) -> Tensor {
+        Tensor::F32(values.to_vec())
+    }
+
+    #[test]
+    fn nan_and_unwritten_outputs_never_pass() {
+        for bound in [Bound::Exact, Bound::Componentwise(vec![f64::INFINITY; 2])] {
+            let seen = one(floats(&[1.0, 2.0]), bound, floats(&[1.0, f32::NAN]));
+            assert_eq!(seen.mismatches, 1);
+            assert!(seen.fault.unwrap().contains("`y`[1] is NaN, must be 2"));
+        }
+    }
+
+    #[test]
+    fn a_bound_is_met_or_missed_element_by_element() {
+        let bound = || Bound::Componentwise(vec![0.0, 0.5]);
+        assert_eq!(one(floats(&[1.0, 2.0]), bound(), floats(&[1.0, 2.5])).fault, None);
+        assert_eq!(one(floats(&[1.0, 2.0]), bound(), floats(&[1.0, 2.25])).error_over_bound, 0.5);
+        assert!(one(floats(&[1.0, 2.0]), bound(), floats(&[1.25, 2.0])).fault.is_some());
+    }
+
+    #[test]
+    fn codes_may_be_one_step_off_only_near_a_tie() {
+        let near = || Bound::Code(Box::new(|i| i == 1));
+        let codes = |v: &[i8]| Tensor::I8(v.to_vec());
+        let seen = one(codes(&[3, 4]), near(), codes(&[3, 5]));
+        assert_eq!((seen.fault, seen.near_ties), (None, 1));
+        assert!(one(codes(&[3, 4]), near(), codes(&[3, 6])).fault.is_some());
+        assert!(one(codes(&[3, 4]), near(), codes(&[2, 4])).fault.is_some());
+        assert_eq!(one(codes(&[1, -1]), near(), codes(&[1, 1])).near_ties, 1);
+    }
+
+    #[test]
+    fn missing_short_and_mistyped_outputs_are_faults() {
+        assert!(one(floats(&[1.0]), Bound::Exact, floats(&[])).fault.is_some());
+        assert!(one(floats(&[1.0]), Bound::Exact, Tensor::I32(vec![1])).fault.is_some());
+        assert!(judge(&Expectation::default(), &Outputs::default()).fault.is_some());
+    }
+
+    #[test]
+    fn zeros_beyond_the_prediction_prove_little() {
+        let seen = one(floats(&[0.0; 200]), Bound::Exact, floats(&[0.0; 200]));
+        assert!(seen.vacuous(Some(0.5)).unwrap().contains("100.0 % of the output is zero"));
+        assert_eq!(seen.vacuous(Some(0.96)), None);
+    }
+}

@@ -1,0 +1,14 @@
+//! What every number means: cases, data, rules, formats, codes and the scalar operations.
+//!
+//! Nothing here is fast and nothing here is clever. A kernel is right when it agrees with
+//! this crate. It imports none of our crates, reads no file, no clock and no environment.
+pub mod bound;
+pub mod case;
+pub mod codes;
+pub mod data;
+pub mod format;
+pub mod judge;
+pub mod op;
+pub mod quality;
+pub mod rho;
+pub mod rule;

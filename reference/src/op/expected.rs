@@ -1,0 +1,158 @@
+//! What a row answers and what it should have answered.
+
+/// One typed output.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tensor {
+    /// Floats.
+    F32(Vec<f32>),
+    /// Signed codes.
+    I8(Vec<i8>),
+    /// Packed bytes.
+    U8(Vec<u8>),
+    /// Accumulators.
+    I32(Vec<i32>),
+}
+
+impl Tensor {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Tensor::F32(v) => v.len(),
+            Tensor::I8(v) => v.len(),
+            Tensor::U8(v) => v.len(),
+            Tensor::I32(v) => v.len(),
+        }
+    }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Element `i` as f64; exact for every type.
+    pub fn get(&self, i: usize) -> f64 {
+        match self {
+            Tensor::F32(v) => f64::from(v[i]),
+            Tensor::I8(v) => f64::from(v[i]),
+            Tensor::U8(v) => f64::from(v[i]),
+            Tensor::I32(v) => f64::from(v[i]),
+        }
+    }
+    /// Bit pattern of element `i`.
+    pub fn bits(&self, i: usize) -> u32 {
+        match self {
+            Tensor::F32(v) => v[i].to_bits(),
+            Tensor::I8(v) => i32::from(v[i]).cast_unsigned(),
+            Tensor::U8(v) => u32::from(v[i]),
+            Tensor::I32(v) => v[i].cast_unsigned(),
+        }
+    }
+    /// Name of the element type.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Tensor::F32(_) => "f32",
+            Tensor::I8(_) => "i8",
+            Tensor::U8(_) => "u8",
+            Tensor::I32(_) => "i32",
+        }
+    }
+}
+
+/// Named outputs of a row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outputs(pub Vec<(&'static str, Tensor)>);
+
+impl Outputs {
+    /// The output with that name.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.0.iter().find(|(n, _)| *n == name).map(|(_, t)| t)
+    }
+    /// The f32 output with that name.
+    pub fn f32s(&self, name: &str) -> Option<&[f32]> {
+        match self.get(name) {
+            Some(Tensor::F32(values)) => Some(values),
+            _ => None,
+        }
+    }
+}
+
+/// How a row computes, which decides how exact it has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arithmetic {
+    /// Whether products are added as integers and scaled once at the end.
+    pub integer: bool,
+    /// Whether divisions are correctly rounded (CPUs; WGSL allows 2.5 ulp).
+    pub exact_division: bool,
+}
+
+impl Arithmetic {
+    /// Integer sums, IEEE division.
+    pub const INTEGER: Arithmetic = Arithmetic { integer: true, exact_division: true };
+    /// f32 sums in any order, IEEE division.
+    pub const FLOAT: Arithmetic = Arithmetic { integer: false, exact_division: true };
+    /// Integer sums on a GPU.
+    pub const INTEGER_GPU: Arithmetic = Arithmetic { integer: true, exact_division: false };
+    /// f32 sums on a GPU.
+    pub const FLOAT_GPU: Arithmetic = Arithmetic { integer: false, exact_division: false };
+}
+
+/// Permitted distance of one output from the reference.
+pub enum Bound {
+    /// Bit for bit (`-0.0` and `0.0` are equal, NaN equals nothing).
+    Exact,
+    /// `|got - want| <= bound[i]`.
+    Componentwise(Vec<f64>),
+    /// Codes: equal, or one step off where the function says the quotient is near a tie.
+    Code(Box<dyn Fn(usize) -> bool + Send + Sync>),
+}
+
+impl std::fmt::Debug for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Bound::Exact => "Exact",
+            Bound::Componentwise(_) => "Componentwise",
+            Bound::Code(_) => "Code",
+        })
+    }
+}
+
+/// What one output must hold.
+#[derive(Debug)]
+pub struct Expected {
+    /// Name of the output.
+    pub name: &'static str,
+    /// Values, at the positions of `at` or at all of them.
+    pub want: Tensor,
+    /// Positions in the output that `want` speaks of; `None` for every one in order.
+    pub at: Option<Vec<usize>>,
+    /// Permitted distance.
+    pub bound: Bound,
+    /// Length the output must have.
+    pub len: usize,
+    /// What the row answered, where the oracle had to decode it (packed codes); `None` to take
+    /// the output of that name as it is.
+    pub decoded: Option<Tensor>,
+}
+
+impl Expected {
+    /// Every element, as the row answered it.
+    pub fn all(name: &'static str, want: Tensor, bound: Bound) -> Expected {
+        let len = want.len();
+        Expected { name, want, at: None, bound, len, decoded: None }
+    }
+}
+
+/// What a row must have answered as a whole.
+#[derive(Debug, Default)]
+pub struct Expectation {
+    /// Output by output.
+    pub outputs: Vec<Expected>,
+    /// Faults that no single element shows: a missing output, an invalid bit pattern, a
+    /// checksum over the whole output.
+    pub faults: Vec<String>,
+}
+
+impl Expectation {
+    /// Nothing but a fault.
+    pub fn fault(why: impl Into<String>) -> Expectation {
+        Expectation { outputs: Vec::new(), faults: vec![why.into()] }
+    }
+}

@@ -1,0 +1,204 @@
+//! Parameters that several ops share, and the values they stand for.
+use crate::case::{Case, CaseError, Kind, Param, Value, Word};
+use crate::data::{self, Distribution, Files, Stream};
+use crate::format::Levels;
+use crate::rule::{self, Rule};
+
+const fn required(key: &'static str, kind: Kind, about: &'static str) -> Param {
+    Param { key, kind, about, when: None, default: None }
+}
+
+const SIZE: Kind = Kind::Number { min: 1, max: 1 << 28 };
+
+/// Rows of activations.
+pub(super) const M: Param = required("m", SIZE, "rows of activations (tokens)");
+/// Depth.
+pub(super) const K: Param = required("k", SIZE, "depth: input features");
+/// Output features.
+pub(super) const N: Param = required("n", SIZE, "output features: rows of the weight matrix");
+/// Elements of a flat state.
+pub(super) const ELEMENTS: Param = required("elements", SIZE, "values of the flat state");
+/// Weight format.
+pub(super) const WEIGHT: Param =
+    required("weight", Kind::Word(crate::format::weight_words), "weight format");
+/// Weight rule.
+pub(super) const WEIGHT_RULE: Param = required(
+    "weight_rule",
+    Kind::WordOrConfig {
+        words: rule::weight_rule_words,
+        canonical: Rule::canonical,
+        schema: Rule::schema,
+    },
+    "how weights become scales and codes: a named rule or one spelled out",
+);
+/// Activation rule.
+pub(super) const ACTIVATION_RULE: Param = Param {
+    key: "activation_rule",
+    kind: Kind::WordOrConfig {
+        words: rule::activation_rule_words,
+        canonical: Rule::canonical,
+        schema: Rule::schema,
+    },
+    about: "how activations become scales and codes; `none` for f32 activations",
+    when: None,
+    default: None,
+};
+/// Activation format.
+pub(super) const ACTIVATION: Param =
+    required("activation", Kind::Word(activation_words), "activation format: f32 or int8");
+/// Data tier.
+pub(super) const DATA: Param = required(
+    "data",
+    Kind::Word(data_words),
+    "exact (any order of summation agrees), realistic (drawn), file (a tensor of a .safetensors file)",
+);
+/// Distribution of realistic data.
+pub(super) const DISTRIBUTION: Param = Param {
+    key: "distribution",
+    kind: Kind::Word(Distribution::words),
+    about: "what realistic data are drawn from",
+    when: Some(("data", "realistic")),
+    default: Some("normal"),
+};
+/// Standard deviation of realistic data.
+pub(super) const SIGMA: Param = Param {
+    key: "sigma",
+    kind: Kind::Decimal,
+    about: "what realistic data are multiplied by",
+    when: Some(("data", "realistic")),
+    default: Some("1"),
+};
+/// File.
+pub(super) const FILE: Param = Param {
+    key: "file",
+    kind: Kind::Text,
+    about: "path of a .safetensors file, from the working directory",
+    when: Some(("data", "file")),
+    default: None,
+};
+/// Tensor.
+pub(super) const TENSOR: Param = Param {
+    key: "tensor",
+    kind: Kind::Text,
+    about: "name of a tensor in the file",
+    when: Some(("data", "file")),
+    default: None,
+};
+/// Seed.
+pub(super) const SEED: Param = Param {
+    key: "seed",
+    kind: Kind::Number { min: 0, max: u64::MAX },
+    about: "seed of the data",
+    when: None,
+    default: Some("7"),
+};
+
+fn activation_words() -> Vec<Word> {
+    vec![Word { name: "f32", aliases: &[] }, Word { name: "int8", aliases: &["int8_exp"] }]
+}
+
+fn data_words() -> Vec<Word> {
+    ["exact", "realistic", "file"].map(|name| Word { name, aliases: &[] }).to_vec()
+}
+
+/// Number of values of a matrix, refused beyond what the ops index.
+pub(super) fn area(
+    case: &Case,
+    rows: &'static str,
+    columns: &'static str,
+) -> Result<(), CaseError> {
+    let area = case.number(rows).checked_mul(case.number(columns));
+    match area {
+        Some(area) if area <= 1 << 31 => Ok(()),
+        _ => Err(case.conflict(rows, format!("times {columns} is more than 2^31 values"))),
+    }
+}
+
+/// The weight rule of a case, for the levels of its format.
+pub(super) fn weight_rule(case: &Case, levels: Levels) -> Result<Rule, CaseError> {
+    find_rule(case, "weight_rule", levels, rule::weight_rule_words(), |name| {
+        rule::weight_rule(name, levels)
+    })
+}
+
+/// The int8 activation rule of a case.
+pub(super) fn activation_rule(case: &Case) -> Result<Rule, CaseError> {
+    let words = rule::activation_rule_words();
+    find_rule(case, "activation_rule", Levels::Int8, words, rule::activation_rule)
+}
+
+fn find_rule(
+    case: &Case,
+    key: &'static str,
+    levels: Levels,
+    words: Vec<Word>,
+    named: impl Fn(&str) -> Option<Rule>,
+) -> Result<Rule, CaseError> {
+    match case.get(key) {
+        Some(Value::Word(name)) => named(name).ok_or_else(|| {
+            let known = words.iter().map(|w| w.name).filter(|name| named(name).is_some());
+            let known = known.collect::<Vec<_>>().join(", ");
+            case.conflict(key, format!("has no {levels:?} codes; rules that have: {known}"))
+        }),
+        Some(Value::Config(text)) => {
+            serde_json::from_str(text).map_err(|e| case.conflict(key, e.to_string()))
+        }
+        _ => Err(case.conflict(key, "is not a rule")),
+    }
+}
+
+/// Distribution of a case's values, when they are drawn.
+pub(super) fn distribution(case: &Case) -> Option<Distribution> {
+    Distribution::named(case.word("distribution"))
+}
+
+/// Seed of a case.
+pub(super) fn seed(case: &Case) -> u64 {
+    case.number("seed") as u64
+}
+
+/// The values of a case for one stream: planted, drawn or read, `len` of them in rows of
+/// `row_len`. `rule` decides what tier `exact` plants; without one it plants small integers.
+pub(super) fn values(
+    case: &Case,
+    rule: Option<(&Rule, Levels)>,
+    stream: Stream,
+    (len, row_len): (usize, usize),
+    files: &dyn Files,
+) -> Result<Vec<f32>, String> {
+    let seed = (seed(case), stream);
+    let sigma = match case.get("sigma") {
+        Some(Value::Decimal(sigma)) => *sigma as f32,
+        _ => 1.0,
+    };
+    let drawn = |d: Distribution| data::realistic(d, seed, (len, row_len), sigma);
+    match (case.word("data"), rule) {
+        ("exact", Some((rule, levels))) => Ok(data::exact(rule, levels, seed, (len, row_len))),
+        ("exact", None) => Ok(data::small_integers(seed, len)),
+        // ReLU and outlier channels are shapes of activations; the state and weights follow suit.
+        ("realistic", _) => Ok(drawn(distribution(case).unwrap_or(Distribution::Normal))),
+        _ if stream == Stream::Activation => Ok(drawn(Distribution::Normal)),
+        _ => from_file(case, (len, row_len), files),
+    }
+}
+
+fn from_file(
+    case: &Case,
+    (len, row_len): (usize, usize),
+    files: &dyn Files,
+) -> Result<Vec<f32>, String> {
+    let text = |key| case.get(key).map(ToString::to_string).unwrap_or_default();
+    let (path, tensor) = (text("file"), text("tensor"));
+    let matrix = files.matrix(&path, &tensor)?;
+    let shape = (matrix.rows * matrix.columns, matrix.columns);
+    // A flat state takes any shape with the right number of values.
+    if shape == (len, row_len) || (row_len == len && shape.0 == len) {
+        return Ok(matrix.values);
+    }
+    Err(format!(
+        "{path}: tensor {tensor} is [{}, {}], the case wants [{}, {row_len}]",
+        matrix.rows,
+        matrix.columns,
+        len / row_len.max(1)
+    ))
+}

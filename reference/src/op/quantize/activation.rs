@@ -1,0 +1,98 @@
+//! `quantize_activation`: activations `[M, K]` to scales and int8 codes, as done at run time.
+use super::super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
+use super::weight::storage;
+use super::{QuantizeProblem, expect};
+use crate::case::{Case, CaseError};
+use crate::data::{Files, Stream};
+use crate::format::{INT8, Levels};
+use crate::quality::Quality;
+use crate::rule::Quantized;
+use std::sync::Arc;
+
+/// Name and parameters.
+pub static SPEC: OpSpec = OpSpec {
+    name: "quantize_activation",
+    about: "activations [M, K] of f32 to scales and int8 codes",
+    params: &[
+        inputs::ACTIVATION_RULE,
+        inputs::M,
+        inputs::K,
+        inputs::DATA,
+        inputs::DISTRIBUTION,
+        inputs::FILE,
+        inputs::TENSOR,
+        inputs::SEED,
+    ],
+    validate,
+    work,
+};
+
+fn validate(case: &Case) -> Result<(), CaseError> {
+    inputs::area(case, "m", "k")?;
+    inputs::activation_rule(case).map(drop)
+}
+
+fn work(case: &Case) -> Work {
+    let (m, k) = (case.number("m"), case.number("k"));
+    let per_token = inputs::activation_rule(case).is_ok_and(|rule| rule.group_len(m * k, k) == k);
+    let scales = if per_token { m } else { 1 };
+    Work { macs: 0, bytes_read: 4 * (m * k) as u64, bytes_written: (m * k + 4 * scales) as u64 }
+}
+
+/// The operation.
+#[derive(Debug)]
+pub struct QuantizeActivation;
+
+impl Op for QuantizeActivation {
+    const SPEC: &'static OpSpec = &SPEC;
+    type Problem = QuantizeProblem;
+    type Reference = Quantized;
+
+    fn generate(case: &Case, files: &dyn Files) -> Result<QuantizeProblem, String> {
+        let rule = inputs::activation_rule(case).map_err(|e| e.to_string())?;
+        let (rows, row_len) = (case.number("m"), case.number("k"));
+        let shape = (rows * row_len, row_len);
+        // A file's tensor stands for the activations themselves here, not for weights.
+        let stream = match case.word("data") {
+            "file" => Stream::State,
+            _ => Stream::Activation,
+        };
+        let x = inputs::values(case, Some((&rule, Levels::Int8)), stream, shape, files)?;
+        Ok(QuantizeProblem {
+            group_len: rule.group_len(x.len(), row_len),
+            x: Arc::new(x),
+            rows,
+            row_len,
+            rule,
+            format: &INT8,
+            packed_len: row_len,
+            exact: case.word("data") == "exact",
+            distribution: inputs::distribution(case),
+        })
+    }
+
+    fn reference(problem: &QuantizeProblem) -> Quantized {
+        problem.reference()
+    }
+
+    fn expect(
+        problem: &QuantizeProblem,
+        reference: &Quantized,
+        arithmetic: Arithmetic,
+        got: &Outputs,
+    ) -> Expectation {
+        expect(problem, reference, arithmetic, got)
+    }
+
+    fn quality(problem: &QuantizeProblem, reference: &Quantized) -> Option<Quality> {
+        Some(problem.quality(reference))
+    }
+
+    fn storage(problem: &QuantizeProblem) -> Storage {
+        storage(problem)
+    }
+
+    fn predicted_zeros(problem: &QuantizeProblem) -> Option<f64> {
+        problem.predicted_zeros()
+    }
+}

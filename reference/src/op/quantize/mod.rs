@@ -1,0 +1,238 @@
+//! Quantization as an operation, and the oracle that weights, activations and rho share.
+//!
+//! A row answers `scales` (and `centres` for centred rules), and its codes either packed
+//! (`packed`), or one a byte (`codes`), or as dequantized values (`dequantized`).
+//! The scale is judged first, against a bound derived from the statistic; the codes are then
+//! judged bit for bit under *the row's own scale*, so that one ulp in a mean is not counted
+//! again in every code.
+pub mod activation;
+pub mod weight;
+use super::{Arithmetic, Bound, Expectation, Expected, Outputs, Tensor};
+use crate::bound;
+use crate::data::Distribution;
+use crate::format::{Levels, WeightFormat};
+use crate::quality::{Quality, quality};
+use crate::rule::{Quantized, Range, Rule, quantize, ulp};
+use std::sync::Arc;
+
+/// Values to quantize and how.
+#[derive(Debug)]
+pub struct QuantizeProblem {
+    /// Values, row-major; shared with the closures of the oracle.
+    pub x: Arc<Vec<f32>>,
+    /// Rows: output channels or tokens.
+    pub rows: usize,
+    /// Length of a row.
+    pub row_len: usize,
+    /// Values that share a scale.
+    pub group_len: usize,
+    /// The rule.
+    pub rule: Rule,
+    /// How codes are stored.
+    pub format: &'static dyn WeightFormat,
+    /// Length of the runs that are packed to whole bytes: a row, or a rho block.
+    pub packed_len: usize,
+    /// Whether every code is exact: tier `exact` tolerates no near ties.
+    pub exact: bool,
+    /// Distribution, when there is one.
+    pub distribution: Option<Distribution>,
+}
+
+impl QuantizeProblem {
+    /// The codes the format may hold.
+    pub fn levels(&self) -> Levels {
+        self.format.levels()
+    }
+
+    /// Number of groups, so of scales.
+    pub fn groups(&self) -> usize {
+        self.x.len().div_ceil(self.group_len.max(1))
+    }
+
+    /// Packed bytes of the whole tensor.
+    pub fn packed_bytes(&self) -> usize {
+        self.x.chunks(self.packed_len.max(1)).map(|run| self.format.row_bytes(run.len())).sum()
+    }
+
+    /// The meaning of quantization.
+    pub fn reference(&self) -> Quantized {
+        quantize(&self.rule, self.levels(), &self.x, self.group_len)
+    }
+
+    /// Quality of the reference's reconstruction.
+    pub fn quality(&self, q: &Quantized) -> Quality {
+        let scale = |i: usize| q.scales[i / self.group_len.max(1)];
+        quality(&self.x, q.codes.iter().enumerate().map(|(i, code)| f32::from(*code) * scale(i)))
+    }
+
+    /// Expected share of zero codes, where a closed form is known.
+    pub fn predicted_zeros(&self) -> Option<f64> {
+        match (self.levels(), self.rule.range, self.distribution) {
+            (Levels::Sign, ..) => Some(0.0),
+            // |x| < t mean|x| for a normal x: erf(t / sqrt(pi)).
+            (Levels::Ternary, Range::Absmean, Some(Distribution::Normal)) => {
+                Some(erf(f64::from(self.rule.threshold) / std::f64::consts::PI.sqrt()))
+            }
+            (Levels::Ternary, Range::Absmean, _) if self.exact => Some(0.5),
+            (_, _, Some(Distribution::Relu)) => None,
+            // Half a step around zero: at most a sixteenth in tier `exact` (integers in -8..=8),
+            // and small for everything that fills the range.
+            (Levels::Int8, ..) => Some(0.10),
+            _ => None,
+        }
+    }
+}
+
+/// Abramowitz and Stegun 7.1.26: absolute error below 1.5e-7.
+fn erf(x: f64) -> f64 {
+    let t = 1.0 / (1.0 + 0.327_591_1 * x);
+    let poly = [1.061_405_429, -1.453_152_027, 1.421_413_741, -0.284_496_736, 0.254_829_592];
+    1.0 - poly.iter().fold(0.0, |sum, c| (sum + c) * t) * (-x * x).exp()
+}
+
+/// What a row must have answered for a quantization problem.
+pub fn expect(
+    problem: &QuantizeProblem,
+    reference: &Quantized,
+    arithmetic: Arithmetic,
+    got: &Outputs,
+) -> Expectation {
+    let mut out = Expectation::default();
+    out.outputs.push(scales(problem, &reference.scales, arithmetic));
+    let own = got.f32s("scales").filter(|s| s.len() == reference.scales.len());
+    let Some(own_scales) = own else { return out };
+    let mut own_centres = Vec::new();
+    if problem.rule.centred {
+        out.outputs.push(centres(problem, &reference.centres));
+        let own = got.f32s("centres").filter(|c| c.len() == reference.centres.len());
+        let Some(own) = own else { return out };
+        own_centres = own.to_vec();
+    }
+    let codes = recode(problem, reference, own_scales, &own_centres);
+    let bound = near_ties(problem, own_scales.to_vec(), own_centres);
+    if let Some(Tensor::U8(bytes)) = got.get("packed") {
+        match unpack(problem, bytes) {
+            Ok(decoded) => out.outputs.push(Expected {
+                decoded: Some(Tensor::I8(decoded)),
+                ..Expected::all("packed", Tensor::I8(codes), bound)
+            }),
+            Err(fault) => out.faults.push(fault),
+        }
+    } else if got.get("codes").is_some() {
+        out.outputs.push(Expected::all("codes", Tensor::I8(codes), bound));
+    } else if let Some(values) = got.f32s("dequantized") {
+        out.outputs.push(dequantized(problem, &codes, own_scales, values));
+    } else {
+        out.faults.push("the row answered none of `packed`, `codes`, `dequantized`".into());
+    }
+    out
+}
+
+fn scales(problem: &QuantizeProblem, want: &[f32], arithmetic: Arithmetic) -> Expected {
+    let bound = match (problem.rule.range, arithmetic.exact_division) {
+        (Range::Absmax, true) => Bound::Exact,
+        (Range::Absmax, false) => {
+            Bound::Componentwise(want.iter().map(|s| 3.0 * f64::from(ulp(*s))).collect())
+        }
+        (Range::Absmean, _) => {
+            let relative = bound::mean(problem.group_len.min(problem.x.len()));
+            Bound::Componentwise(want.iter().map(|s| relative * f64::from(*s)).collect())
+        }
+    };
+    Expected::all("scales", Tensor::F32(want.to_vec()), bound)
+}
+
+/// A mean of signed values cancels: its bound is relative to the mean magnitude.
+fn centres(problem: &QuantizeProblem, want: &[f32]) -> Expected {
+    let relative = bound::mean(problem.group_len.min(problem.x.len()));
+    let magnitude = |group: &[f32]| f64::from(crate::rule::mean(group, f32::abs));
+    let groups = problem.x.chunks(problem.group_len.max(1));
+    let bound = Bound::Componentwise(groups.map(|group| relative * magnitude(group)).collect());
+    Expected::all("centres", Tensor::F32(want.to_vec()), bound)
+}
+
+/// The reference's codes under the row's own scales and centres.
+fn recode(
+    problem: &QuantizeProblem,
+    reference: &Quantized,
+    scales: &[f32],
+    centres: &[f32],
+) -> Vec<i8> {
+    let same =
+        |a: &[f32], b: &[f32]| a.iter().map(|v| v.to_bits()).eq(b.iter().map(|v| v.to_bits()));
+    if same(scales, &reference.scales) && same(centres, &reference.centres) {
+        return reference.codes.clone();
+    }
+    let (rule, levels) = (&problem.rule, problem.levels());
+    let groups = problem.x.chunks(problem.group_len.max(1)).enumerate();
+    groups
+        .flat_map(|(g, group)| {
+            let centre = centres.get(g).copied().unwrap_or(0.0);
+            group.iter().map(move |x| rule.code(levels, *x, scales[g], centre))
+        })
+        .collect()
+}
+
+fn near_ties(problem: &QuantizeProblem, scales: Vec<f32>, centres: Vec<f32>) -> Bound {
+    if problem.exact {
+        return Bound::Exact;
+    }
+    let (rule, levels, group_len) = (problem.rule, problem.levels(), problem.group_len.max(1));
+    let x = Arc::clone(&problem.x);
+    Bound::Code(Box::new(move |i| {
+        let group = i / group_len;
+        let centre = centres.get(group).copied().unwrap_or(0.0);
+        rule.near_tie(levels, x[i], scales[group], centre)
+    }))
+}
+
+/// Values of a fake-quantized tensor: code times scale, to the bit; a step off near ties.
+fn dequantized(problem: &QuantizeProblem, codes: &[i8], scales: &[f32], got: &[f32]) -> Expected {
+    let group_len = problem.group_len.max(1);
+    let (rule, levels) = (&problem.rule, problem.levels());
+    // The code whose product with the scale is the value answered; exact products only.
+    let decode = |i: usize, value: f32| -> f32 {
+        let scale = scales[i / group_len];
+        let code = (value / scale).round();
+        if (code * scale).to_bits() == value.to_bits() || code * scale == value {
+            code
+        } else {
+            f32::NAN
+        }
+    };
+    let decoded: Vec<f32> = got.iter().enumerate().map(|(i, v)| decode(i, *v)).collect();
+    let bound = codes.iter().enumerate().map(|(i, _)| {
+        let near = rule.near_tie(levels, problem.x[i], scales[i / group_len], 0.0);
+        if near && !problem.exact { 1.0 } else { 0.0 }
+    });
+    Expected {
+        decoded: Some(Tensor::F32(decoded)),
+        ..Expected::all(
+            "dequantized",
+            Tensor::F32(codes.iter().map(|c| f32::from(*c)).collect()),
+            Bound::Componentwise(bound.collect()),
+        )
+    }
+}
+
+/// Packed bytes of the whole tensor to codes, run by run.
+pub fn unpack(problem: &QuantizeProblem, bytes: &[u8]) -> Result<Vec<i8>, String> {
+    let needed = problem.packed_bytes();
+    if bytes.len() != needed {
+        return Err(format!("`packed` has {} bytes, the format needs {needed}", bytes.len()));
+    }
+    let (mut codes, mut at) = (Vec::with_capacity(problem.x.len()), 0);
+    for run in problem.x.chunks(problem.packed_len.max(1)) {
+        let row = problem.format.row_bytes(run.len());
+        let unpacked = problem.format.unpack(&bytes[at..at + row], run.len());
+        codes.extend(unpacked.map_err(|e| format!("byte {at} of `packed`: {e}"))?);
+        at += row;
+    }
+    Ok(codes)
+}
+
+/// Codes of the whole tensor to packed bytes, run by run.
+pub fn pack(format: &dyn WeightFormat, codes: &[i8], packed_len: usize) -> Vec<u8> {
+    let run = |run: &[i8]| format.pack(run).unwrap_or_else(|e| unreachable!("a rule's code: {e}"));
+    codes.chunks(packed_len.max(1)).flat_map(run).collect()
+}

@@ -1,0 +1,113 @@
+//! `quantize_weight`: a weight matrix `[N, K]` to scales and packed codes.
+use super::super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
+use super::{QuantizeProblem, expect};
+use crate::case::{Case, CaseError};
+use crate::data::{Files, Stream};
+use crate::format::{WeightFormat, weight_format};
+use crate::quality::Quality;
+use crate::rule::Quantized;
+use std::sync::Arc;
+
+/// Name and parameters.
+pub static SPEC: OpSpec = OpSpec {
+    name: "quantize_weight",
+    about: "a weight matrix [N, K] of f32 to scales and packed codes",
+    params: &[
+        inputs::WEIGHT,
+        inputs::WEIGHT_RULE,
+        inputs::K,
+        inputs::N,
+        inputs::DATA,
+        inputs::DISTRIBUTION,
+        inputs::FILE,
+        inputs::TENSOR,
+        inputs::SEED,
+    ],
+    validate,
+    work,
+};
+
+fn format(case: &Case) -> &'static dyn WeightFormat {
+    weight_format(case.word("weight")).unwrap_or(&crate::format::INT8)
+}
+
+fn validate(case: &Case) -> Result<(), CaseError> {
+    inputs::area(case, "n", "k")?;
+    inputs::weight_rule(case, format(case).levels()).map(drop)
+}
+
+fn work(case: &Case) -> Work {
+    let (n, k) = (case.number("n"), case.number("k"));
+    let per_row = inputs::weight_rule(case, format(case).levels())
+        .is_ok_and(|rule| rule.group_len(n * k, k) == k);
+    let scales = if per_row { n } else { 1 };
+    Work {
+        macs: 0,
+        bytes_read: 4 * (n * k) as u64,
+        bytes_written: (n * format(case).row_bytes(k) + 4 * scales) as u64,
+    }
+}
+
+/// The operation.
+#[derive(Debug)]
+pub struct QuantizeWeight;
+
+impl Op for QuantizeWeight {
+    const SPEC: &'static OpSpec = &SPEC;
+    type Problem = QuantizeProblem;
+    type Reference = Quantized;
+
+    fn generate(case: &Case, files: &dyn Files) -> Result<QuantizeProblem, String> {
+        let format = format(case);
+        let rule = inputs::weight_rule(case, format.levels()).map_err(|e| e.to_string())?;
+        let (rows, row_len) = (case.number("n"), case.number("k"));
+        let shape = (rows * row_len, row_len);
+        let x = inputs::values(case, Some((&rule, format.levels())), Stream::Weight, shape, files)?;
+        Ok(QuantizeProblem {
+            group_len: rule.group_len(x.len(), row_len),
+            x: Arc::new(x),
+            rows,
+            row_len,
+            rule,
+            format,
+            packed_len: row_len,
+            exact: case.word("data") == "exact",
+            distribution: inputs::distribution(case),
+        })
+    }
+
+    fn reference(problem: &QuantizeProblem) -> Quantized {
+        problem.reference()
+    }
+
+    fn expect(
+        problem: &QuantizeProblem,
+        reference: &Quantized,
+        arithmetic: Arithmetic,
+        got: &Outputs,
+    ) -> Expectation {
+        expect(problem, reference, arithmetic, got)
+    }
+
+    fn quality(problem: &QuantizeProblem, reference: &Quantized) -> Option<Quality> {
+        Some(problem.quality(reference))
+    }
+
+    fn storage(problem: &QuantizeProblem) -> Storage {
+        storage(problem)
+    }
+
+    fn predicted_zeros(problem: &QuantizeProblem) -> Option<f64> {
+        problem.predicted_zeros()
+    }
+}
+
+/// Bytes of a quantized tensor: packed codes, one f32 scale (and centre) a group.
+pub(in crate::op) fn storage(problem: &QuantizeProblem) -> Storage {
+    let per_group = if problem.rule.centred { 8 } else { 4 };
+    Storage {
+        elements: problem.x.len() as u64,
+        artifact_bytes: problem.packed_bytes() as u64,
+        scale_bytes: (per_group * problem.groups()) as u64,
+    }
+}

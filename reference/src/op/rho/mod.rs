@@ -1,0 +1,47 @@
+//! Packing and unpacking of the recurrent state as operations.
+pub mod pack;
+pub mod unpack;
+use super::inputs;
+use super::quantize::QuantizeProblem;
+use crate::case::Case;
+use crate::data::{Files, Stream};
+use crate::rho::{RHO_BLOCK, RHO_FORMATS, RhoFormat, rho_format};
+use std::sync::Arc;
+
+fn format(case: &Case) -> &'static RhoFormat {
+    rho_format(case.word("format")).unwrap_or(&RHO_FORMATS[0])
+}
+
+/// Stored bytes of `len` values: codes packed block by block, and the scales.
+fn stored_bytes(format: &RhoFormat, len: usize) -> (u64, u64) {
+    let full = len / RHO_BLOCK * format.codes.row_bytes(RHO_BLOCK);
+    let codes = full + format.codes.row_bytes(len % RHO_BLOCK);
+    (codes as u64, 4 * len.div_ceil(RHO_BLOCK) as u64)
+}
+
+fn problem(case: &Case, files: &dyn Files) -> Result<QuantizeProblem, String> {
+    let format = format(case);
+    let rule = format.rule();
+    let len = case.number("elements");
+    let levels = format.codes.levels();
+    let x = match case.word("data") {
+        // Block by block, so that every block's scale is a power of two.
+        "exact" => {
+            let rule = crate::rule::Rule { granularity: crate::rule::Granularity::Row, ..rule };
+            let shape = (len, RHO_BLOCK);
+            inputs::values(case, Some((&rule, levels)), Stream::State, shape, files)?
+        }
+        _ => inputs::values(case, Some((&rule, levels)), Stream::State, (len, len), files)?,
+    };
+    Ok(QuantizeProblem {
+        x: Arc::new(x),
+        rows: 1,
+        row_len: len,
+        group_len: RHO_BLOCK,
+        rule,
+        format: format.codes,
+        packed_len: RHO_BLOCK,
+        exact: case.word("data") == "exact",
+        distribution: inputs::distribution(case),
+    })
+}

@@ -1,0 +1,72 @@
+//! Which outputs of a large product are compared, and a checksum over all the others.
+use crate::data::{Stream, block_rng, mix};
+use rand::Rng;
+
+/// MACs above which the oracle compares a sample.
+pub(super) const EXHAUSTIVE_MACS: u64 = 1 << 33;
+
+/// Rows and columns of the output that are compared; every pair of them is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Rows, ascending.
+    pub rows: Vec<usize>,
+    /// Columns, ascending.
+    pub columns: Vec<usize>,
+    /// Whether that is less than all of them.
+    pub sampled: bool,
+}
+
+impl Grid {
+    /// All of `m x n`, or a seeded sample that stands on every edge of a power-of-two tile.
+    pub fn new((m, n, k): (usize, usize, usize), seed: u64) -> Grid {
+        let macs = (m as u64).saturating_mul(n as u64).saturating_mul(k as u64);
+        if macs <= EXHAUSTIVE_MACS {
+            return Grid { rows: (0..m).collect(), columns: (0..n).collect(), sampled: false };
+        }
+        let rows = sample(m, 64, mix(seed));
+        Grid { rows, columns: sample(n, 256, mix(seed + 1)), sampled: true }
+    }
+
+    /// Position in the output of each compared element, row by row.
+    pub fn positions(&self, n: usize) -> Option<Vec<usize>> {
+        self.sampled.then(|| {
+            let row = |i: &usize| self.columns.iter().map(|j| i * n + j).collect::<Vec<_>>();
+            self.rows.iter().flat_map(row).collect()
+        })
+    }
+}
+
+/// Both sides of every power of two and of the end, and as many drawn indices.
+fn sample(len: usize, drawn: usize, seed: u64) -> Vec<usize> {
+    let powers = (0..usize::BITS).map(|shift| 1usize << shift).take_while(|p| *p <= len);
+    let edges = powers.flat_map(|p| [p - 1, p, p + 1]).chain([0, len - 1]);
+    let mut rng = block_rng(seed, Stream::Sample, 0);
+    let mut all: Vec<_> = edges.filter(|i| *i < len).collect();
+    all.extend((0..drawn).map(|_| rng.random_range(0..len)));
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// A random vector of signs for Freivalds' check (R. Freivalds, 1977): if `A B != C` then
+/// `A (B r) != C r` with probability at least one half for each such vector.
+pub(super) fn signs(len: usize, seed: u64) -> Vec<i64> {
+    let mut rng = block_rng(seed, Stream::Sample, 1);
+    (0..len).map(|_| if rng.random() { 1 } else { -1 }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_products_are_compared_whole_and_large_ones_at_tile_edges() {
+        assert!(!Grid::new((2, 3, 4), 7).sampled);
+        let grid = Grid::new((512, 14_336, 4096), 7);
+        assert!(grid.sampled);
+        for edge in [0, 15, 16, 63, 64, 65, 511] {
+            assert!(grid.rows.contains(&edge), "{edge}");
+        }
+        assert!(grid.columns.contains(&14_335) && grid.columns.contains(&8191));
+    }
+}
