@@ -183,8 +183,12 @@ impl Rule {
     pub fn canonical(text: &str) -> Result<String, String> {
         let rule: Rule = serde_json::from_str(text).map_err(|e| format!("a rule object: {e}"))?;
         rule.validate()?;
-        let default = serde_json::to_value(Rule::default()).map_err(|e| e.to_string())?;
-        let mut value = serde_json::to_value(rule).map_err(|e| e.to_string())?;
+        // Through text, where an f32 is its shortest decimal: 0.7, not 0.699999988079071.
+        let value = |rule: &Rule| -> Result<serde_json::Value, String> {
+            let text = serde_json::to_string(rule).map_err(|e| e.to_string())?;
+            serde_json::from_str(&text).map_err(|e| e.to_string())
+        };
+        let (default, mut value) = (value(&Rule::default())?, value(&rule)?);
         if let Some(fields) = value.as_object_mut() {
             fields.retain(|key, value| default.get(key) != Some(value));
             fields.sort_keys();
