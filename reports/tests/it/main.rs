@@ -1,0 +1,6 @@
+//! Reports from whole runs, through the public interface.
+mod charts;
+mod csv;
+mod gallery;
+mod record;
+mod text;
