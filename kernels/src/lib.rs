@@ -3,11 +3,16 @@
 //! Rows take problems and types from the reference crate, never its arithmetic or its packing.
 //! No row falls back to another: a row that cannot run says why.
 pub mod buffer;
+#[cfg(feature = "burn")]
+mod burn_quantize;
 pub mod context;
+#[cfg(feature = "wgpu")]
+mod cube;
 pub mod hardware;
 pub mod linear;
 pub mod pool;
 pub mod probe;
+mod quantize;
 pub mod quantize_activation;
 pub mod quantize_weight;
 pub mod rho_pack;

@@ -115,8 +115,8 @@ fn one<O: Op>(
 }
 
 /// Around every vector width, unroll and packing boundary.
-const LENGTHS: [usize; 18] =
-    [1, 2, 3, 5, 8, 15, 31, 32, 33, 63, 64, 65, 127, 128, 257, 512, 515, 1025];
+const LENGTHS: [usize; 20] =
+    [1, 2, 3, 5, 8, 15, 31, 32, 33, 63, 64, 65, 127, 128, 257, 512, 515, 1025, 2049, 5003];
 
 fn linear_cases() -> Vec<String> {
     let weights = [
@@ -134,7 +134,7 @@ fn linear_cases() -> Vec<String> {
     for (weight, weight_rule) in weights {
         for (activation, activation_rule) in activations {
             for (i, k) in LENGTHS.into_iter().enumerate() {
-                let (m, n) = ([1, 2, 5, 9][i % 4], [1, 3, 16, 17, 33][i % 5]);
+                let (m, n) = ([1, 2, 5, 9, 70][i % 5], [1, 3, 16, 17, 33, 80][i % 6]);
                 for data in ["exact", "realistic"] {
                     ids.push(format!(
                         "linear/weight={weight}/activation={activation}/weight_rule={weight_rule}\

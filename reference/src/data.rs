@@ -141,12 +141,14 @@ pub fn small_integers((seed, stream): (u64, Stream), len: usize) -> Vec<f32> {
     values
 }
 
-/// Values whose scale under `rule` is an exact power of two and whose codes are far from ties.
+/// Values whose scale under `rule` is an exact power of two. Where the scale is a mean, which a
+/// row may get an ulp off, codes are far from ties.
 ///
-/// * absmax: integers in `[-8, 8]` and one value at the full range per group;
+/// * absmax: multiples of one half in `[-8, 8]`, so half of the quotients are exact ties and tell
+///   rounding rules apart, and one value at the full range per group;
 /// * twice-mean int8: pairs `(63.5 - d, 63.5 + d)`, so the mean is exactly 63.5;
 /// * mean, ternary: one value of each pair is zero, the other twice the scale;
-/// * mean, sign: every magnitude is the scale.
+/// * mean, sign: the same zeros, of either sign; without zeros where a centre is subtracted.
 ///
 /// An odd group ends in three values with the same mean. Rows of `row_len`, exponents per group.
 pub fn exact(
@@ -174,7 +176,10 @@ pub fn exact(
 
 fn plant_absmax(rule: &Rule, (seed, stream, group): (u64, Stream, usize), out: &mut [f32]) {
     let seed = mix(seed.wrapping_add(group as u64));
-    out.copy_from_slice(&small_integers((seed, stream), out.len()));
+    let halves = small_integers((seed, stream), out.len());
+    let odd = small_integers((mix(seed), stream), out.len());
+    let value = |(x, odd): (&f32, &f32)| if *odd > 0.0 { (x - 0.5).max(-8.0) } else { *x };
+    out.iter_mut().zip(halves.iter().zip(&odd).map(value)).for_each(|(slot, x)| *slot = x);
     let at = (mix(seed) % out.len() as u64) as usize;
     let sign = if seed & 1 == 0 { 1.0 } else { -1.0 };
     out[at] = sign * rule.steps / rule.times;
@@ -189,8 +194,8 @@ fn plant_absmean(
     // Magnitudes with mean `steps / times`, so that the scale is exactly 1.
     let centre = rule.steps / rule.times;
     let pair = |rng: &mut ChaCha8Rng| match levels {
-        Levels::Sign => (centre, centre),
-        Levels::Ternary => (2.0 * centre, 0.0),
+        Levels::Sign if rule.centred => (centre, centre),
+        Levels::Sign | Levels::Ternary => (2.0 * centre, 0.0),
         Levels::Int8 => {
             let d = f32::from(rng.random_range(0u8..=63)) + centre.fract();
             (centre + d, (centre - d).max(0.0))
@@ -246,11 +251,12 @@ mod tests {
     const PINNED: [f32; 3] = [0.36000085, 1.7713556, -1.347991];
 
     #[test]
-    fn exact_data_has_power_of_two_scales_and_no_ties() {
+    fn exact_data_has_power_of_two_scales_and_ties_only_under_absmax() {
         let rules = [("burn_dragon", Levels::Int8), ("burn_dragon", Levels::Ternary)];
         let more = [("b158", Levels::Ternary), ("absmax", Levels::Int8), ("onnx", Levels::Int8)];
         for (name, levels) in rules.into_iter().chain(more).chain([("burn_dragon", Levels::Sign)]) {
             let rule = rule::weight_rule(name, levels).unwrap();
+            let mut ties = 0;
             for (rows, row_len) in [(1, 2), (3, 5), (4, 64), (7, 33)] {
                 let shape = (rows * row_len, row_len);
                 let x = exact(&rule, levels, (3, Stream::Weight), shape);
@@ -259,11 +265,11 @@ mod tests {
                 for scale in &q.scales {
                     assert_eq!(scale.log2().fract(), 0.0, "{name} {rows}x{row_len}: {scale}");
                 }
-                for (i, x) in x.iter().enumerate() {
-                    let scale = q.scales[i / group_len];
-                    assert!(!rule.near_tie(levels, *x, scale, 0.0), "{name} {x} {scale}");
-                }
+                let near =
+                    |(i, x): (usize, &f32)| rule.near_tie(levels, *x, q.scales[i / group_len], 0.0);
+                ties += x.iter().enumerate().filter(|at| near(*at)).count();
             }
+            assert_eq!(ties > 50, rule.range == Range::Absmax, "{name} {levels:?}: {ties}");
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod case;
 pub mod codes;
 pub mod data;
 pub mod format;
+pub mod hash;
 pub mod judge;
 pub mod op;
 pub mod quality;

@@ -1,6 +1,29 @@
 //! Rows of `quantize_weight`.
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512vnni;
+#[cfg(feature = "burn")]
+mod burn;
+#[cfg(feature = "wgpu")]
+mod cube;
+mod scalar;
+#[cfg(feature = "burn")]
+mod ste;
 use crate::Kernel;
 use lowbit_reference::op::quantize::weight::QuantizeWeight;
 
 /// The table. Tests, benches and the harness read it; nothing else lists rows.
-pub static KERNELS: &[&dyn Kernel<QuantizeWeight>] = &[];
+pub static KERNELS: &[&dyn Kernel<QuantizeWeight>] = &[
+    &scalar::ROW,
+    #[cfg(target_arch = "x86_64")]
+    &avx2::ROW,
+    #[cfg(target_arch = "x86_64")]
+    &avx512vnni::ROW,
+    #[cfg(feature = "burn")]
+    &burn::Burn,
+    #[cfg(feature = "burn")]
+    &ste::Ste,
+    #[cfg(feature = "wgpu")]
+    &crate::cube::WGPU,
+];

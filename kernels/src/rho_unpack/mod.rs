@@ -1,6 +1,26 @@
 //! Rows of `rho_unpack`.
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512vnni;
+#[cfg(feature = "burn")]
+mod burn;
+#[cfg(feature = "wgpu")]
+mod cube;
+mod rows;
+mod scalar;
 use crate::Kernel;
 use lowbit_reference::op::rho::unpack::RhoUnpack;
 
 /// The table. Tests, benches and the harness read it; nothing else lists rows.
-pub static KERNELS: &[&dyn Kernel<RhoUnpack>] = &[];
+pub static KERNELS: &[&dyn Kernel<RhoUnpack>] = &[
+    &scalar::ROW,
+    #[cfg(target_arch = "x86_64")]
+    &avx2::ROW,
+    #[cfg(target_arch = "x86_64")]
+    &avx512vnni::ROW,
+    #[cfg(feature = "burn")]
+    &burn::Burn,
+    #[cfg(feature = "wgpu")]
+    &crate::cube::WGPU,
+];

@@ -1,12 +1,13 @@
 //! The oracle of `linear`: exact integer sums, f64 sums with their magnitudes, and what follows
 //! for rows that quantize for themselves.
+use super::super::quantize::expect_scales;
 use super::super::samples::{Grid, signs};
 use super::super::{Arithmetic, Bound, Expectation, Expected, Outputs, Tensor};
 use super::{Activation, LinearProblem};
 use crate::bound;
 use crate::format::Levels;
 use crate::quality::{Quality, quality};
-use crate::rule::{Range, Rule};
+use crate::rule::Rule;
 use rayon::prelude::*;
 
 /// Sums over the compared part of the output.
@@ -179,23 +180,6 @@ fn freivalds(p: &LinearProblem, codes: &[i8], y: &[f32]) -> Option<String> {
     })
 }
 
-/// Relative bound on a scale a row computed for itself.
-fn scale_bound(rule: &Rule, arithmetic: Arithmetic, group_len: usize) -> f64 {
-    match (rule.range, arithmetic.exact_division) {
-        (Range::Absmax, true) => 0.0,
-        (Range::Absmax, false) => 6.0 * bound::UNIT,
-        (Range::Absmean, _) => bound::mean(group_len),
-    }
-}
-
-fn expect_scales(name: &'static str, want: &[f32], relative: f64) -> Expected {
-    let bound = match relative {
-        0.0 => Bound::Exact,
-        _ => Bound::Componentwise(want.iter().map(|s| relative * f64::from(*s)).collect()),
-    };
-    Expected::all(name, Tensor::F32(want.to_vec()), bound)
-}
-
 /// Values quantized and dequantized under given scales, and which of them are near a tie.
 fn fake_quant(
     x: &[f32],
@@ -228,9 +212,9 @@ fn expect_under_own_scales(
 ) -> Expectation {
     let rule = &p.weight.rule;
     let group_len = rule.group_len(p.n * p.k, p.k);
-    let relative = scale_bound(rule, arithmetic, group_len);
     let mut out = Expectation::default();
-    out.outputs.push(expect_scales("weight_scales", &p.weight.scales, relative));
+    let want = (p.weight.scales.as_slice(), group_len);
+    out.outputs.push(expect_scales("weight_scales", rule, arithmetic, want));
     if own.len() != p.weight.scales.len() {
         return out;
     }
@@ -240,8 +224,8 @@ fn expect_under_own_scales(
     let (x, near_x) = match &p.activation {
         Activation::F32 => (p.activation_f32.iter().map(|x| f64::from(*x)).collect(), Vec::new()),
         Activation::Int8 { rule, scales, .. } => {
-            let relative = scale_bound(rule, arithmetic, rule.group_len(p.m * p.k, p.k));
-            out.outputs.push(expect_scales("activation_scales", scales, relative));
+            let want = (scales.as_slice(), rule.group_len(p.m * p.k, p.k));
+            out.outputs.push(expect_scales("activation_scales", rule, arithmetic, want));
             let own = got.f32s("activation_scales").filter(|s| s.len() == scales.len());
             let Some(own) = own else { return out };
             fake_quant(&p.activation_f32, rule, Levels::Int8, own, &[])

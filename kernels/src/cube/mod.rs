@@ -1,0 +1,253 @@
+//! What the rows on CubeCL share: a device, words on it, and its errors as sentences.
+//!
+//! A kernel is written once for every CubeCL runtime; a runtime is one [`Device`] implementation
+//! and one line in each table. Five rules keep a broken row from looking right:
+//!
+//! * CubeCL 0.10 on wgpu reads stale data after a failed launch, and only `flush` and `sync`
+//!   report it, once: everything here flushes before it reads.
+//! * A kernel that panics while it is built does so on the device's thread, and then neither
+//!   `flush` nor `sync` knows of it: the first launch waits on that thread and hears of it.
+//! * A lost device panics in whoever calls next: calls go through [`guarded`], which makes that
+//!   a [`Failure`].
+//! * Memory on the device is reused and so may hold the last run's right answer: every buffer a
+//!   kernel writes begins as the context's poison.
+//! * Kernels are launched with bounds checks, and every output ends in [`GUARD_WORDS`] of poison
+//!   that `read` finds unchanged: a kernel writing past its output is seen.
+//!
+//! All buffers hold 32-bit words (WGSL has no bytes), so an index is below 2^30 wherever a buffer
+//! is below 4 GiB, and u32 arithmetic is enough.
+mod codes;
+pub(crate) mod quantize;
+pub(crate) mod rule;
+#[cfg(test)]
+mod tests;
+use crate::context::Context;
+use crate::hardware::{Hardware, Need};
+use crate::{Failure, Prepared};
+pub(crate) use codes::{Packing, decode, field};
+use cubecl::future::block_on;
+use cubecl::prelude::*;
+use cubecl::server::Handle;
+use cubecl::wgpu::{WgpuDevice, WgpuRuntime};
+use lowbit_reference::op::Outputs;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Words of poison behind every output.
+const GUARD_WORDS: usize = 64;
+/// What every adapter binds (the default limit of WebGPU), in bytes.
+const BINDABLE: u64 = 128 << 20;
+/// Most cubes along one dimension, on every adapter.
+const MAX_CUBES: usize = 65_535;
+
+/// A runtime that rows run on.
+pub(crate) trait Device: Runtime {
+    /// Name of the rows.
+    const NAME: &'static str;
+    /// What the machine must have.
+    const NEED: Need;
+    /// The client of the default device. CubeCL keeps one per device, so this is cheap but for
+    /// the first call; without a device it would panic, which `hardware` rules out.
+    fn client_on(hardware: &Hardware) -> Result<ComputeClient<Self>, Failure>;
+}
+
+impl Device for WgpuRuntime {
+    const NAME: &'static str = "cube-wgpu";
+    const NEED: Need = Need::Wgpu;
+    fn client_on(hardware: &Hardware) -> Result<ComputeClient<Self>, Failure> {
+        hardware.wgpu.as_ref().map_err(|why| Failure(why.clone()))?;
+        guarded("start", || WgpuRuntime::client(&WgpuDevice::DefaultDevice))
+    }
+}
+
+/// The rows of a runtime: one type, a row of every op's table.
+#[derive(Debug)]
+pub(crate) struct Cube<R>(PhantomData<fn() -> R>);
+
+/// The rows `cube-wgpu`.
+pub(crate) static WGPU: Cube<WgpuRuntime> = Cube(PhantomData);
+
+impl<R: Device> Cube<R> {
+    /// Whether a buffer of that many bytes can be bound; the error is the reason. Only a large
+    /// one costs a look at the device.
+    pub(crate) fn binds(&self, bytes: usize) -> Result<(), String> {
+        let bytes = bytes as u64 + 4 * GUARD_WORDS as u64;
+        let hardware = if bytes <= BINDABLE { return Ok(()) } else { Hardware::detect() };
+        // Without a device nothing is refused: the harness says that there is none.
+        let Ok(client) = R::client_on(&hardware) else { return Ok(()) };
+        let most = client.properties().memory.max_page_size.min(u64::from(u32::MAX));
+        match bytes <= most {
+            true => Ok(()),
+            false => Err(format!("needs a buffer of {bytes} bytes, the device binds {most}")),
+        }
+    }
+}
+
+/// Runs a call into CubeCL; its panic (a lost device) becomes a failure.
+pub(crate) fn guarded<T>(step: &str, call: impl FnOnce() -> T) -> Result<T, Failure> {
+    let lost = |_| Failure(format!("{step}: CubeCL panicked, the device is lost for this process"));
+    catch_unwind(AssertUnwindSafe(call)).map_err(lost)
+}
+
+/// The informative lines of an error of CubeCL, without its backtrace.
+fn failure(step: &str, error: impl std::fmt::Display) -> Failure {
+    let text = error.to_string();
+    let text = text.split("Backtrace:").next().unwrap_or_default();
+    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    Failure(format!("{step}: {}", text.chars().take(400).collect::<String>()))
+}
+
+/// Words on the device.
+#[derive(Clone, Debug)]
+pub(crate) struct Words {
+    handle: Handle,
+    /// How many there are, the guard of an output included.
+    len: usize,
+}
+
+impl Words {
+    /// The buffer as an argument of a kernel: an array of u32, i32 or f32.
+    pub(crate) fn arg<R: Runtime>(&self) -> ArrayArg<R> {
+        // SAFETY: the handle was made with `len` words of four bytes, and so is every element.
+        unsafe { ArrayArg::from_raw_parts(self.handle.clone(), self.len) }
+    }
+}
+
+/// Words a kernel writes: poison at first, then a guard of poison.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    words: Words,
+    label: &'static str,
+    guard: Vec<u8>,
+}
+
+impl Output {
+    /// See [`Words::arg`].
+    pub(crate) fn arg<R: Runtime>(&self) -> ArrayArg<R> {
+        self.words.arg()
+    }
+}
+
+/// A client, and the words made through it.
+pub(crate) struct Session<R: Runtime> {
+    /// Where kernels are launched.
+    client: ComputeClient<R>,
+}
+
+impl<R: Device> Session<R> {
+    /// A session on the device of the context.
+    pub(crate) fn open(context: &Context) -> Result<Session<R>, Failure> {
+        Ok(Session { client: R::client_on(context.hardware())? })
+    }
+
+    /// A copy of `values` on the device.
+    pub(crate) fn upload<T: CubeElement>(&self, values: &[T]) -> Result<Words, Failure> {
+        let create = || self.client.create_from_slice(T::as_bytes(values));
+        Ok(Words { handle: guarded("upload", create)?, len: values.len() })
+    }
+
+    /// `words` words to be written by a kernel, full of the context's poison.
+    pub(crate) fn output(
+        &self,
+        context: &mut Context,
+        label: &'static str,
+        words: usize,
+    ) -> Result<Output, Failure> {
+        let poison = context.buffer::<u32>(label, words + GUARD_WORDS);
+        let guard = u32::as_bytes(&poison[words..]).to_vec();
+        Ok(Output { words: self.upload(&poison)?, label, guard })
+    }
+
+    /// Wait for everything launched, and report what went wrong with it.
+    fn sync(&self) -> Result<(), Failure> {
+        guarded("flush", || self.client.flush())?.map_err(|e| failure("launch", e))?;
+        guarded("sync", || block_on(self.client.sync()))?.map_err(|e| failure("sync", e))
+    }
+
+    /// The words of an output, once the launches before it are known to have worked and its guard
+    /// to be whole.
+    pub(crate) fn read<T: CubeElement>(&self, output: &Output) -> Result<Vec<T>, Failure> {
+        guarded("flush", || self.client.flush())?.map_err(|e| failure("launch", e))?;
+        let bytes = guarded("read", || self.client.read_one(output.words.handle.clone()))?;
+        let bytes = bytes.map_err(|e| failure("read", e))?;
+        match bytes.len().checked_sub(output.guard.len()).map(|len| bytes.split_at(len)) {
+            Some((payload, guard)) if guard == output.guard => Ok(T::from_bytes(payload).to_vec()),
+            _ => Err(Failure(format!("wrote past the end of device buffer `{}`", output.label))),
+        }
+    }
+}
+
+/// A row bound to its problem: what to enqueue and how to read what it answered.
+pub(crate) struct Ready<R: Runtime, L, A> {
+    session: Session<R>,
+    enqueue: L,
+    answer: A,
+    /// Whether a launch has returned, so that every kernel is built.
+    built: bool,
+}
+
+impl<R, L, A> Ready<R, L, A>
+where
+    R: Device,
+    L: Fn(&ComputeClient<R>) + Sync,
+    A: Fn(&Session<R>) -> Result<Outputs, Failure>,
+{
+    /// Kernels are compiled by the first launch.
+    pub(crate) fn new(session: Session<R>, enqueue: L, answer: A) -> Ready<R, L, A> {
+        Ready { session, enqueue, answer, built: false }
+    }
+}
+
+impl<R, L, A> Prepared for Ready<R, L, A>
+where
+    R: Device,
+    L: Fn(&ComputeClient<R>) + Sync,
+    A: Fn(&Session<R>) -> Result<Outputs, Failure>,
+{
+    fn launch(&mut self) -> Result<(), Failure> {
+        let (enqueue, client) = (&self.enqueue, &self.session.client);
+        if self.built {
+            return guarded("launch", || enqueue(client));
+        }
+        // A panic while a kernel is built was on stderr, and is an error here.
+        guarded("build", || client.exclusive(|| enqueue(client)))?
+            .map_err(|e| failure("build", e))?;
+        self.built = true;
+        Ok(())
+    }
+    fn sync(&mut self) -> Result<(), Failure> {
+        self.session.sync()
+    }
+    fn read(&mut self) -> Result<Outputs, Failure> {
+        (self.answer)(&self.session)
+    }
+    fn device_bytes(&self) -> Option<u64> {
+        let usage = guarded("memory usage", || self.session.client.memory_usage());
+        usage.ok()?.ok().map(|usage| usage.bytes_in_use)
+    }
+}
+
+/// At least `cubes` cubes, in two dimensions where one is too short for them. A kernel numbers
+/// them by `CUBE_POS` and must leave those beyond the last idle.
+pub(crate) fn spread(cubes: usize) -> CubeCount {
+    let rows = cubes.div_ceil(MAX_CUBES).max(1);
+    CubeCount::Static(word(cubes.div_ceil(rows).max(1)), word(rows), 1)
+}
+
+/// A length as the device counts; `binds` keeps it in range.
+pub(crate) fn word(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+/// Rows of `row` bytes as little-endian words, each row padded with zeros to `words` words.
+pub(crate) fn padded(bytes: &[u8], row: usize, words: usize) -> Vec<u32> {
+    let mut out = Vec::with_capacity(bytes.len().div_ceil(row.max(1)) * words);
+    for row in bytes.chunks(row.max(1)) {
+        let from = out.len();
+        out.extend(row.chunks(4).map(|four| {
+            u32::from_le_bytes(std::array::from_fn(|i| four.get(i).copied().unwrap_or(0)))
+        }));
+        out.resize(from + words, 0);
+    }
+    out
+}

@@ -1,0 +1,346 @@
+//! CubeCL quantization of a matrix: statistics, scales and packed codes, all made on the device.
+//!
+//! A group is cut into parts of at most 8,192 values, until there are 1,024 of them; a cube of
+//! 256 units strides over a part and adds up (or takes the maximum) in a tree. One part: the scale
+//! follows at once. More: a second kernel gathers the parts of a group. The third kernel gives
+//! every value a unit, reads it once and in order, and gathers the fields of a word in shared
+//! memory; rows begin on a word, and `read` drops the bytes that pad them.
+//!
+//! Bounds: a chain of additions is shorter than 8,192 + 8 for up to 2^31 values, below the 16,384
+//! the tolerance allows. Two passes over `x`: 8 bytes read for each value.
+use super::rule::{Choices, Numbers, code_of, numbers, scale_of};
+use super::{Cube, Device, Packing, Ready, Session, field, spread, word};
+use crate::context::Context;
+use crate::{Failure, Prepared};
+use cubecl::prelude::*;
+use lowbit_reference::op::quantize::QuantizeProblem;
+use lowbit_reference::op::{Outputs, Tensor};
+
+/// Units of a cube.
+pub(crate) const UNITS: u32 = 256;
+/// Values of a part, while there are fewer than `MAX_PARTS`.
+const PART: usize = 8192;
+/// Parts of a group, at most.
+const MAX_PARTS: usize = 1024;
+
+/// Where groups and their parts are.
+#[derive(CubeType, CubeLaunch, Clone, Copy)]
+struct Groups {
+    groups: u32,
+    group_len: u32,
+    parts: u32,
+    part_len: u32,
+}
+
+/// Over a group or a part of it: the largest magnitude or the sum of magnitudes, and the sum.
+#[derive(CubeType, Clone, Copy)]
+struct Sums {
+    statistic: f32,
+    total: f32,
+}
+
+/// Where rows, their words and their cubes are.
+#[derive(CubeType, CubeLaunch, Clone, Copy)]
+struct Rows {
+    rows: u32,
+    row_len: u32,
+    words: u32,
+    /// Cubes that share a row.
+    cubes: u32,
+    groups: u32,
+    group_len: u32,
+}
+
+/// The larger of two numbers, or their sum.
+#[cube]
+fn join(a: f32, b: f32, #[comptime] maximum: bool) -> f32 {
+    if comptime!(maximum) { max(a, b) } else { a + b }
+}
+
+/// The sum, or the maximum, of the values of `lanes` neighbouring units, for each of them. All
+/// units of the cube must come here.
+#[cube]
+pub(crate) fn gather(
+    value: f32,
+    shared: &mut SharedMemory<f32>,
+    #[comptime] maximum: bool,
+    #[comptime] lanes: u32,
+) -> f32 {
+    let unit = UNIT_POS;
+    shared[unit as usize] = value;
+    sync_cube();
+    #[unroll]
+    for halving in 0..comptime!(lanes.ilog2()) {
+        let step = comptime!(lanes >> (halving + 1));
+        if unit % lanes < step {
+            let other = shared[(unit + step) as usize];
+            shared[unit as usize] = join(shared[unit as usize], other, maximum);
+        }
+        sync_cube();
+    }
+    let first = shared[(unit - unit % lanes) as usize];
+    // The memory may be used again after this.
+    sync_cube();
+    first
+}
+
+/// Both sums of a cube, for each of its units; that of the values only for centred rules.
+#[cube]
+fn gather_both(statistic: f32, total: f32, #[comptime] choices: Choices) -> Sums {
+    let mut shared = SharedMemory::<f32>::new(comptime!(UNITS as usize));
+    let statistic = gather(statistic, &mut shared, choices.absmax, UNITS);
+    let mut all = total;
+    if comptime!(choices.centred) {
+        all = gather(total, &mut shared, false, UNITS);
+    }
+    Sums { statistic, total: all }
+}
+
+/// Write the scale and the centre of a group, given the sums over it.
+#[cube]
+fn conclude(
+    group: u32,
+    sums: Sums,
+    scales: &mut Array<f32>,
+    groups: Groups,
+    numbers: Numbers,
+    #[comptime] choices: Choices,
+) {
+    let count = f32::cast_from(groups.group_len);
+    let mut range = sums.statistic;
+    if comptime!(!choices.absmax) {
+        range = sums.statistic / count;
+    }
+    scales[group as usize] = scale_of(range, numbers, choices);
+    if comptime!(choices.centred) {
+        scales[(groups.groups + group) as usize] = sums.total / count;
+    }
+}
+
+/// Sums over parts. With one part a group, `out` takes scales and centres; else sums, which for
+/// centres come behind those of the magnitudes.
+#[cube(launch)]
+fn reduce_parts(
+    x: &Array<f32>,
+    out: &mut Array<f32>,
+    groups: Groups,
+    numbers: Numbers,
+    #[comptime] choices: Choices,
+    #[comptime] whole: bool,
+) {
+    let cube = CUBE_POS as u32;
+    let (group, part) = (cube / groups.parts, cube % groups.parts);
+    let from = part * groups.part_len;
+    let to = min(from + groups.part_len, groups.group_len);
+    let mut statistic = 0.0f32;
+    let mut total = 0.0f32;
+    let mut at = from + UNIT_POS;
+    while at < to && group < groups.groups {
+        let value = x[(group * groups.group_len + at) as usize];
+        statistic = join(statistic, value.abs(), choices.absmax);
+        if comptime!(choices.centred) {
+            total += value;
+        }
+        at += UNITS;
+    }
+    let sums = gather_both(statistic, total, choices);
+    if UNIT_POS == 0 && group < groups.groups {
+        if comptime!(whole) {
+            conclude(group, sums, out, groups, numbers, choices);
+        } else {
+            out[cube as usize] = sums.statistic;
+            if comptime!(choices.centred) {
+                out[(groups.groups * groups.parts + cube) as usize] = sums.total;
+            }
+        }
+    }
+}
+
+/// Scales and centres from the sums over parts: a cube a group.
+#[cube(launch)]
+fn reduce_groups(
+    sums: &Array<f32>,
+    scales: &mut Array<f32>,
+    groups: Groups,
+    numbers: Numbers,
+    #[comptime] choices: Choices,
+) {
+    let group = CUBE_POS as u32;
+    let mut statistic = 0.0f32;
+    let mut total = 0.0f32;
+    let mut at = UNIT_POS;
+    while at < groups.parts && group < groups.groups {
+        let part = group * groups.parts + at;
+        statistic = join(statistic, sums[part as usize], choices.absmax);
+        if comptime!(choices.centred) {
+            total += sums[(groups.groups * groups.parts + part) as usize];
+        }
+        at += UNITS;
+    }
+    let sums = gather_both(statistic, total, choices);
+    if UNIT_POS == 0 && group < groups.groups {
+        conclude(group, sums, scales, groups, numbers, choices);
+    }
+}
+
+/// Gather the fields of the cube's units into words and write those below `end`, from `first` on.
+/// All units of the cube must come here.
+#[cube]
+pub(crate) fn store(
+    bits: u32,
+    packed: &mut Array<u32>,
+    first: u32,
+    end: u32,
+    #[comptime] packing: Packing,
+) {
+    let per_word = comptime!(packing.per_word());
+    let mut fields = SharedMemory::<u32>::new(comptime!(UNITS as usize));
+    fields[UNIT_POS as usize] = bits;
+    sync_cube();
+    let at = first + UNIT_POS;
+    if UNIT_POS < UNITS / per_word && at < end {
+        let mut packed_word = 0u32;
+        #[unroll]
+        for j in 0..per_word {
+            let bits = fields[(UNIT_POS * per_word + j) as usize];
+            packed_word |= bits << comptime!(j * packing.bits());
+        }
+        packed[at as usize] = packed_word;
+    }
+}
+
+/// Codes, packed: a unit a value.
+#[cube(launch)]
+fn encode(
+    x: &Array<f32>,
+    scales: &Array<f32>,
+    packed: &mut Array<u32>,
+    rows: Rows,
+    numbers: Numbers,
+    #[comptime] choices: Choices,
+) {
+    let cube = CUBE_POS as u32;
+    let (row, tile) = (cube / rows.cubes, cube % rows.cubes);
+    let column = tile * UNITS + UNIT_POS;
+    let mut bits = 0u32;
+    if row < rows.rows && column < rows.row_len {
+        let at = row * rows.row_len + column;
+        let group = at / rows.group_len;
+        let mut centre = 0.0f32;
+        if comptime!(choices.centred) {
+            centre = scales[(rows.groups + group) as usize];
+        }
+        let code = code_of(x[at as usize], scales[group as usize], centre, numbers, choices);
+        bits = field(code, choices.packing);
+    }
+    let first = tile * comptime!(UNITS / choices.packing.per_word());
+    let mut end = 0u32;
+    if row < rows.rows {
+        end = rows.words * (row + 1);
+    }
+    store(bits, packed, row * rows.words + first, end, choices.packing);
+}
+
+/// Whether the device can hold a problem.
+pub(crate) fn accepts<R: Device>(row: &Cube<R>, p: &QuantizeProblem) -> Result<(), String> {
+    let words = p.rows * Packing::of(p.levels()).words(p.row_len);
+    row.binds(4 * p.x.len().max(words))
+}
+
+/// Sizes of a problem as the device sees it.
+#[derive(Clone, Copy)]
+struct Plan {
+    choices: Choices,
+    groups: usize,
+    /// Parts of a group.
+    parts: usize,
+    /// Words of a row, and cubes that encode it.
+    words: usize,
+    cubes: usize,
+    /// Floats a group answers: its scale, and its centre.
+    answers: usize,
+}
+
+impl Plan {
+    fn new(p: &QuantizeProblem) -> Plan {
+        let choices = Choices::of(&p.rule, p.levels());
+        Plan {
+            choices,
+            groups: p.groups(),
+            parts: p.group_len.div_ceil(PART).clamp(1, MAX_PARTS),
+            words: choices.packing.words(p.row_len),
+            cubes: p.row_len.div_ceil(UNITS as usize),
+            answers: if choices.centred { 2 } else { 1 },
+        }
+    }
+
+    fn groups<R: Runtime>(&self, p: &QuantizeProblem) -> GroupsLaunch<R> {
+        let part_len = p.group_len.div_ceil(self.parts);
+        let [groups, group_len, parts, part_len] =
+            [self.groups, p.group_len, self.parts, part_len].map(word);
+        GroupsLaunch::new(groups, group_len, parts, part_len)
+    }
+
+    fn rows<R: Runtime>(&self, p: &QuantizeProblem) -> RowsLaunch<R> {
+        let [rows, row_len, words] = [p.rows, p.row_len, self.words].map(word);
+        let [cubes, groups, group_len] = [self.cubes, self.groups, p.group_len].map(word);
+        RowsLaunch::new(rows, row_len, words, cubes, groups, group_len)
+    }
+
+    /// Scales before centres, and rows without the bytes that pad them.
+    fn outputs(&self, p: &QuantizeProblem, answers: &[f32], words: &[u8]) -> Outputs {
+        let (scales, centres) = answers.split_at(self.groups);
+        let row = self.choices.packing.bytes(p.row_len);
+        let packed = words.chunks(4 * self.words).flat_map(|bytes| &bytes[..row]).copied();
+        let scales = Tensor::F32(scales.to_vec());
+        let mut outputs = vec![("scales", scales), ("packed", Tensor::U8(packed.collect()))];
+        if self.choices.centred {
+            outputs.push(("centres", Tensor::F32(centres.to_vec())));
+        }
+        Outputs(outputs)
+    }
+}
+
+/// Upload a matrix and plan its two or three launches.
+pub(crate) fn prepare<'p, R: Device>(
+    p: &'p QuantizeProblem,
+    context: &mut Context,
+) -> Result<Box<dyn Prepared + 'p>, Failure> {
+    let session = Session::<R>::open(context)?;
+    let plan = Plan::new(p);
+    let Plan { choices, groups, parts, .. } = plan;
+    let x = session.upload(&p.x)?;
+    let sums = session.output(context, "sums", plan.answers * groups * parts)?;
+    let scales = session.output(context, "scales", plan.answers * groups)?;
+    let packed = session.output(context, "packed", p.rows * plan.words)?;
+    let (scales_out, packed_out) = (scales.clone(), packed.clone());
+    let (dim, whole) = (CubeDim::new_1d(UNITS), parts == 1);
+    let enqueue = move |client: &ComputeClient<R>| {
+        let numbers = || numbers::<R>(&p.rule);
+        let (out, count) = (if whole { &scales_out } else { &sums }, spread(groups * parts));
+        let (values, out, shape) = (x.arg(), out.arg(), plan.groups(p));
+        reduce_parts::launch::<R>(
+            client,
+            count,
+            dim,
+            values,
+            out,
+            shape,
+            numbers(),
+            choices,
+            whole,
+        );
+        if !whole {
+            let (count, shape) = (spread(groups), plan.groups(p));
+            let (sums, scales) = (sums.arg(), scales_out.arg());
+            reduce_groups::launch::<R>(client, count, dim, sums, scales, shape, numbers(), choices);
+        }
+        let (count, shape) = (spread(p.rows * plan.cubes), plan.rows(p));
+        let (values, scales, packed) = (x.arg(), scales_out.arg(), packed_out.arg());
+        encode::launch::<R>(client, count, dim, values, scales, packed, shape, numbers(), choices);
+    };
+    let answer = move |session: &Session<R>| {
+        Ok(plan.outputs(p, &session.read(&scales)?, &session.read(&packed)?))
+    };
+    Ok(Box::new(Ready::new(session, enqueue, answer)))
+}

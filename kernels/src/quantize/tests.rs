@@ -1,0 +1,159 @@
+//! What conformance cannot see: ties bit for bit, padding bits, values that are no numbers, and
+//! groups larger than [`super::FUSED`]. Problems here say `exact`: no near tie is tolerated.
+use super::{FUSED, TASK};
+use crate::Threads;
+use crate::context::{Context, Poison};
+use crate::hardware::Hardware;
+use crate::pool::Pool;
+use crate::quantize_weight::KERNELS;
+use lowbit_reference::format::{INT8, SIGN1, TERNARY2, WeightFormat};
+use lowbit_reference::judge::judge;
+use lowbit_reference::op::quantize::{QuantizeProblem, pack, unpack, weight::QuantizeWeight};
+use lowbit_reference::op::{Op, Tensor};
+use lowbit_reference::rule::{EpsilonUse, Granularity, Range, Rounding, Rule};
+use std::sync::Arc;
+
+fn problem(
+    x: Vec<f32>,
+    row_len: usize,
+    rule: Rule,
+    format: &'static dyn WeightFormat,
+) -> QuantizeProblem {
+    QuantizeProblem {
+        group_len: rule.group_len(x.len(), row_len),
+        rows: x.len() / row_len,
+        row_len,
+        packed_len: row_len,
+        rule,
+        format,
+        exact: true,
+        distribution: None,
+        x: Arc::new(x),
+    }
+}
+
+/// Every row whose hardware is here, on 1 and on 3 threads; conformance counts those it is not.
+fn check(problem: &QuantizeProblem) {
+    let hardware = Hardware { wgpu: Err("not asked".into()) };
+    let reference = problem.reference();
+    // The native rows: those with threads of the pool.
+    let native = KERNELS.iter().filter(|kernel| kernel.threads() == Threads::Pool);
+    for kernel in native.filter(|kernel| hardware.has(kernel.need()).is_ok()) {
+        let what = format!("{} {:?} {:?}", kernel.name(), problem.rule, problem.format);
+        let run = |threads, poison| {
+            let pool = Pool::new(threads).unwrap();
+            let mut context = Context::new(pool, hardware.clone(), poison);
+            let mut prepared = kernel.prepare(problem, &mut context).unwrap();
+            prepared.launch().unwrap();
+            let outputs = prepared.read().unwrap();
+            assert_eq!(context.check_guards(), Ok(()), "{what}");
+            outputs
+        };
+        let one = run(1, Poison::Ones);
+        let arithmetic = kernel.arithmetic(problem);
+        let expectation = QuantizeWeight::expect(problem, &reference, arithmetic, &one);
+        assert_eq!(judge(&expectation, &one).fault, None, "{what}");
+        // Decoding ignores the bits beyond the last code of a run; they must be zero all the same.
+        let Some(Tensor::U8(bytes)) = one.get("packed") else { panic!("{what}: not packed") };
+        let codes = unpack(problem, bytes).unwrap();
+        assert!(*bytes == pack(problem.format, &codes, problem.packed_len), "{what}: padding");
+        assert_eq!(one, run(3, Poison::Sevens), "{what}: threads");
+    }
+}
+
+/// A fixed sequence, roughly uniform in `-4..4`.
+fn values(len: usize) -> Vec<f32> {
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 21) as f32 - 4.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// Every multiple of half a code up to past the ends, and its neighbours above and below.
+fn ties() -> Vec<f32> {
+    let halves = (-300..=300).map(|i| i as f32 / 2.0);
+    halves.flat_map(|x| [x, x.next_up(), x.next_down(), -x]).collect()
+}
+
+fn int8_rules() -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for rounding in [Rounding::HalfEven, Rounding::HalfAway] {
+        for min_code in [-128, -127, -8] {
+            for times in [1.0, 0.3] {
+                rules.push(Rule { rounding, min_code, times, ..Rule::default() });
+            }
+        }
+    }
+    rules
+}
+
+#[test]
+fn ties_of_int8_go_where_the_rule_says() {
+    // Scales of 1 (the maximum is the number of steps), and of anything else.
+    for rule in int8_rules() {
+        let ties: Vec<f32> = ties().into_iter().filter(|x| x.abs() <= 150.0).collect();
+        let row_len = ties.len();
+        let unit = Rule { times: 1.0, steps: 150.0, ..rule };
+        check(&problem(ties.clone(), row_len, unit, &INT8));
+        check(&problem(ties.iter().map(|x| x * 0.1).collect(), row_len, rule, &INT8));
+        check(&problem(values(5000), 1000, rule, &INT8));
+    }
+}
+
+#[test]
+fn steps_without_a_reciprocal_are_divided_by() {
+    for (size, epsilon) in [(1e-41, 1e-45), (1e38, 1e-45), (3e38, 1e-8), (0.0, 1e-45)] {
+        for rule in int8_rules() {
+            let x: Vec<f32> = values(300).iter().map(|x| x / 4.0 * size).collect();
+            check(&problem(x.clone(), 100, Rule { epsilon, ..rule }, &INT8));
+            let wide = Rule { steps: 1e-3, epsilon, ..rule };
+            check(&problem(x, 100, wide, &INT8));
+        }
+    }
+}
+
+#[test]
+fn values_that_are_no_numbers_do_as_the_reference_does() {
+    for format in [&INT8 as &dyn WeightFormat, &TERNARY2, &SIGN1] {
+        for special in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 1e-45, f32::MAX] {
+            for rule in int8_rules() {
+                let mut x = values(33 * 5);
+                x.iter_mut().step_by(7).for_each(|x| *x = special);
+                let rule = Rule { epsilon: 1e-3, ..rule };
+                check(&problem(x, 33, rule, format));
+            }
+        }
+    }
+}
+
+#[test]
+fn comparisons_at_the_limit_are_inclusive_only_by_rule() {
+    for (inclusive, threshold) in [(true, 1.0), (false, 1.0), (true, 0.0), (false, 0.0)] {
+        let x = [1.0, -1.0, 0.0, -0.0, 0.5, 2.0, -2.0, 1.0f32.next_down(), -1.0f32.next_up()];
+        let rule = Rule { inclusive, threshold, steps: 2.0, ..Rule::default() };
+        check(&problem(x.repeat(9), 81, rule, &TERNARY2));
+        let rule = Rule { zero_is_positive: inclusive, ..rule };
+        check(&problem(x.repeat(9), 81, rule, &SIGN1));
+        check(&problem(x.repeat(9), 81, Rule { centred: true, ..rule }, &SIGN1));
+    }
+}
+
+#[test]
+fn large_groups_are_blocks_in_order_whatever_the_threads() {
+    // Long rows cut inside, short rows cut between, bytes that rows do not fill, and the border.
+    let shapes = [(2, FUSED + 4099), (20_011, 5), (3, FUSED), (2, TASK + 1), (7, 20_001)];
+    for (rows, row_len) in shapes {
+        let x = values(rows * row_len);
+        for granularity in [Granularity::Row, Granularity::Tensor] {
+            for range in [Range::Absmax, Range::Absmean] {
+                let rule = Rule { granularity, range, ..Rule::default() };
+                check(&problem(x.clone(), row_len, rule, &INT8));
+                let add = Rule { steps: 1.0, epsilon_use: EpsilonUse::Add, epsilon: 0.1, ..rule };
+                check(&problem(x.clone(), row_len, add, &TERNARY2));
+                check(&problem(x.clone(), row_len, Rule { centred: true, ..rule }, &SIGN1));
+            }
+        }
+    }
+}
