@@ -1,0 +1,235 @@
+//! The shipped suites keep their promises.
+use lowbit_reference::case::{Case, Kind};
+use lowbit_reference::op::{OPS, OpSpec};
+use lowbit_scenarios::{Planned, SHAPE_SETS, Scenario};
+use std::collections::BTreeMap;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+fn load(name: &str) -> (Scenario, Vec<Planned>) {
+    let path = format!("{ROOT}/scenarios/suites/{name}.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let scenario = Scenario::parse(&path, &text).unwrap_or_else(|e| panic!("{e}"));
+    let planned = scenario.expand().unwrap_or_else(|e| panic!("{e}"));
+    (scenario, planned)
+}
+
+const SUITES: [&str; 6] = ["quickstart", "smoke", "gpu-smoke", "bench", "nightly", "paper"];
+const TIERS: [&str; 3] = ["exact", "realistic", "file"];
+const NATIVE: [&str; 4] = ["scalar", "avx2", "avx512vnni", "burn"];
+
+/// What a kernel supports or not: the op, its format and its rule.
+fn kind(case: &Case) -> String {
+    let keys: &[&str] = match case.op() {
+        "quantize_activation" => &["activation_rule"],
+        "rho_pack" | "rho_unpack" => &["format"],
+        _ => &["weight", "weight_rule"],
+    };
+    let words: Vec<_> = keys.iter().map(|key| case.word(key)).collect();
+    format!("{} {}", case.op(), words.join(" "))
+}
+
+/// Every kind there is: each word that makes a case.
+fn every_kind() -> Vec<String> {
+    let words = |op: &OpSpec, key: &str| match op.param(key).unwrap().kind {
+        Kind::Word(words) | Kind::WordOrConfig { words, .. } => words(),
+        _ => Vec::new(),
+    };
+    let mut kinds = Vec::new();
+    for op in OPS {
+        let id = match op.name {
+            "quantize_weight" => "/weight=A/weight_rule=B/k=8/n=8/data=exact",
+            "quantize_activation" => "/activation_rule=A/m=1/k=8/data=exact",
+            "linear" => {
+                "/weight=A/weight_rule=B/activation=f32/activation_rule=none/m=1/k=8/n=8/data=exact"
+            }
+            _ => "/format=A/elements=32/data=exact",
+        };
+        let (first, second) = match op.name {
+            "quantize_activation" => ("activation_rule", None),
+            "rho_pack" | "rho_unpack" => ("format", None),
+            _ => ("weight", Some("weight_rule")),
+        };
+        for a in words(op, first) {
+            let id = format!("{}{}", op.name, id.replace("=A", &format!("={}", a.name)));
+            let seconds =
+                second.map_or(vec![""], |key| words(op, key).iter().map(|w| w.name).collect());
+            let cases = seconds.iter().map(|b| id.replace("=B", &format!("={b}")).parse::<Case>());
+            kinds.extend(cases.flatten().map(|case| kind(&case)));
+        }
+    }
+    kinds
+}
+
+fn count(scenario: &Scenario, planned: &[Planned], kernel: &str) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for planned in planned.iter().filter(|planned| scenario.runs(planned, kernel)) {
+        *counts.entry(kind(&planned.case)).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn every_suite_expands_and_every_file_is_known() {
+    let folder = std::fs::read_dir(format!("{ROOT}/scenarios/suites")).unwrap();
+    assert_eq!(folder.count(), SUITES.len(), "a suite that no test knows");
+    for name in SUITES {
+        let (scenario, planned) = load(name);
+        println!("{name}: {} cases", planned.len());
+        for (i, sweep) in scenario.sweeps.iter().enumerate() {
+            let cases = planned.iter().filter(|planned| planned.sweep == i).count();
+            println!("  {:<28} {cases}", sweep.name);
+        }
+    }
+}
+
+#[test]
+fn there_are_31_kinds() {
+    let kinds = every_kind();
+    // Nine pairs of format and rule, twice; seven activation rules; three formats of rho, twice.
+    assert_eq!(kinds.len(), 9 + 9 + 7 + 3 + 3, "{kinds:?}");
+}
+
+#[test]
+fn smoke_has_every_kind_for_every_row() {
+    let (scenario, planned) = load("smoke");
+    for kernel in NATIVE.into_iter().chain(["ste", "cube-wgpu", "cube-cuda"]) {
+        let counts = count(&scenario, &planned, kernel);
+        for kind in every_kind() {
+            assert!(counts.contains_key(&kind), "{kernel}: no {kind}");
+        }
+    }
+    for (tier, op) in TIERS.iter().flat_map(|tier| OPS.iter().map(move |op| (*tier, op.name))) {
+        for kernel in NATIVE.into_iter().chain(["ste", "cube-wgpu", "cube-cuda"]) {
+            let in_tier = |p: &Planned| p.case.op() == op && p.case.word("data") == tier;
+            let mut cases = planned.iter().filter(|p| in_tier(p));
+            assert!(cases.any(|p| scenario.runs(p, kernel)), "{op} {tier} {kernel}");
+        }
+    }
+    let largest = planned.iter().map(|p| ["m", "k", "n"].map(|key| p.case.number(key).max(1)));
+    assert!(largest.map(|[m, k, n]| m * k * n).max() <= Some(384 * 384), "smoke is small");
+}
+
+#[test]
+fn nightly_has_twenty_cases_of_every_kind_for_every_row() {
+    let (scenario, planned) = load("nightly");
+    assert!(planned.len() >= 2000, "{}", planned.len());
+    for kernel in NATIVE.into_iter().chain(["ste", "cube-wgpu", "cube-cuda"]) {
+        let counts = count(&scenario, &planned, kernel);
+        for kind in every_kind() {
+            let cases = counts.get(&kind).copied().unwrap_or(0);
+            assert!(cases >= 20, "{kernel}: {cases} cases of {kind}");
+        }
+    }
+    let seeds: std::collections::BTreeSet<_> =
+        planned.iter().map(|p| p.case.number("seed")).collect();
+    assert!(seeds.len() >= 3, "{seeds:?}");
+}
+
+#[test]
+fn quickstart_shows_a_full_layer_and_real_weights_beside_gaussian_ones() {
+    let (scenario, planned) = load("quickstart");
+    for kernel in NATIVE {
+        for weight in ["ternary2", "sign1", "int8"] {
+            let full = |p: &&Planned| {
+                let size = |key, wanted| p.case.number(key) == wanted;
+                p.case.op() == "linear"
+                    && size("m", 1)
+                    && size("k", 4096)
+                    && size("n", 4096)
+                    && p.case.word("weight") == weight
+                    && p.case.word("activation") == "int8"
+            };
+            assert!(planned.iter().filter(full).any(|p| scenario.runs(p, kernel)), "{weight}");
+        }
+    }
+    let shapes = |tier: &str| -> Vec<_> {
+        let cases = planned.iter().map(|p| &p.case);
+        cases
+            .filter(|case| case.op() == "quantize_weight" && case.word("data") == tier)
+            .map(|case| (kind(case), case.number("n"), case.number("k")))
+            .collect()
+    };
+    let (real, drawn) = (shapes("file"), shapes("realistic"));
+    assert_eq!(real.len(), 12);
+    assert!(real.iter().all(|shape| drawn.contains(shape)));
+    let ops = OPS.iter().map(|op| op.name);
+    for op in ops {
+        for kernel in NATIVE.into_iter().chain(["cube-wgpu"]) {
+            let runs = |p: &Planned| p.case.op() == op && scenario.runs(p, kernel);
+            assert!(planned.iter().any(runs), "{op} {kernel}");
+        }
+    }
+}
+
+#[test]
+fn quickstart_samples_for_less_than_80_seconds() {
+    let (scenario, planned) = load("quickstart");
+    let rows = NATIVE.into_iter().chain(["ste", "cube-wgpu"]);
+    let seconds = |p: &Planned| {
+        let measure = &scenario.sweeps[p.sweep].measure;
+        let settings = measure.threads.len() * measure.cache.len();
+        let rows = rows.clone().filter(|row| scenario.runs(p, row)).count();
+        (rows * settings) as f64 * measure.max_seconds
+    };
+    let total: f64 = planned.iter().map(seconds).sum();
+    println!("{total:.1} s");
+    assert!(total < 80.0, "{total} s");
+    let said = format!("{total:.0} s of sampling");
+    assert!(scenario.about.contains(&said), "the file says otherwise than {said}");
+}
+
+#[test]
+fn gpu_smoke_is_for_gpu_rows_and_bench_for_native_ones() {
+    let (scenario, planned) = load("gpu-smoke");
+    for kernel in NATIVE.into_iter().chain(["ste"]) {
+        assert_eq!(count(&scenario, &planned, kernel).len(), 0, "{kernel}");
+    }
+    assert_eq!(count(&scenario, &planned, "cube-cuda").len(), every_kind().len());
+    let (scenario, planned) = load("bench");
+    assert_eq!(planned.len(), 12);
+    assert!(planned.iter().all(|p| scenario.runs(p, "avx2") && !scenario.runs(p, "cube-wgpu")));
+}
+
+#[test]
+fn paper_has_every_shape_set() {
+    let (_, planned) = load("paper");
+    for set in SHAPE_SETS {
+        for shape in set.shapes {
+            let has = |p: &Planned| {
+                shape.sizes.iter().all(|(key, size)| p.case.number(key) as u64 == *size)
+            };
+            assert!(planned.iter().any(has), "{} {}", set.name, shape.label);
+        }
+    }
+    assert!(planned.iter().any(|p| p.case.word("data") == "file"));
+}
+
+/// Name to shape of every tensor of a .safetensors file.
+fn tensors(path: &str) -> serde_json::Value {
+    let bytes = std::fs::read(format!("{ROOT}/{path}")).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let len = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    serde_json::from_slice(&bytes[8..8 + len]).unwrap()
+}
+
+#[test]
+fn files_and_tensors_exist_in_the_shape_the_case_wants() {
+    for name in SUITES {
+        for Planned { case, .. } in load(name).1 {
+            if case.word("data") != "file" {
+                continue;
+            }
+            let text = |key| case.get(key).unwrap().to_string();
+            let shape = tensors(&text("file"))[text("tensor")]["shape"].clone();
+            let shape: Vec<usize> =
+                serde_json::from_value(shape).unwrap_or_else(|e| panic!("{case}: {e}"));
+            match case.op() {
+                "quantize_activation" => assert_eq!(shape, [case.number("m"), case.number("k")]),
+                "rho_pack" | "rho_unpack" => {
+                    assert_eq!(shape.iter().product::<usize>(), case.number("elements"));
+                }
+                _ => assert_eq!(shape, [case.number("n"), case.number("k")], "{case}"),
+            }
+        }
+    }
+}
