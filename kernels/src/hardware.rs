@@ -1,4 +1,5 @@
 //! What this machine has. A missing device is data with a reason, never a panic.
+use serde::{Deserialize, Serialize};
 
 /// Hardware a row may need; also the words of `--require`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ impl Need {
 }
 
 /// A wgpu adapter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adapter {
     /// Name the driver gives.
     pub name: String,
@@ -33,7 +34,7 @@ pub struct Adapter {
 }
 
 /// What was found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hardware {
     /// The adapter wgpu would use, or why there is none.
     pub wgpu: Result<Adapter, String>,

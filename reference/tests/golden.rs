@@ -197,5 +197,7 @@ fn normal_data_are_normal() {
     let mean = x.iter().map(|x| f64::from(*x)).sum::<f64>() / x.len() as f64;
     let variance = x.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>() / x.len() as f64;
     // Four standard errors of 2^18 draws.
-    assert!(mean.abs() < 4.0 / 512.0 && (variance - 1.0).abs() < 4.0 * 1.4142 / 512.0);
+    assert!(
+        mean.abs() < 4.0 / 512.0 && (variance - 1.0).abs() < 4.0 * std::f64::consts::SQRT_2 / 512.0
+    );
 }

@@ -324,6 +324,10 @@ impl Record {
             .collect()
     }
 
+    /// The command that checks this row on this case again.
+    pub fn reproduce(&self) -> String {
+        format!("lowbit check --case '{}' --kernel {}", self.case, self.kernel)
+    }
     /// `2 MACs / time`, in 10^9 operations a second.
     pub fn gops(&self) -> Option<f64> {
         let macs = self.work?.macs;

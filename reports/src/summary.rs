@@ -1,9 +1,8 @@
 //! `summary.md`: what was swept, what became of it, and what to run again.
-use crate::csv::violation;
 use crate::label::distinct;
 use crate::plot::Chart;
 use crate::record::{Record, Verdict};
-use crate::table::{markdown_cell, skipped, table_markdown};
+use crate::table::{BrokenLimits, broken_limits, markdown_cell, skipped, table_markdown};
 use crate::units::{count, significant};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
@@ -111,14 +110,15 @@ fn failures(records: &[Record]) -> String {
 }
 
 fn limits(records: &[Record]) -> String {
-    let broken: Vec<(&Record, String)> =
-        records.iter().flat_map(|r| r.violations.iter().map(move |v| (r, violation(v)))).collect();
+    let broken = broken_limits(records);
     if broken.is_empty() {
         return String::new();
     }
-    let lines = broken.iter().map(|(r, v)| format!("- {v}: `{}` on `{}`\n", r.kernel, r.case));
-    let lines = distinct(lines);
-    format!("## Broken limits\n\n{}\n", lines.concat())
+    let line = |b: &BrokenLimits<'_>| {
+        let kernels = b.kernels.join("`, `");
+        format!("- `{}`: {} (rows `{kernels}`)\n", b.case, b.limits.join("; "))
+    };
+    format!("## Broken limits\n\n{}\n", broken.iter().map(line).collect::<String>())
 }
 
 /// Cases per verdict for every kernel row.

@@ -165,25 +165,58 @@ fn used_columns(rows: &[&Record]) -> Vec<&'static Column> {
     COLUMNS.iter().filter(|c| c.header != "clock" || clocks > 1).filter(used).collect()
 }
 
-/// Failed, mistrusted, crashed and errored rows with their reasons.
+/// Failed, mistrusted, crashed and errored rows with their reasons and the command that shows
+/// each again.
 fn not_passed(records: &[Record]) -> String {
     let quiet = [Verdict::Passed, Verdict::Skipped];
     let bad = records.iter().filter(|r| !quiet.contains(&r.verdict));
-    let lines =
-        bad.map(|r| format!("{} {} {}: {}\n", r.verdict.name(), r.kernel, r.case, r.reason));
+    let lines = bad.map(|r| {
+        let verdict = r.verdict.name();
+        format!("{verdict}: {} of {}: {}\n  {}\n", r.kernel, r.op, r.reason, r.reproduce())
+    });
     distinct(lines).concat()
 }
 
+/// Broken limits, a line per case: what a format loses does not depend on the row that made it.
 fn limits(records: &[Record]) -> String {
-    let broken = records.iter().flat_map(|r| r.violations.iter().map(move |v| (r, v)));
-    let lines =
-        distinct(broken.map(|(r, v)| format!("limit {}: {} {}\n", violation(v), r.kernel, r.case)));
-    let mut out: String = lines.iter().take(LIMITS_LISTED).map(String::as_str).collect();
-    if lines.len() > LIMITS_LISTED {
-        let _ =
-            writeln!(out, "and {} more broken limits: see summary.md", lines.len() - LIMITS_LISTED);
+    let broken = broken_limits(records);
+    let line = |b: &BrokenLimits<'_>| {
+        format!(
+            "limits broken by {}: {}\n  on {}\n",
+            b.case,
+            b.limits.join("; "),
+            b.kernels.join(", ")
+        )
+    };
+    let mut out: String = broken.iter().take(LIMITS_LISTED).map(line).collect();
+    if broken.len() > LIMITS_LISTED {
+        let _ = writeln!(out, "and {} more cases: see summary.md", broken.len() - LIMITS_LISTED);
     }
     out
+}
+
+/// What a case broke, on which rows.
+pub struct BrokenLimits<'a> {
+    /// Case id.
+    pub case: &'a str,
+    /// Limit, value and what is allowed, in readable fragments.
+    pub limits: Vec<String>,
+    /// Rows whose answer broke them.
+    pub kernels: Vec<&'a str>,
+}
+
+/// Broken limits by case, in order of first appearance.
+pub fn broken_limits(records: &[Record]) -> Vec<BrokenLimits<'_>> {
+    let broken: Vec<&Record> = records.iter().filter(|r| !r.violations.is_empty()).collect();
+    distinct(broken.iter().map(|r| &r.case))
+        .into_iter()
+        .map(|case| {
+            let of_case: Vec<&&Record> = broken.iter().filter(|r| r.case == *case).collect();
+            let limits = of_case.iter().flat_map(|r| r.violations.iter().map(violation));
+            let kernels = of_case.iter().map(|r| r.kernel.as_str());
+            BrokenLimits { case, limits: distinct(limits), kernels: distinct(kernels) }
+        })
+        .collect()
 }
 
 /// The row with its verdict coloured. Only text after the kernel's name is searched, and the

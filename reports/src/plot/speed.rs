@@ -72,7 +72,7 @@ impl<'a> Speed<'a> {
         let mut left_out = Vec::new();
         if chosen_cases.len() < all_cases.len() {
             left_out.push(format!(
-                "{} of {} shown (those with the most kernels, then the most work); all are in results.csv.",
+                "{} of {} shown (those with the most work, then the most kernels); all are in results.csv.",
                 chosen_cases.len(),
                 count(all_cases.len(), "case"),
             ));
@@ -235,13 +235,13 @@ fn facet(record: &Record) -> Facet {
     (record.threads, record.cache)
 }
 
-/// The cases with the most kernels, then the most work, in their original order.
+/// The cases with the most work, then the most kernels, in their original order.
 fn choose_cases<'a>(shown: &[&Record], cases: &[&'a str]) -> Vec<&'a str> {
     let weight = |case: &&str| {
         let of_case: Vec<_> = shown.iter().filter(|r| r.case == **case).collect();
         let kernels = distinct(of_case.iter().map(|r| &r.kernel)).len();
         let work = of_case.iter().filter_map(|r| r.work);
-        (kernels, work.map(|w| w.macs.max(w.bytes_read + w.bytes_written)).max())
+        (work.map(|w| w.macs.max(w.bytes_read + w.bytes_written)).max(), kernels)
     };
     let mut ranked = cases.to_vec();
     ranked.sort_by_cached_key(|case| Reverse(weight(case)));

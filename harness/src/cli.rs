@@ -1,0 +1,182 @@
+//! The command line.
+use crate::command;
+use crate::driver::Driver;
+use crate::exit::Exit;
+use crate::memory::Counting;
+use crate::plan::{Selection, exit_of};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use lowbit_kernels::hardware::Need;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// How fast, how exact and how small is every low-bit kernel on this machine?
+#[derive(Debug, Parser)]
+#[command(name = "lowbit", version, after_help = Exit::MEANINGS)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check, measure, gate and report: the main job.
+    ///
+    /// Expands the scenario files, checks every kernel row on every case against the scalar
+    /// reference, times the rows that agree (hot and cold, one thread and all), applies the gates,
+    /// and writes a folder with records, CSV, a summary and charts.
+    Run(RunArgs),
+    /// Compare rows with the reference; time nothing.
+    ///
+    /// Prints a table, and a command that reproduces each failure. With --out also writes the
+    /// folder of records; its records.jsonl does not depend on the number of threads.
+    Check(RunArgs),
+    /// Check and time, as `run` does, but print the table alone unless --out is given.
+    Measure(RunArgs),
+    /// Print the cases of scenarios without running them.
+    List(ListArgs),
+    /// Write the report of a run's folder anew from its records.jsonl and machine.json.
+    Report(ReportArgs),
+    /// Say what this machine has, what it can do, and which kernel rows can run here, or why not.
+    Doctor(DoctorArgs),
+    /// Print the JSON Schema of scenario files, for editors.
+    ///
+    /// Point an editor at it with "$schema", or: lowbit schema > scenario.schema.json
+    Schema,
+    /// Serve requests on standard input (started by the other commands).
+    #[command(hide = true)]
+    Worker {
+        /// Threads of the rows.
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+    },
+}
+
+/// What to run.
+#[derive(Debug, Args)]
+pub(crate) struct SelectionArgs {
+    /// Scenario files (JSON); `lowbit schema` describes them.
+    pub(crate) scenarios: Vec<PathBuf>,
+    /// Run this case id, as printed by `list` and by every report; may be repeated.
+    #[arg(long = "case", value_name = "ID")]
+    pub(crate) cases: Vec<String>,
+    /// Only kernel rows whose name matches the glob, e.g. `avx*`; may be repeated.
+    #[arg(long = "kernel", value_name = "GLOB")]
+    pub(crate) kernels: Vec<String>,
+    /// Only ops whose name matches the glob, e.g. `rho_*`; may be repeated.
+    #[arg(long = "op", value_name = "GLOB")]
+    pub(crate) ops: Vec<String>,
+}
+
+impl SelectionArgs {
+    pub(crate) fn selection(&self) -> Selection {
+        Selection {
+            scenarios: self.scenarios.clone(),
+            cases: self.cases.clone(),
+            kernels: self.kernels.clone(),
+            ops: self.ops.clone(),
+        }
+    }
+}
+
+/// Arguments of `run`, `check` and `measure`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
+    /// Folder of the run; created if absent, refused if it holds a run. `run` takes
+    /// `runs/<time>-<scenario>` by default, the others write nothing without it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Threads, instead of those the scenario asks for.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Exit with 8 unless this hardware is here; may be repeated.
+    #[arg(long, value_name = "HARDWARE")]
+    pub(crate) require: Vec<Required>,
+}
+
+/// Hardware that can be required.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Required {
+    /// AVX2 with FMA.
+    Avx2,
+    /// AVX-512 with VNNI.
+    Avx512vnni,
+    /// A wgpu adapter: Vulkan, Metal or DX12 (software Vulkan counts).
+    Wgpu,
+}
+
+impl Required {
+    pub(crate) fn need(self) -> Need {
+        match self {
+            Required::Avx2 => Need::Avx2,
+            Required::Avx512vnni => Need::Avx512Vnni,
+            Required::Wgpu => Need::Wgpu,
+        }
+    }
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
+    /// Print how many cases and kernel-cases there are, per op and in all.
+    #[arg(long, conflicts_with_all = ["cost", "json"])]
+    pub(crate) count: bool,
+    /// Print multiply-accumulates and bytes of each case, and the totals.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) cost: bool,
+    /// Print one JSON object a case: id, op, parameters, rows, work.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Folders of runs.
+    #[arg(required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Exit with 8 unless this hardware is here; may be repeated.
+    #[arg(long, value_name = "HARDWARE")]
+    pub(crate) require: Vec<Required>,
+    /// Leave out the measured peaks (about a second for each number of threads).
+    #[arg(long)]
+    pub(crate) no_peaks: bool,
+}
+
+/// Parse the command line and do what it says.
+pub fn main(drivers: &[&dyn Driver], heap: &'static Counting) -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => command::run::run(drivers, &args, command::run::Verb::Run),
+        Command::Check(args) => command::run::run(drivers, &args, command::run::Verb::Check),
+        Command::Measure(args) => command::run::run(drivers, &args, command::run::Verb::Measure),
+        Command::List(args) => command::list::run(drivers, &args),
+        Command::Report(args) => command::report::run(&args),
+        Command::Doctor(args) => command::doctor::run(drivers, &args),
+        Command::Schema => command::schema(),
+        Command::Worker { threads } => command::worker(drivers, threads, heap),
+    };
+    let exit = result.unwrap_or_else(|error| {
+        eprintln!("lowbit: {error:#}");
+        exit_of(&error)
+    });
+    ExitCode::from(exit as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,61 @@
+//! `doctor`: what this machine has, and why each row can or cannot run.
+use super::print;
+use super::run::missing;
+use crate::cli::DoctorArgs;
+use crate::driver::Driver;
+use crate::engine::Engine;
+use crate::exit::Exit;
+use crate::machine::{Machine, cores};
+use anyhow::Context as _;
+use lowbit_kernels::Threads;
+use lowbit_kernels::hardware::Hardware;
+use std::fmt::Write as _;
+
+/// Print the machine, its peaks and the rows.
+pub(crate) fn run(drivers: &[&dyn Driver], args: &DoctorArgs) -> anyhow::Result<Exit> {
+    let program = std::env::current_exe().context("finding this program")?;
+    let mut engine = Engine::new(program, drivers, None);
+    let hardware = engine.hardware().map_err(anyhow::Error::msg)?;
+    let mut machine = Machine::detect(&hardware, String::new());
+    let mut text = String::from("machine\n");
+    for (name, value) in machine.facts() {
+        let _ = writeln!(text, "  {name:<14} {value}");
+    }
+    print(&text)?;
+    if !args.no_peaks {
+        engine.measure_peaks_at(&[1, cores()]).map_err(anyhow::Error::msg)?;
+        machine.peaks = engine.peaks();
+        let mut text = String::from("peaks, best of some 40 ms each\n");
+        for peak in machine.run_info().peaks {
+            let (name, threads, value) = (peak.name, peak.threads, peak.value);
+            let _ = writeln!(text, "  {name:<28} {threads:>2} threads {value:>9.1} {}", peak.unit);
+        }
+        print(&text)?;
+    }
+    print(&rows(drivers, &hardware))?;
+    if let Some(missing) = missing(&args.require, &hardware) {
+        eprintln!("lowbit: required hardware is missing: {missing}");
+        return Ok(Exit::Infrastructure);
+    }
+    Ok(Exit::Ok)
+}
+
+fn rows(drivers: &[&dyn Driver], hardware: &Hardware) -> String {
+    let mut text = String::from("kernel rows\n");
+    for driver in drivers {
+        for row in driver.rows() {
+            let answer = match hardware.has(row.need) {
+                Ok(()) => format!("runs on {}", hardware.device(row.need)),
+                Err(why) => format!("cannot run: {why}"),
+            };
+            let threads = match row.threads {
+                Threads::Pool => "",
+                Threads::One => ", one thread",
+                Threads::Own => ", threads of its own",
+            };
+            let _ =
+                writeln!(text, "  {:<20} {:<12} {answer}{threads}", driver.spec().name, row.name);
+        }
+    }
+    text
+}

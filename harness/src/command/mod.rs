@@ -1,0 +1,43 @@
+//! One file per command.
+pub(crate) mod doctor;
+pub(crate) mod list;
+pub(crate) mod report;
+pub(crate) mod run;
+use crate::driver::Driver;
+use crate::exit::Exit;
+use crate::memory::Counting;
+use crate::worker::serve;
+use std::io::{IsTerminal, Write};
+
+/// Print the JSON Schema of scenarios.
+pub(crate) fn schema() -> anyhow::Result<Exit> {
+    print(&serde_json::to_string_pretty(&lowbit_scenarios::schema())?)?;
+    Ok(Exit::Ok)
+}
+
+/// Serve requests until the parent closes the pipe.
+pub(crate) fn worker(
+    drivers: &[&dyn Driver],
+    threads: usize,
+    heap: &'static Counting,
+) -> anyhow::Result<Exit> {
+    let (input, mut output) = (std::io::stdin().lock(), std::io::stdout().lock());
+    serve(drivers, threads, heap, (input, &mut output))?;
+    Ok(Exit::Ok)
+}
+
+/// Print a text and a line break; a reader that has gone away (`| head`) is no error.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// Whether to colour what is printed: on a terminal, unless `NO_COLOR` is set (no-color.org).
+#[expect(clippy::disallowed_methods, reason = "NO_COLOR is an environment variable by convention")]
+pub(crate) fn colour() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stdout().is_terminal() && !unwanted
+}

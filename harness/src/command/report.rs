@@ -1,0 +1,31 @@
+//! `report`: the report of a run, written anew.
+use super::{colour, print};
+use crate::cli::ReportArgs;
+use crate::exit::Exit;
+use crate::machine::Machine;
+use crate::plan::Usage;
+use anyhow::Context as _;
+use lowbit_reports::record::Record;
+use lowbit_reports::{table, write_report};
+use std::fs::read_to_string;
+use std::path::Path;
+
+/// Write and print the report of each folder.
+pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
+    for folder in &args.runs {
+        let records = Record::parse_lines(&read(folder, "records.jsonl")?)
+            .map_err(|e| Usage(format!("{}/records.jsonl: {e}", folder.display())))?;
+        let machine: Machine = serde_json::from_str(&read(folder, "machine.json")?)
+            .with_context(|| format!("{}/machine.json", folder.display()))?;
+        let written = write_report(folder, &machine.run_info(), &records)?;
+        print(&table::summary_table(&records, colour()))?;
+        print(&format!("report: {} ({} files)", folder.display(), written.len()))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn read(folder: &Path, name: &str) -> anyhow::Result<String> {
+    let path = folder.join(name);
+    let hint = "a run's folder holds records.jsonl and machine.json";
+    Ok(read_to_string(&path).map_err(|e| Usage(format!("{}: {e}; {hint}", path.display())))?)
+}

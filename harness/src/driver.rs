@@ -1,0 +1,113 @@
+//! Operations with their types erased, so that one table holds them all.
+use crate::memory::Counting;
+use crate::protocol::{Reply, Settings};
+use crate::row::{Bench, RowRun};
+use lowbit_kernels::hardware::{Hardware, Need};
+use lowbit_kernels::pool::Pool;
+use lowbit_kernels::{Kernel, Threads};
+use lowbit_kernels::{linear, quantize_activation, quantize_weight, rho_pack, rho_unpack};
+use lowbit_reference::case::Case;
+use lowbit_reference::data::Files;
+use lowbit_reference::op::linear::Linear;
+use lowbit_reference::op::quantize::activation::QuantizeActivation;
+use lowbit_reference::op::quantize::weight::QuantizeWeight;
+use lowbit_reference::op::rho::{pack::RhoPack, unpack::RhoUnpack};
+use lowbit_reference::op::{Op, OpSpec};
+
+/// What is known of a row without running it.
+#[derive(Clone, Copy, Debug)]
+pub struct RowInfo {
+    /// Name.
+    pub name: &'static str,
+    /// Hardware it needs.
+    pub need: Need,
+    /// How it uses threads.
+    pub threads: Threads,
+}
+
+/// One operation and its table.
+pub trait Driver: Sync {
+    /// The operation.
+    fn spec(&self) -> &'static OpSpec;
+    /// The rows, in the order of the table.
+    fn rows(&self) -> Vec<RowInfo>;
+    /// Check (and measure, given settings) the named rows on a case. The error is why the case
+    /// cannot be built.
+    fn run(
+        &self,
+        task: &Task<'_>,
+        bench: &mut Bench,
+        answer: &mut dyn FnMut(Reply),
+    ) -> Result<(), String>;
+}
+
+/// What a driver is asked to do.
+#[derive(Debug)]
+pub struct Task<'a> {
+    /// The case.
+    pub case: &'a Case,
+    /// Rows to run.
+    pub rows: &'a [String],
+    /// How to measure; `None` for a check.
+    pub measure: Option<&'a Settings>,
+}
+
+/// The one implementation of [`Driver`].
+pub struct OpDriver<O: Op> {
+    /// The kernel table.
+    pub kernels: &'static [&'static dyn Kernel<O>],
+}
+
+/// Every operation of the suite. Adding one is a line here.
+pub static DRIVERS: &[&dyn Driver] = &[
+    &OpDriver::<QuantizeWeight> { kernels: quantize_weight::KERNELS },
+    &OpDriver::<QuantizeActivation> { kernels: quantize_activation::KERNELS },
+    &OpDriver::<Linear> { kernels: linear::KERNELS },
+    &OpDriver::<RhoPack> { kernels: rho_pack::KERNELS },
+    &OpDriver::<RhoUnpack> { kernels: rho_unpack::KERNELS },
+];
+
+impl<O: Op> Driver for OpDriver<O> {
+    fn spec(&self) -> &'static OpSpec {
+        O::SPEC
+    }
+
+    fn rows(&self) -> Vec<RowInfo> {
+        let info = |kernel: &&'static dyn Kernel<O>| RowInfo {
+            name: kernel.name(),
+            need: kernel.need(),
+            threads: kernel.threads(),
+        };
+        self.kernels.iter().map(info).collect()
+    }
+
+    fn run(
+        &self,
+        task: &Task<'_>,
+        bench: &mut Bench,
+        answer: &mut dyn FnMut(Reply),
+    ) -> Result<(), String> {
+        let problem = O::generate(task.case, bench.files)?;
+        // Computed for the first row that runs, and shared by the rest.
+        let mut reference = None;
+        for name in task.rows {
+            let kernel = self.kernels.iter().find(|k| k.name() == name);
+            let kernel = kernel.ok_or_else(|| format!("op {} has no row {name}", O::SPEC.name))?;
+            answer(Reply::Started { kernel: name.clone() });
+            let run = RowRun::<O> { kernel: *kernel, task, problem: &problem };
+            for record in run.records(&mut reference, bench) {
+                answer(Reply::Record(Box::new(record)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a process brings to the rows it runs.
+pub fn bench(
+    threads: usize,
+    files: &'static dyn Files,
+    heap: &'static Counting,
+) -> Result<Bench, String> {
+    Ok(Bench::new(Pool::with_this_thread(threads)?, Hardware::detect(), files, heap))
+}

@@ -1,0 +1,63 @@
+//! Exit codes: what a run as a whole amounts to.
+use lowbit_reports::record::{Record, SkipKind, Verdict};
+use std::collections::BTreeMap;
+
+/// What the process answers its caller. When several hold, the first of 8, 4, 7, 5, 3, 6 counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything asked for holds.
+    Ok = 0,
+    /// Bad command line or scenario.
+    Usage = 2,
+    /// A row answered wrongly.
+    Correctness = 4,
+    /// An enforced limit on quality or memory was broken.
+    Quality = 5,
+    /// A check proved nothing: mistrusted, or a row that accepted none of its cases.
+    Coverage = 7,
+    /// A worker died or was silent, a file or required hardware is missing.
+    Infrastructure = 8,
+    /// No row ran at all.
+    Nothing = 9,
+}
+
+impl Exit {
+    /// Every code with its meaning, for `--help` and the documents.
+    pub const MEANINGS: &'static str = "\
+Exit codes: 0 ok; 2 bad command line or scenario; 4 a row answered wrongly; 5 an enforced limit \
+on quality or memory is broken; 7 a check proved nothing (mistrusted, or a row that accepted none \
+of its cases); 8 a worker died or hung, or a file or required hardware is missing; 9 nothing ran. \
+When several hold, the first of 8, 4, 7, 5. (3 and 6 are kept for speed gates.)";
+}
+
+/// Rows, as op and name, that were asked to run on machines that could, and accepted no case.
+pub fn never_ran(records: &[Record]) -> Vec<(String, String)> {
+    let mut rows: BTreeMap<(&str, &str), bool> = BTreeMap::new();
+    for record in records.iter().filter(|r| r.skip != Some(SkipKind::Hardware)) {
+        let ran = record.verdict != Verdict::Skipped;
+        *rows.entry((&record.op, &record.kernel)).or_default() |= ran;
+    }
+    let never = rows.into_iter().filter(|(_, ran)| !ran);
+    never.map(|((op, kernel), _)| (op.to_owned(), kernel.to_owned())).collect()
+}
+
+/// What the records amount to. `enforced` says whether a record's sweep enforces correctness.
+pub fn judge(records: &[Record], enforced: impl Fn(&Record) -> bool) -> Exit {
+    let any = |verdict: Verdict| records.iter().any(|r| r.verdict == verdict);
+    let ran = records.iter().any(|r| r.verdict != Verdict::Skipped);
+    let wrong = records.iter().any(|r| r.verdict == Verdict::Failed && enforced(r));
+    let broken = records.iter().flat_map(|r| &r.violations).any(|v| v.enforced);
+    if any(Verdict::Crashed) || any(Verdict::Errored) {
+        Exit::Infrastructure
+    } else if wrong {
+        Exit::Correctness
+    } else if !ran {
+        Exit::Nothing
+    } else if any(Verdict::Mistrusted) || !never_ran(records).is_empty() {
+        Exit::Coverage
+    } else if broken {
+        Exit::Quality
+    } else {
+        Exit::Ok
+    }
+}

@@ -1,0 +1,202 @@
+//! The stopwatch: the only place in the project that reads a clock.
+use crate::protocol::Settings;
+use lowbit_kernels::pool::Pool;
+use lowbit_kernels::{Failure, Prepared, probe};
+use lowbit_reports::record::{Cache, Clock, Timing};
+use lowbit_reports::stats;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Bytes swept between cold samples: four times the largest last-level cache slice we know.
+pub const SWEEP_BYTES: usize = 128 << 20;
+/// A hot sample repeats the launch until it takes at least this long, so that the clock's own
+/// cost (some 20 ns) stays below a thousandth.
+const MIN_SAMPLE: Duration = Duration::from_micros(20);
+/// Warm-up: at least this long and this often.
+const WARM_UP: (Duration, u32) = (Duration::from_millis(10), 3);
+/// Resamples of the bootstrap.
+const RESAMPLES: usize = 200;
+
+/// Now, for time limits and progress.
+#[expect(clippy::disallowed_methods, reason = "the stopwatch")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Seconds since 1970, for run ids and time stamps.
+#[expect(clippy::disallowed_methods, reason = "the stopwatch")]
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// Time of one call, and what it answered.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let start = now();
+    let answer = work();
+    (start.elapsed(), answer)
+}
+
+/// `YYYY-MM-DDThh-mm-ssZ` of a time in seconds since 1970 (proleptic Gregorian calendar).
+pub fn utc(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Days to civil date (H. Hinnant, "chrono-compatible low-level date algorithms").
+    let z = days + 719_468;
+    let (era, day_of_era) = (z / 146_097, z % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (h, m, s) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{h:02}-{m:02}-{s:02}Z")
+}
+
+/// Samples rows, hot and cold.
+#[derive(Debug)]
+pub struct Sampler {
+    pool: Pool,
+    sweep: Vec<u8>,
+}
+
+impl Sampler {
+    /// For rows that run on `pool`.
+    pub fn new(pool: Pool) -> Sampler {
+        Sampler { pool, sweep: Vec::new() }
+    }
+
+    /// Time a row in one cache state: by the host's clock, and by the device's where it has one.
+    pub fn sample(
+        &mut self,
+        row: &mut dyn Prepared,
+        cache: Cache,
+        settings: &Settings,
+    ) -> Result<Vec<(Clock, Timing)>, Failure> {
+        if cache == Cache::Cold && self.sweep.is_empty() {
+            // Zeros would be one shared page of the kernel's; a pattern is real memory.
+            self.sweep = (0..SWEEP_BYTES).map(|i| (i / 64) as u8 | 1).collect();
+        }
+        let repeats = match cache {
+            Cache::Hot => warm_up(row)?,
+            Cache::Cold => warm_up(row).map(|_| 1)?,
+        };
+        let (mut wall, mut device) = (Vec::new(), Vec::new());
+        let start = now();
+        while !enough(&wall, start.elapsed(), settings) {
+            if cache == Cache::Cold {
+                self.pool.on_every_thread(|_| {
+                    std::hint::black_box(probe::read(&self.sweep));
+                });
+            }
+            row.reset()?;
+            let (time, answer) = timed(|| -> Result<(), Failure> {
+                for _ in 0..repeats {
+                    row.launch()?;
+                    row.sync()?;
+                }
+                Ok(())
+            });
+            answer?;
+            wall.push(time.as_secs_f64() * 1e9 / f64::from(repeats));
+            device.extend(row.device_time());
+        }
+        let mut timings = vec![(Clock::Wall, timing(wall, settings))];
+        if !device.is_empty() {
+            timings.push((Clock::Device, timing(device, settings)));
+        }
+        Ok(timings)
+    }
+}
+
+/// Warm up and answer how often a launch must be repeated to fill a sample.
+fn warm_up(row: &mut dyn Prepared) -> Result<u32, Failure> {
+    let (start, mut launches) = (now(), 0);
+    let mut fastest = Duration::MAX;
+    while launches < WARM_UP.1 || start.elapsed() < WARM_UP.0 {
+        row.reset()?;
+        let (time, answer) = timed(|| row.launch().and_then(|()| row.sync()));
+        answer?;
+        fastest = fastest.min(time);
+        launches += 1;
+    }
+    let repeats = MIN_SAMPLE.as_nanos().div_ceil(fastest.as_nanos().max(1));
+    Ok(u32::try_from(repeats).unwrap_or(1).clamp(1, 1000))
+}
+
+/// The stopping rule: looked at after every eighth sample, since the interval costs some time.
+fn enough(samples: &[f64], elapsed: Duration, settings: &Settings) -> bool {
+    if samples.len() < settings.min_samples.max(1) as usize {
+        return false;
+    }
+    let out_of_time = elapsed.as_secs_f64() >= settings.max_seconds;
+    out_of_time
+        || samples.len() >= settings.max_samples as usize
+        || (samples.len().is_multiple_of(8) && narrow(samples, settings))
+}
+
+fn narrow(samples: &[f64], settings: &Settings) -> bool {
+    let (low, high) = stats::bootstrap_median_interval(samples, RESAMPLES, 7);
+    (high - low) / 2.0 <= settings.interval * stats::median(samples)
+}
+
+fn timing(samples_ns: Vec<f64>, settings: &Settings) -> Timing {
+    let (low_ns, high_ns) = stats::bootstrap_median_interval(&samples_ns, 5 * RESAMPLES, 7);
+    let converged = narrow(&samples_ns, settings);
+    Timing { median_ns: stats::median(&samples_ns), low_ns, high_ns, converged, samples_ns }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lowbit_reference::op::Outputs;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(utc(0), "1970-01-01T00-00-00Z");
+        assert_eq!(utc(951_827_696), "2000-02-29T12-34-56Z");
+        assert_eq!(utc(1_793_232_000), "2026-10-29T00-00-00Z");
+    }
+
+    struct Sleepy(Duration, usize);
+    impl Prepared for Sleepy {
+        fn launch(&mut self) -> Result<(), Failure> {
+            self.1 += 1;
+            std::thread::sleep(self.0);
+            Ok(())
+        }
+        fn read(&mut self) -> Result<Outputs, Failure> {
+            Ok(Outputs::default())
+        }
+    }
+
+    fn settings(max_seconds: f64) -> Settings {
+        let caches = vec![Cache::Hot];
+        Settings { caches, min_samples: 5, max_samples: 40, max_seconds, interval: 0.5 }
+    }
+
+    #[test]
+    fn a_known_duration_is_measured_and_repeats_fill_short_samples() {
+        let mut row = Sleepy(Duration::from_millis(2), 0);
+        let mut sampler = Sampler::new(Pool::new(1).unwrap());
+        let timings = sampler.sample(&mut row, Cache::Hot, &settings(0.05)).unwrap();
+        let (clock, timing) = &timings[0];
+        assert_eq!(*clock, Clock::Wall);
+        assert!(timing.samples_ns.len() >= 5);
+        assert!((2e6..2e7).contains(&timing.median_ns), "{}", timing.median_ns);
+        assert!(timing.low_ns <= timing.median_ns && timing.median_ns <= timing.high_ns);
+        let mut quick = Sleepy(Duration::ZERO, 0);
+        let timings = sampler.sample(&mut quick, Cache::Hot, &settings(0.01)).unwrap();
+        assert!(quick.1 > 2 * timings[0].1.samples_ns.len());
+    }
+
+    #[test]
+    fn sampling_stops_at_the_limit_of_time_and_says_that_it_did_not_converge() {
+        let mut limits = settings(0.02);
+        (limits.interval, limits.min_samples, limits.max_samples) = (0.0, 1, 1_000_000);
+        let mut row = Sleepy(Duration::from_micros(100), 0);
+        let mut sampler = Sampler::new(Pool::new(1).unwrap());
+        let (time, timings) = timed(|| sampler.sample(&mut row, Cache::Hot, &limits).unwrap());
+        assert!(time < Duration::from_secs(2));
+        assert!(!timings[0].1.converged);
+    }
+}

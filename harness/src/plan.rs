@@ -1,0 +1,193 @@
+//! From the command line to a list of jobs: which rows on which cases, measured how, gated how.
+use crate::driver::Driver;
+use crate::exit::Exit;
+use anyhow::{Context as _, anyhow, bail};
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use lowbit_reference::case::Case;
+use lowbit_scenarios::{Gates, Measure, Scenario};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// One case, the rows to run on it, and its sweep's settings.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Settings shared by the cases of a sweep.
+    pub sweep: Arc<Settings>,
+    /// The case.
+    pub case: Case,
+    /// Rows, in the order of the op's table.
+    pub rows: Vec<String>,
+}
+
+/// What the cases of a sweep share.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `scenario/sweep`; empty for `--case`.
+    pub name: String,
+    /// How to measure.
+    pub measure: Measure,
+    /// Limits.
+    pub gates: Gates,
+}
+
+/// Jobs, and why they exist.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Title: names of the scenarios, or the case.
+    pub title: String,
+    /// The scenarios' own words.
+    pub about: Vec<String>,
+    /// Jobs in file order.
+    pub jobs: Vec<Job>,
+}
+
+/// What the command line selects.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Scenario files.
+    pub scenarios: Vec<PathBuf>,
+    /// Case ids.
+    pub cases: Vec<String>,
+    /// Globs of rows; empty for all.
+    pub kernels: Vec<String>,
+    /// Globs of ops; empty for all.
+    pub ops: Vec<String>,
+}
+
+/// An error of usage: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+fn globs(patterns: &[String]) -> anyhow::Result<Option<GlobSet>> {
+    if patterns.is_empty() {
+        return Ok(None);
+    }
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        set.add(Glob::new(pattern).map_err(|e| Usage(format!("`{pattern}`: {e}")))?);
+    }
+    Ok(Some(set.build()?))
+}
+
+/// Whether a row's name passes a list of globs; an empty list passes everything.
+fn passes(set: &Option<GlobSet>, name: &str) -> bool {
+    set.as_ref().is_none_or(|set| set.is_match(name))
+}
+
+impl Selection {
+    /// Expand everything selected. Names that match nothing are errors, not empty runs.
+    pub fn plan(&self, drivers: &[&dyn Driver]) -> anyhow::Result<Plan> {
+        if self.scenarios.is_empty() && self.cases.is_empty() {
+            bail!(Usage("name a scenario file, or a case with --case".into()));
+        }
+        let (kernels, ops) = (globs(&self.kernels)?, globs(&self.ops)?);
+        self.known(drivers, &kernels, &ops)?;
+        let mut plan = Plan::default();
+        let mut titles = Vec::new();
+        for path in &self.scenarios {
+            titles.push(self.scenario(path, drivers, (&kernels, &ops), &mut plan)?);
+        }
+        for id in &self.cases {
+            titles.push(id.clone());
+            let case: Case = id.parse().map_err(|e| Usage(format!("--case {id}: {e}")))?;
+            let rows = rows(drivers, &case, |name| passes(&kernels, name))?;
+            let sweep = Arc::new(Settings::default());
+            plan.jobs.push(Job { sweep, case, rows });
+        }
+        plan.title = titles.join(", ");
+        plan.jobs.retain(|job| !job.rows.is_empty() && passes(&ops, job.case.op()));
+        if plan.jobs.is_empty() {
+            bail!(Usage("no case is left after --kernel and --op".into()));
+        }
+        Ok(plan)
+    }
+
+    /// Every glob must match something there is.
+    fn known(
+        &self,
+        drivers: &[&dyn Driver],
+        kernels: &Option<GlobSet>,
+        ops: &Option<GlobSet>,
+    ) -> anyhow::Result<()> {
+        let all_ops: BTreeSet<_> = drivers.iter().map(|d| d.spec().name).collect();
+        let all_rows: BTreeSet<_> =
+            drivers.iter().flat_map(|d| d.rows()).map(|row| row.name).collect();
+        for (flag, set, names) in [("--kernel", kernels, all_rows), ("--op", ops, all_ops)] {
+            if !names.iter().any(|name| passes(set, name)) {
+                let list = names.into_iter().collect::<Vec<_>>().join(", ");
+                bail!(Usage(format!("{flag} matches none of: {list}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn scenario(
+        &self,
+        path: &PathBuf,
+        drivers: &[&dyn Driver],
+        (kernels, ops): (&Option<GlobSet>, &Option<GlobSet>),
+        plan: &mut Plan,
+    ) -> anyhow::Result<String> {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| Usage(format!("{file}: {e}")))?;
+        let usage = |e: lowbit_scenarios::ScenarioError| Usage(e.to_string());
+        let scenario = Scenario::parse(&file, &text).map_err(usage)?;
+        let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let sweeps: Vec<_> = scenario
+            .sweeps
+            .iter()
+            .map(|sweep| {
+                Arc::new(Settings {
+                    name: format!("{stem}/{}", sweep.name),
+                    measure: sweep.measure.clone(),
+                    gates: sweep.gate.clone(),
+                })
+            })
+            .collect();
+        let all = rows_by_sweep(&scenario, drivers, kernels)?;
+        for planned in scenario.expand().map_err(usage)? {
+            if passes(ops, planned.case.op()) {
+                let sweep = Arc::clone(&sweeps[planned.sweep]);
+                let rows = all[planned.sweep].iter();
+                // Not the rows for which an earlier sweep has the same case.
+                let rows = rows.filter(|row| scenario.runs(&planned, row)).cloned().collect();
+                plan.jobs.push(Job { sweep, case: planned.case, rows });
+            }
+        }
+        plan.about.push(scenario.about.clone());
+        Ok(stem)
+    }
+}
+
+fn rows_by_sweep(
+    scenario: &Scenario,
+    drivers: &[&dyn Driver],
+    kernels: &Option<GlobSet>,
+) -> anyhow::Result<Vec<Vec<String>>> {
+    let names = |sweep: &lowbit_scenarios::Sweep| -> anyhow::Result<Vec<String>> {
+        let driver = drivers.iter().find(|d| d.spec().name == sweep.op.name);
+        let driver = driver.ok_or_else(|| anyhow!("no driver for op {}", sweep.op.name))?;
+        let rows = driver.rows().into_iter().map(|row| row.name);
+        let kept = rows.filter(|n| sweep.kernel_matches(n) && passes(kernels, n));
+        Ok(kept.map(str::to_owned).collect())
+    };
+    scenario.sweeps.iter().map(names).collect()
+}
+
+fn rows(
+    drivers: &[&dyn Driver],
+    case: &Case,
+    keep: impl Fn(&str) -> bool,
+) -> anyhow::Result<Vec<String>> {
+    let driver = drivers.iter().find(|d| d.spec().name == case.op());
+    let driver = driver.with_context(|| format!("no driver for op {}", case.op()))?;
+    let names = driver.rows().into_iter().map(|row| row.name);
+    Ok(names.filter(|name| keep(name)).map(str::to_owned).collect())
+}
+
+/// The exit code of an error: usage if that is what it is, infrastructure else.
+pub fn exit_of(error: &anyhow::Error) -> Exit {
+    if error.is::<Usage>() { Exit::Usage } else { Exit::Infrastructure }
+}

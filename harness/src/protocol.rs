@@ -1,0 +1,66 @@
+//! What the parent and `lowbit worker` say to each other: one JSON object a line, each way.
+use crate::peaks::Peaks;
+use lowbit_kernels::hardware::Hardware;
+use lowbit_reports::record::{Cache, Record};
+use serde::{Deserialize, Serialize};
+
+/// How long and in which cache states to measure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Cache states.
+    pub caches: Vec<Cache>,
+    /// Fewest samples.
+    pub min_samples: u32,
+    /// Most samples.
+    pub max_samples: u32,
+    /// Most seconds of sampling per row and cache state.
+    pub max_seconds: f64,
+    /// Stop when the half width of the median's interval is below this share of it.
+    pub interval: f64,
+}
+
+/// A question to a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Check these rows on a case, and measure them if settings are given.
+    Case {
+        /// Case id.
+        case: String,
+        /// Rows, in the order of the op's table.
+        rows: Vec<String>,
+        /// How to measure; absent for a check.
+        measure: Option<Settings>,
+    },
+    /// Look what the machine has. Asked of a worker because looking runs drivers' code.
+    Hardware,
+    /// Measure what the machine can do, unless an earlier worker has.
+    Peaks {
+        /// Peaks an earlier worker measured.
+        known: Option<Peaks>,
+    },
+}
+
+/// An answer of a worker. A request ends with `Done`, `Hardware`, `Peaks` or `Impossible`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// The row is about to run: if nothing more comes, it is the one that died.
+    Started {
+        /// Row.
+        kernel: String,
+    },
+    /// One record of a row; a measured row answers one per cache state.
+    Record(Box<Record>),
+    /// All rows are done.
+    Done,
+    /// What the machine has.
+    Hardware(Hardware),
+    /// Peaks.
+    Peaks(Peaks),
+    /// The case cannot be built: no such file, a tensor of another shape.
+    Impossible {
+        /// Why.
+        reason: String,
+    },
+}

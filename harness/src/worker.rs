@@ -1,0 +1,56 @@
+//! `lowbit worker`: a child process that takes requests and answers records.
+//!
+//! Whatever a row does to its process, it does it here: the parent sees the pipe close, or stay
+//! silent, and loses that row alone.
+use crate::driver::{self, Driver, Task};
+use crate::files::Disk;
+use crate::memory::Counting;
+use crate::protocol::{Reply, Request};
+use crate::row::Bench;
+use anyhow::{Context as _, anyhow};
+use lowbit_reference::case::Case;
+use std::io::{BufRead, Write};
+
+/// Serve requests from `input` until it closes.
+pub fn serve(
+    drivers: &[&dyn Driver],
+    threads: usize,
+    heap: &'static Counting,
+    (input, output): (impl BufRead, &mut dyn Write),
+) -> anyhow::Result<()> {
+    let mut bench = driver::bench(threads, &Disk, heap).map_err(|e| anyhow!(e))?;
+    for line in input.lines() {
+        let line = line.context("reading a request")?;
+        let request = serde_json::from_str(&line).context("reading a request")?;
+        answer(drivers, request, &mut bench, output)?;
+    }
+    Ok(())
+}
+
+fn answer(
+    drivers: &[&dyn Driver],
+    request: Request,
+    bench: &mut Bench,
+    output: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let mut written = Ok(());
+    let mut say = |reply: Reply| {
+        let line = serde_json::to_string(&reply).unwrap_or_default();
+        written = writeln!(output, "{line}").and_then(|()| output.flush());
+    };
+    match request {
+        Request::Hardware => say(Reply::Hardware(bench.hardware().clone())),
+        Request::Peaks { known } => say(Reply::Peaks(bench.peaks(known))),
+        Request::Case { case, rows, measure } => {
+            let case: Case = case.parse()?;
+            let driver = drivers.iter().find(|d| d.spec().name == case.op());
+            let driver = driver.ok_or_else(|| anyhow!("no driver for op {}", case.op()))?;
+            let task = Task { case: &case, rows: &rows, measure: measure.as_ref() };
+            match driver.run(&task, bench, &mut say) {
+                Ok(()) => say(Reply::Done),
+                Err(reason) => say(Reply::Impossible { reason }),
+            }
+        }
+    }
+    written.context("answering the parent")
+}

@@ -1,0 +1,129 @@
+//! The binary as a user meets it.
+use lowbit_reports::record::{Record, Verdict};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Run from the root of the repository, where paths in scenarios begin.
+fn lowbit(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lowbit"));
+    command.args(arguments).current_dir(root()).output().expect("lowbit")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const CASE: &str = "linear/weight=ternary2/activation=int8/weight_rule=b158/\
+                    activation_rule=absmax/m=3/k=130/n=17/data=exact/seed=7";
+
+/// Rows whose threads are the pool's: their answers must not depend on how many there are.
+const NATIVE: &str = "{scalar,avx2,avx512vnni}";
+
+#[test]
+fn records_of_a_check_do_not_depend_on_the_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |threads: &str| {
+        let out = folder.path().join(threads);
+        let suite = "scenarios/suites/smoke.json";
+        let out_text = out.to_string_lossy().into_owned();
+        let arguments =
+            ["check", suite, "--kernel", NATIVE, "--threads", threads, "--out", &out_text];
+        let output = lowbit(&arguments);
+        assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+        std::fs::read(out.join("records.jsonl")).unwrap()
+    };
+    let one = run("1");
+    assert!(one == run("2"), "records.jsonl differs between 1 and 2 threads");
+    let records = Record::parse_lines(std::str::from_utf8(&one).unwrap()).unwrap();
+    assert!(records.len() > 100 && records.iter().all(|r| r.verdict == Verdict::Passed));
+    assert!(records.iter().all(|r| r.bytes.is_some_and(|b| b.workspace_bytes.is_none())));
+}
+
+#[test]
+fn every_listed_id_is_a_case_that_lists_itself() {
+    let listed = stdout(&lowbit(&["list", "scenarios/suites/smoke.json"]));
+    let ids: Vec<_> = listed.lines().collect();
+    assert!(ids.len() > 50);
+    for id in ids.iter().step_by(7) {
+        assert_eq!(stdout(&lowbit(&["list", "--case", id])).trim_end(), *id);
+    }
+}
+
+#[test]
+fn a_typo_in_an_id_says_which_part_is_wrong() {
+    let output = lowbit(&["check", "--case", &CASE.replace("ternary2", "ternery2")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("did you mean `ternary2`?"), "{}", stderr(&output));
+    let output = lowbit(&["check", "--case", CASE, "--kernel", "avx3"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--kernel matches none of: "), "{}", stderr(&output));
+    assert_eq!(lowbit(&["check"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_typo_in_a_scenario_names_its_place_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("typo.json");
+    let text = "{\n  \"about\": \"a typo\",\n  \"sweeps\": [{ \"name\": \"s\", \"op\": \"linear\",\n    \
+                \"product\": { \"weigth\": [\"int8\"] } }]\n}\n";
+    std::fs::write(&path, text).unwrap();
+    let out = folder.path().join("out");
+    let output = lowbit(&["run", &path.to_string_lossy(), "--out", &out.to_string_lossy()]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = stderr(&output);
+    assert!(message.contains(&format!("{}:4:18: ", path.display())), "{message}");
+    assert!(message.contains("did you mean `weight`?"), "{message}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn missing_vulkan_is_said_and_only_an_error_when_required() {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lowbit"));
+        let command = command.args(arguments).current_dir(root());
+        let nowhere = "/nonexistent/icd.json";
+        command.env("VK_DRIVER_FILES", nowhere).env("VK_ICD_FILENAMES", nowhere).output().unwrap()
+    };
+    let doctor = run(&["doctor", "--no-peaks"]);
+    assert_eq!(doctor.status.code(), Some(0), "{}", stderr(&doctor));
+    assert!(stdout(&doctor).contains("cube-wgpu    cannot run: "), "{}", stdout(&doctor));
+    let check = run(&["check", "--case", CASE]);
+    assert_eq!(check.status.code(), Some(0), "{}{}", stdout(&check), stderr(&check));
+    assert!(stdout(&check).contains("cube-wgpu"), "{}", stdout(&check));
+    let required = run(&["check", "--case", CASE, "--require", "wgpu"]);
+    assert_eq!(required.status.code(), Some(8));
+    assert!(stderr(&required).contains("required hardware is missing: wgpu"));
+    assert_eq!(run(&["doctor", "--no-peaks", "--require", "wgpu"]).status.code(), Some(8));
+}
+
+#[test]
+fn lists_count_cost_and_speak_json() {
+    let nightly = "scenarios/suites/nightly.json";
+    let count = stdout(&lowbit(&["list", nightly, "--count"]));
+    assert!(count.lines().last().unwrap().starts_with("total"), "{count}");
+    let json = stdout(&lowbit(&["list", "--case", CASE, "--json"]));
+    let value: serde_json::Value = serde_json::from_str(json.trim()).unwrap();
+    assert_eq!((&value["op"], &value["macs"]), (&"linear".into(), &(3 * 130 * 17).into()));
+    let cost = stdout(&lowbit(&["list", "--case", CASE, "--cost"]));
+    assert!(cost.contains("GMAC"), "{cost}");
+}
+
+#[test]
+fn help_and_schema_are_worth_reading() {
+    for command in ["run", "check", "measure", "list", "report", "doctor", "schema"] {
+        let output = lowbit(&[command, "--help"]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(stdout(&output).lines().count() >= 5, "{command}");
+    }
+    assert!(stdout(&lowbit(&["--help"])).contains("Exit codes: 0 ok; 2 bad command line"));
+    let schema: serde_json::Value =
+        serde_json::from_str(&stdout(&lowbit(&["schema"]))).expect("JSON");
+    assert!(schema.get("$schema").is_some());
+}
