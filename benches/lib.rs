@@ -66,7 +66,11 @@ pub fn walk<O: Op>(criterion: &mut Criterion, kernels: &[&dyn Kernel<O>]) {
                     return;
                 }
                 let mut row = checked(*kernel, problem, &hardware, case);
-                bencher.iter(|| row.launch().and_then(|()| row.sync()));
+                bencher.iter(|| {
+                    row.launch()
+                        .and_then(|()| row.sync())
+                        .unwrap_or_else(|e| panic!("{case}: {e}"));
+                });
             });
         }
     }

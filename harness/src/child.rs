@@ -1,7 +1,7 @@
 //! The parent's end of a worker: start, ask, notice death or silence.
-use crate::protocol::{Reply, Request};
+use crate::protocol::{REPLY, Reply, Request};
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
@@ -47,14 +47,14 @@ impl Worker {
         let stdin = child.stdin.take();
         if let Some(stdout) = child.stdout.take() {
             std::thread::spawn(move || {
-                let lines = BufReader::new(stdout).lines().map_while(Result::ok);
-                lines.map(|line| sender.send(line)).take_while(Result::is_ok).for_each(drop);
+                let replies = lines(stdout).filter_map(|l| Some(l.strip_prefix(REPLY)?.to_owned()));
+                replies.map(|reply| sender.send(reply)).take_while(Result::is_ok).for_each(drop);
             });
         }
         let errors = child.stderr.take().map(|stderr| {
             std::thread::spawn(move || {
                 let mut last = VecDeque::new();
-                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                for line in lines(stderr) {
                     last.push_back(line);
                     if last.len() > LAST_WORDS {
                         last.pop_front();
@@ -95,6 +95,9 @@ impl Worker {
     }
 
     fn obituary(&mut self) -> String {
+        // It is dying, or has closed the pipe and lives on; one that is dead keeps its status.
+        std::thread::sleep(Duration::from_millis(200));
+        let _ = self.child.kill();
         let how = self.child.wait().map_or_else(|e| e.to_string(), describe);
         let words = self.errors.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         match last_words(&words) {
@@ -110,6 +113,18 @@ impl Drop for Worker {
         drop(self.stdin.take());
         self.kill();
     }
+}
+
+/// Lines of a pipe until it closes; bytes that are no text are replaced.
+fn lines(pipe: impl Read) -> impl Iterator<Item = String> {
+    let mut pipe = BufReader::new(pipe);
+    std::iter::from_fn(move || {
+        let mut line = Vec::new();
+        match pipe.read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(String::from_utf8_lossy(&line).trim_end().to_owned()),
+        }
+    })
 }
 
 /// How a process ended: its exit status, or the signal by its name.

@@ -6,6 +6,7 @@ use crate::memory::Counting;
 use crate::plan::{Selection, exit_of};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lowbit_kernels::hardware::Need;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -153,7 +154,18 @@ pub(crate) struct DoctorArgs {
 
 /// Parse the command line and do what it says.
 pub fn main(drivers: &[&dyn Driver], heap: &'static Counting) -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    // A panic here is a bug of ours, and still an answer: nothing is known of the rows. In a worker
+    // it must end the process, with its message, for the parent to report.
+    if matches!(command, Command::Worker { .. }) {
+        return run(command, drivers, heap);
+    }
+    let run = AssertUnwindSafe(|| run(command, drivers, heap));
+    catch_unwind(run).unwrap_or_else(|_| ExitCode::from(Exit::Infrastructure as u8))
+}
+
+fn run(command: Command, drivers: &[&dyn Driver], heap: &'static Counting) -> ExitCode {
+    let result = match command {
         Command::Run(args) => command::run::run(drivers, &args, command::run::Verb::Run),
         Command::Check(args) => command::run::run(drivers, &args, command::run::Verb::Check),
         Command::Measure(args) => command::run::run(drivers, &args, command::run::Verb::Measure),
@@ -164,7 +176,7 @@ pub fn main(drivers: &[&dyn Driver], heap: &'static Counting) -> ExitCode {
         Command::Worker { threads } => command::worker(drivers, threads, heap),
     };
     let exit = result.unwrap_or_else(|error| {
-        eprintln!("lowbit: {error:#}");
+        command::say(&format!("lowbit: {error:#}"));
         exit_of(&error)
     });
     ExitCode::from(exit as u8)

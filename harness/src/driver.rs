@@ -95,7 +95,7 @@ impl<O: Op> Driver for OpDriver<O> {
             let kernel = kernel.ok_or_else(|| format!("op {} has no row {name}", O::SPEC.name))?;
             answer(Reply::Started { kernel: name.clone() });
             let run = RowRun::<O> { kernel: *kernel, task, problem: &problem };
-            for record in run.records(&mut reference, bench) {
+            for record in run.records(&mut reference, bench, answer) {
                 answer(Reply::Record(Box::new(record)));
             }
         }

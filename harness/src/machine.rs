@@ -170,6 +170,14 @@ impl Machine {
         }
     }
 
+    /// A warning when more is running on this machine than a measurement should share it with.
+    pub fn busy(&self) -> Option<String> {
+        let load = self.load.as_ref()?.split(' ').next()?.parse::<f64>().ok()?;
+        (load > 0.5 * self.cpu.cores as f64).then(|| {
+            format!("load is {load} on {} cores: times and peaks will be noisy", self.cpu.cores)
+        })
+    }
+
     /// The part that reports print.
     pub fn run_info(&self) -> RunInfo {
         RunInfo {

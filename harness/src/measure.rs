@@ -6,13 +6,16 @@ use lowbit_reports::record::{Cache, Clock, Timing};
 use lowbit_reports::stats;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Bytes swept between cold samples: four times the largest last-level cache slice we know.
+/// Bytes swept between cold samples: more than the last-level cache that one core reaches, 96 MiB
+/// on the largest we know of.
 pub const SWEEP_BYTES: usize = 128 << 20;
 /// A hot sample repeats the launch until it takes at least this long, so that the clock's own
 /// cost (some 20 ns) stays below a thousandth.
 const MIN_SAMPLE: Duration = Duration::from_micros(20);
 /// Warm-up: at least this long and this often.
 const WARM_UP: (Duration, u32) = (Duration::from_millis(10), 3);
+/// Times `max_seconds` after which a row need not reach `min_samples`.
+const PATIENCE: f64 = 10.0;
 /// Resamples of the bootstrap.
 const RESAMPLES: usize = 200;
 
@@ -77,18 +80,19 @@ impl Sampler {
             self.sweep = (0..SWEEP_BYTES).map(|i| (i / 64) as u8 | 1).collect();
         }
         let repeats = match cache {
-            Cache::Hot => warm_up(row)?,
-            Cache::Cold => warm_up(row).map(|_| 1)?,
+            Cache::Hot if !row.in_place() => warm_up(row)?,
+            _ => warm_up(row).map(|_| 1)?,
         };
         let (mut wall, mut device) = (Vec::new(), Vec::new());
         let start = now();
         while !enough(&wall, start.elapsed(), settings) {
+            row.reset()?;
+            row.forget()?;
             if cache == Cache::Cold {
                 self.pool.on_every_thread(|_| {
                     std::hint::black_box(probe::read(&self.sweep));
                 });
             }
-            row.reset()?;
             let (time, answer) = timed(|| -> Result<(), Failure> {
                 for _ in 0..repeats {
                     row.launch()?;
@@ -125,10 +129,12 @@ fn warm_up(row: &mut dyn Prepared) -> Result<u32, Failure> {
 
 /// The stopping rule: looked at after every eighth sample, since the interval costs some time.
 fn enough(samples: &[f64], elapsed: Duration, settings: &Settings) -> bool {
+    let seconds = elapsed.as_secs_f64();
     if samples.len() < settings.min_samples.max(1) as usize {
-        return false;
+        // So slow a row would take far longer than it was given: fewer samples must do.
+        return samples.len() >= 3 && seconds >= PATIENCE * settings.max_seconds;
     }
-    let out_of_time = elapsed.as_secs_f64() >= settings.max_seconds;
+    let out_of_time = seconds >= settings.max_seconds;
     out_of_time
         || samples.len() >= settings.max_samples as usize
         || (samples.len().is_multiple_of(8) && narrow(samples, settings))
@@ -162,6 +168,9 @@ mod tests {
         fn launch(&mut self) -> Result<(), Failure> {
             self.1 += 1;
             std::thread::sleep(self.0);
+            Ok(())
+        }
+        fn forget(&mut self) -> Result<(), Failure> {
             Ok(())
         }
         fn read(&mut self) -> Result<Outputs, Failure> {

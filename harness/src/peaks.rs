@@ -49,7 +49,7 @@ impl Peaks {
         let largest = FOOTPRINTS[FOOTPRINTS.len() - 1];
         let memory: Vec<u8> = (0..largest).map(|i| (i / 64) as u8 | 1).collect();
         let read = |bytes: usize| (bytes as u64, read_rate(pool, &memory[..bytes]));
-        let (footprints, sweep) = memory.split_at(largest - SWEEP_BYTES);
+        let (footprints, sweep) = memory.split_at(largest - SWEEP_BYTES.min(largest / 2));
         let cold = |bytes: usize| (bytes as u64, cold_rate(pool, &footprints[..bytes], sweep));
         Peaks {
             threads: pool.threads() as u32,
@@ -59,6 +59,16 @@ impl Peaks {
             int8_dot: compute_rate(pool, |iterations| probe::int8_dot(iterations).0),
             f32_fma: compute_rate(pool, |iterations| probe::f32_fma(iterations).0),
         }
+    }
+
+    /// The higher of two measurements, probe by probe.
+    pub fn higher(mut self, other: Peaks) -> Peaks {
+        let raise = |a: &mut Rate, b: Rate| *a = if b.best > a.best { b } else { *a };
+        self.read.iter_mut().zip(other.read).for_each(|(a, b)| raise(&mut a.1, b.1));
+        self.cold_read.iter_mut().zip(other.cold_read).for_each(|(a, b)| raise(&mut a.1, b.1));
+        raise(&mut self.int8_dot, other.int8_dot);
+        raise(&mut self.f32_fma, other.f32_fma);
+        self
     }
 
     /// Probed footprint and peak of reading a footprint in a cache state. Hot: the best from the

@@ -82,8 +82,8 @@ impl Selection {
         if self.scenarios.is_empty() && self.cases.is_empty() {
             bail!(Usage("name a scenario file, or a case with --case".into()));
         }
+        self.known(drivers)?;
         let (kernels, ops) = (globs(&self.kernels)?, globs(&self.ops)?);
-        self.known(drivers, &kernels, &ops)?;
         let mut plan = Plan::default();
         let mut titles = Vec::new();
         for path in &self.scenarios {
@@ -105,19 +105,22 @@ impl Selection {
     }
 
     /// Every glob must match something there is.
-    fn known(
-        &self,
-        drivers: &[&dyn Driver],
-        kernels: &Option<GlobSet>,
-        ops: &Option<GlobSet>,
-    ) -> anyhow::Result<()> {
+    fn known(&self, drivers: &[&dyn Driver]) -> anyhow::Result<()> {
         let all_ops: BTreeSet<_> = drivers.iter().map(|d| d.spec().name).collect();
         let all_rows: BTreeSet<_> =
             drivers.iter().flat_map(|d| d.rows()).map(|row| row.name).collect();
-        for (flag, set, names) in [("--kernel", kernels, all_rows), ("--op", ops, all_ops)] {
-            if !names.iter().any(|name| passes(set, name)) {
-                let list = names.into_iter().collect::<Vec<_>>().join(", ");
-                bail!(Usage(format!("{flag} matches none of: {list}")));
+        let flags = [("--kernel", &self.kernels, all_rows), ("--op", &self.ops, all_ops)];
+        for (flag, patterns, names) in flags {
+            for pattern in patterns {
+                let set = globs(std::slice::from_ref(pattern))?;
+                if !names.iter().any(|name| passes(&set, name)) {
+                    let near = lowbit_reference::case::nearest(pattern, names.iter().copied());
+                    let near = near.map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default();
+                    let list = names.into_iter().collect::<Vec<_>>().join(", ");
+                    bail!(Usage(format!(
+                        "{flag} `{pattern}` matches nothing{near}; there are: {list}"
+                    )));
+                }
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Progress: a bar with the remaining time on a terminal, plain lines elsewhere.
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 /// Told of each case that is done.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Progress {
             Some(bar) => bar.inc(1),
             // A log wants a line now and then, not one for each of two thousand cases.
             None if self.total <= 40 || self.done.is_multiple_of(self.total.div_ceil(20)) => {
-                eprintln!("[{}/{}] {case}", self.done, self.total);
+                let _ = writeln!(std::io::stderr(), "[{}/{}] {case}", self.done, self.total);
             }
             None => {}
         }

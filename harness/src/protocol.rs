@@ -4,6 +4,9 @@ use lowbit_kernels::hardware::Hardware;
 use lowbit_reports::record::{Cache, Record};
 use serde::{Deserialize, Serialize};
 
+/// What a line of a worker begins with if it is a reply; libraries may print others.
+pub const REPLY: &str = "lowbit-reply ";
+
 /// How long and in which cache states to measure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -50,6 +53,8 @@ pub enum Reply {
         /// Row.
         kernel: String,
     },
+    /// Nothing yet, but the row is alive: a part of its work is done.
+    Alive,
     /// One record of a row; a measured row answers one per cache state.
     Record(Box<Record>),
     /// All rows are done.

@@ -5,22 +5,21 @@
 use crate::driver::{self, Driver, Task};
 use crate::files::Disk;
 use crate::memory::Counting;
-use crate::protocol::{Reply, Request};
+use crate::protocol::{REPLY, Reply, Request};
 use crate::row::Bench;
 use anyhow::{Context as _, anyhow};
 use lowbit_reference::case::Case;
-use std::io::{BufRead, Write};
+use std::io::Write;
 
-/// Serve requests from `input` until it closes.
+/// Serve requests, a line each, until there are no more.
 pub fn serve(
     drivers: &[&dyn Driver],
     threads: usize,
     heap: &'static Counting,
-    (input, output): (impl BufRead, &mut dyn Write),
+    (requests, output): (impl Iterator<Item = String>, &mut dyn Write),
 ) -> anyhow::Result<()> {
     let mut bench = driver::bench(threads, &Disk, heap).map_err(|e| anyhow!(e))?;
-    for line in input.lines() {
-        let line = line.context("reading a request")?;
+    for line in requests {
         let request = serde_json::from_str(&line).context("reading a request")?;
         answer(drivers, request, &mut bench, output)?;
     }
@@ -35,8 +34,13 @@ fn answer(
 ) -> anyhow::Result<()> {
     let mut written = Ok(());
     let mut say = |reply: Reply| {
-        let line = serde_json::to_string(&reply).unwrap_or_default();
-        written = writeln!(output, "{line}").and_then(|()| output.flush());
+        let json = serde_json::to_string(&reply).unwrap_or_default();
+        // One write, so that nothing a library prints can tear it.
+        let line = format!("{REPLY}{json}\n");
+        let sent = output.write_all(line.as_bytes()).and_then(|()| output.flush());
+        if written.is_ok() {
+            written = sent;
+        }
     };
     match request {
         Request::Hardware => say(Reply::Hardware(bench.hardware().clone())),

@@ -63,7 +63,11 @@ fn a_typo_in_an_id_says_which_part_is_wrong() {
     assert!(stderr(&output).contains("did you mean `ternary2`?"), "{}", stderr(&output));
     let output = lowbit(&["check", "--case", CASE, "--kernel", "avx3"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("--kernel matches none of: "), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("--kernel `avx3` matches nothing (did you mean `avx2`?)"),
+        "{}",
+        stderr(&output)
+    );
     assert_eq!(lowbit(&["check"]).status.code(), Some(2));
 }
 

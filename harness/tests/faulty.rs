@@ -28,6 +28,7 @@ enum Fault {
     Unwritten,
     Gain,
     Tires,
+    Stale,
     Refuses,
     Fails,
 }
@@ -43,6 +44,7 @@ static KERNELS: &[&dyn Kernel<RhoUnpack>] = &[
     &Row("unwritten", Fault::Unwritten),
     &Row("gain", Fault::Gain),
     &Row("tires", Fault::Tires),
+    &Row("stale", Fault::Stale),
     &Row("refuses", Fault::Refuses),
     &Row("fails", Fault::Fails),
     &Row("last", Fault::None),
@@ -88,6 +90,7 @@ impl Prepared for Run {
             Fault::Panics => panic!("this row panics"),
             Fault::Fails => return Err(Failure("the device is gone".into())),
             Fault::Gain => 1.02,
+            Fault::Stale if self.launches > 1 => return Ok(()),
             Fault::Tires if self.launches > 1 => 1.02,
             _ => 1.0,
         };
@@ -100,6 +103,10 @@ impl Prepared for Run {
             // SAFETY: one element past the payload is inside the guard band; that is the test.
             unsafe { self.values.as_mut_ptr().add(len).write(1.0) };
         }
+        Ok(())
+    }
+    fn forget(&mut self) -> Result<(), Failure> {
+        self.values.fill(f32::NAN);
         Ok(())
     }
     fn read(&mut self) -> Result<Outputs, Failure> {
@@ -170,6 +177,7 @@ fn each_fault_loses_its_own_rows() {
         ("unwritten", Verdict::Failed, "must be"),
         ("gain", Verdict::Failed, "exactly"),
         ("tires", Verdict::Passed, ""),
+        ("stale", Verdict::Passed, ""),
         ("refuses", Verdict::Skipped, "accepts nothing"),
         ("fails", Verdict::Failed, "the device is gone"),
         ("last", Verdict::Passed, ""),
@@ -224,8 +232,9 @@ fn no_time_for_what_fails() {
 }
 
 fn tires() {
-    let (_folder, output, records) = run("run", "tires");
+    let (_folder, output, records) = run("run", "{tires,stale}");
     assert_eq!(output.status.code(), Some(4));
+    assert_eq!(records.len(), 4);
     for record in records {
         assert_eq!(record.verdict, Verdict::Failed);
         assert!(record.reason.starts_with("the last timed output: "), "{}", record.reason);

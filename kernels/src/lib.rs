@@ -76,8 +76,15 @@ pub trait Prepared {
     fn sync(&mut self) -> Result<(), Failure> {
         Ok(())
     }
+    /// Overwrite or drop the outputs, untimed, so that a launch that does nothing cannot pass for
+    /// one that worked: what `read` then answers is not an earlier launch's.
+    fn forget(&mut self) -> Result<(), Failure>;
     /// Copy the outputs of the last launch to the host.
     fn read(&mut self) -> Result<Outputs, Failure>;
+    /// Whether a launch changes its inputs, so that `reset` must come before every one.
+    fn in_place(&self) -> bool {
+        false
+    }
     /// Return to the prepared state; untimed. For ops that change their inputs in place.
     fn reset(&mut self) -> Result<(), Failure> {
         Ok(())

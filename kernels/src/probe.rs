@@ -61,14 +61,6 @@ pub fn f32_fma(iterations: u64) -> (u64, f32) {
     portable::f32_fma(iterations)
 }
 
-/// Read and rewrite every cache line: afterwards a cache smaller than the buffer holds nothing
-/// else.
-pub fn sweep(buffer: &mut [u8]) {
-    for line in buffer.chunks_mut(64) {
-        line[0] = line[0].wrapping_add(1);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,13 +99,5 @@ mod tests {
         assert_ne!(int8_dot(1).1, int8_dot(2).1);
         assert_ne!(f32_fma(1).1, f32_fma(2).1);
         assert!(f32_fma(10_000).1.is_finite());
-    }
-
-    #[test]
-    fn a_sweep_touches_each_line_once() {
-        let mut buffer = vec![3u8; 130];
-        sweep(&mut buffer);
-        let touched: Vec<usize> = (0..130).filter(|i| buffer[*i] == 4).collect();
-        assert_eq!(touched, [0, 64, 128]);
     }
 }

@@ -15,6 +15,23 @@ pub struct Quality {
     pub rms_ratio: f64,
 }
 
+/// Fewest values whose quality is compared with the predicted one.
+pub const PREDICTED_VALUES: usize = 1 << 14;
+
+impl Quality {
+    /// Why the quality is not the one predicted from `values` values, if it is not: better is as
+    /// wrong as worse. The mean of squared errors of a clipping quantizer has a relative standard
+    /// error of at most about `3 / sqrt(values)` on normal data; five of those are allowed.
+    pub fn unexpected(&self, (nmse, values): (f64, usize)) -> Option<String> {
+        let slack = 15.0 / (values.max(1) as f64).sqrt();
+        let off = self.nmse / nmse - 1.0;
+        let off = off.is_nan() || off.abs() > slack;
+        (values >= PREDICTED_VALUES && off).then(|| {
+            format!("nmse is {:.4e}, predicted {nmse:.4e} within {:.0} %", self.nmse, 100.0 * slack)
+        })
+    }
+}
+
 /// Compare `q` with `x`, in f64. A NaN in either makes every figure NaN, never a silent 0
 /// (the source's `fold(0, max)` reported an error of 0 for NaN).
 pub fn quality(x: &[f32], q: impl IntoIterator<Item = f32>) -> Quality {
@@ -51,6 +68,16 @@ mod tests {
         assert!((q.mean_abs_error - 1.0 / 3.0).abs() < 1e-15);
         assert_eq!(q.max_abs_error, 1.0);
         assert!((q.rms_ratio - (6.0f64 / 9.0).sqrt()).abs() < 1e-15);
+    }
+
+    #[test]
+    fn quality_too_good_is_as_unexpected_as_too_bad() {
+        let quality = |nmse| Quality { nmse, ..Quality::default() };
+        assert_eq!(quality(0.105).unexpected((0.1, 1 << 16)), None);
+        assert!(quality(0.12).unexpected((0.1, 1 << 16)).is_some());
+        assert!(quality(0.08).unexpected((0.1, 1 << 16)).is_some());
+        assert!(quality(f64::NAN).unexpected((0.1, 1 << 16)).is_some());
+        assert_eq!(quality(0.5).unexpected((0.1, 100)), None);
     }
 
     #[test]

@@ -197,11 +197,20 @@ impl Rule {
     }
 
     fn validate(&self) -> Result<(), String> {
-        let positive = [("times", self.times), ("steps", self.steps), ("epsilon", self.epsilon)];
-        for (field, value) in positive {
-            if !(value.is_finite() && value > 0.0) {
-                return Err(format!("a rule whose `{field}` is positive, not {value}"));
+        let ranges = [("times", self.times, 1e-6, 1e6), ("steps", self.steps, 1e-6, 1e6)];
+        let epsilon = ("epsilon", self.epsilon, f32::from_bits(1), 1.0);
+        for (field, value, least, most) in ranges.into_iter().chain([epsilon]) {
+            if !(least..=most).contains(&value) {
+                return Err(format!(
+                    "a rule whose `{field}` is from {least:e} to {most:e}, not {value:e}"
+                ));
             }
+        }
+        if self.min_code > 0 {
+            return Err(format!(
+                "a rule whose `min_code` is from -128 to 0, not {}",
+                self.min_code
+            ));
         }
         if !(self.threshold.is_finite() && self.threshold >= 0.0) {
             return Err(format!("a rule whose `threshold` is at least 0, not {}", self.threshold));
@@ -212,22 +221,22 @@ impl Rule {
     /// JSON Schema of a rule spelled out.
     pub fn schema() -> serde_json::Value {
         let word = |words: &[&str]| serde_json::json!({ "enum": words });
-        let positive = serde_json::json!({ "type": "number", "exclusiveMinimum": 0 });
+        let factor = serde_json::json!({ "type": "number", "minimum": 1e-6, "maximum": 1e6 });
         serde_json::json!({
             "type": "object",
             "additionalProperties": false,
             "properties": {
                 "granularity": word(&["tensor", "row"]),
                 "range": word(&["absmax", "absmean"]),
-                "times": positive,
-                "steps": positive,
+                "times": factor,
+                "steps": factor,
                 "rounding": word(&["half_even", "half_away"]),
                 "min_code": { "type": "integer", "minimum": -128, "maximum": 0 },
                 "threshold": { "type": "number", "minimum": 0 },
                 "inclusive": { "type": "boolean" },
                 "centred": { "type": "boolean" },
                 "zero_is_positive": { "type": "boolean" },
-                "epsilon": positive,
+                "epsilon": { "type": "number", "exclusiveMinimum": 0, "maximum": 1 },
                 "epsilon_use": word(&["floor_scale", "floor_statistic", "add"]),
             }
         })

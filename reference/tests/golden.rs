@@ -180,6 +180,9 @@ fn quality_on_normal_data_is_as_calculated() {
         let reference = QuantizeWeight::reference(&problem);
         let got = QuantizeWeight::quality(&problem, &reference).unwrap().sqnr_db.unwrap();
         assert!((got - want).abs() < 0.1, "{weight} {rule}: {got} dB, calculated {want} dB");
+        let expected = QuantizeWeight::expected_nmse(&problem, &reference).unwrap();
+        let quality = QuantizeWeight::quality(&problem, &reference).unwrap();
+        assert_eq!(quality.unexpected(expected), None, "{weight} {rule}");
         let zeros = reference.codes.iter().filter(|c| **c == 0).count() as f64;
         let share = zeros / reference.codes.len() as f64;
         let predicted = QuantizeWeight::predicted_zeros(&problem).unwrap();

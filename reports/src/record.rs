@@ -324,9 +324,16 @@ impl Record {
             .collect()
     }
 
-    /// The command that checks this row on this case again.
+    /// The command that shows this row on this case again: a check, or a measurement where the
+    /// time is what is wrong.
     pub fn reproduce(&self) -> String {
-        format!("lowbit check --case '{}' --kernel {}", self.case, self.kernel)
+        let (case, kernel) = (&self.case, &self.kernel);
+        match (self.verdict, self.timing.is_some(), self.threads) {
+            (Verdict::Mistrusted, true, Some(threads)) => {
+                format!("lowbit measure --case '{case}' --kernel {kernel} --threads {threads}")
+            }
+            _ => format!("lowbit check --case '{case}' --kernel {kernel}"),
+        }
     }
     /// `2 MACs / time`, in 10^9 operations a second.
     pub fn gops(&self) -> Option<f64> {

@@ -5,6 +5,7 @@ use crate::record::{Record, Verdict};
 use crate::table::{BrokenLimits, broken_limits, markdown_cell, skipped, table_markdown};
 use crate::units::{count, significant};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// What a run was: the part of `machine.json` that reports print.
@@ -123,7 +124,11 @@ fn limits(records: &[Record]) -> String {
 
 /// Cases per verdict for every kernel row.
 fn verdicts(records: &[Record]) -> String {
-    let rows = distinct(records.iter().map(|r| (&r.op, &r.kernel)));
+    let ops = distinct(records.iter().map(|r| &r.op));
+    let rows_of = |op: &'_ String| {
+        distinct(records.iter().filter(|r| r.op == *op).map(|r| &r.kernel)).into_iter()
+    };
+    let rows: Vec<_> = ops.iter().flat_map(|op| rows_of(op).map(move |k| (*op, k))).collect();
     if rows.is_empty() {
         return "No row ran.\n\n".to_owned();
     }
@@ -134,10 +139,13 @@ fn verdicts(records: &[Record]) -> String {
     let _ = writeln!(out, "| op | kernel | {} |", names.join(" | "));
     let _ = writeln!(out, "| --- | ---{} |", " | --:".repeat(names.len()));
     for (op, kernel) in rows {
-        let cells = Verdict::ALL.map(|verdict| {
-            let of_row = records.iter().filter(|r| (&r.op, &r.kernel) == (op, kernel));
-            distinct(of_row.filter(|r| r.verdict == verdict).map(|r| &r.case)).len()
-        });
+        // A case counts once, by the worst that happened to it.
+        let mut worst: BTreeMap<&str, Verdict> = BTreeMap::new();
+        for r in records.iter().filter(|r| (&r.op, &r.kernel) == (op, kernel)) {
+            let verdict = worst.entry(&r.case).or_insert(r.verdict);
+            *verdict = (*verdict).max(r.verdict);
+        }
+        let cells = Verdict::ALL.map(|v| worst.values().filter(|worst| **worst == v).count());
         let cells = cells.map(|n| if n == 0 { "·".to_owned() } else { n.to_string() });
         let _ = writeln!(out, "| {op} | {kernel} | {} |", cells.join(" | "));
     }

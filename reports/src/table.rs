@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 
 /// Broken limits listed under the terminal's table before it refers to the summary.
 const LIMITS_LISTED: usize = 10;
+/// Results up to which a table lists all of a check.
+const LISTED: usize = 1000;
 
 /// A column: its header, whether its cells are numbers, and where they come from.
 struct Column {
@@ -48,7 +50,8 @@ const COLUMNS: &[Column] = &[
 ///
 /// `colour` puts ANSI colours on the verdicts.
 pub fn summary_table(records: &[Record], colour: bool) -> String {
-    let groups = by_case(records);
+    let (shown, hidden) = shown(records);
+    let groups = by_case(shown);
     let rows: Vec<&Record> = groups.iter().flatten().copied().collect();
     let mut out = String::new();
     if !rows.is_empty() {
@@ -64,6 +67,9 @@ pub fn summary_table(records: &[Record], colour: bool) -> String {
                 line(&mut out, painted(row.trim_end(), record, colour).as_str());
             }
         }
+    }
+    if hidden > 0 {
+        let _ = writeln!(out, "{} that passed are not listed", count(hidden, "result"));
     }
     for block in [not_passed(records), limits(records), skipped(records)] {
         if !block.is_empty() {
@@ -82,7 +88,7 @@ pub fn table_markdown(records: &[Record]) -> String {
     let mut out = String::new();
     for op in distinct(records.iter().map(|r| r.op.as_str())) {
         let of_op: Vec<&Record> =
-            records.iter().filter(|r| r.op == op && r.verdict != Verdict::Skipped).collect();
+            shown(records).0.filter(|r| r.op == op && r.verdict != Verdict::Skipped).collect();
         let labels = Labels::new(of_op.iter().copied());
         let groups = by_case(of_op.iter().copied());
         let columns = used_columns(&of_op);
@@ -177,9 +183,18 @@ fn not_passed(records: &[Record]) -> String {
     distinct(lines).concat()
 }
 
-/// Broken limits, a line per case: what a format loses does not depend on the row that made it.
+/// What a table lists, and how many it leaves out: of a long check without times, what passed.
+fn shown(records: &[Record]) -> (impl Iterator<Item = &Record>, usize) {
+    let long = records.len() > LISTED;
+    let plain = |r: &Record| r.verdict == Verdict::Passed && r.timing.is_none();
+    let hidden = if long { records.iter().filter(|r| plain(r)).count() } else { 0 };
+    (records.iter().filter(move |r| !(long && plain(r))), hidden)
+}
+
+/// Broken limits that are enforced, a line per case, and how many are only reported: what a format loses does not depend on the row that made it.
 fn limits(records: &[Record]) -> String {
-    let broken = broken_limits(records);
+    let (broken, reported): (Vec<_>, Vec<_>) =
+        broken_limits(records).into_iter().partition(|b| b.enforced);
     let line = |b: &BrokenLimits<'_>| {
         format!(
             "limits broken by {}: {}\n  on {}\n",
@@ -192,6 +207,12 @@ fn limits(records: &[Record]) -> String {
     if broken.len() > LIMITS_LISTED {
         let _ = writeln!(out, "and {} more cases: see summary.md", broken.len() - LIMITS_LISTED);
     }
+    if !reported.is_empty() {
+        let kinds = distinct(reported.iter().flat_map(|b| &b.names));
+        let kinds = kinds.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let n = count(reported.len(), "case");
+        let _ = writeln!(out, "limits broken, reported and not enforced: {n} ({kinds})");
+    }
     out
 }
 
@@ -201,8 +222,12 @@ pub struct BrokenLimits<'a> {
     pub case: &'a str,
     /// Limit, value and what is allowed, in readable fragments.
     pub limits: Vec<String>,
+    /// Names of the limits.
+    pub names: Vec<String>,
     /// Rows whose answer broke them.
     pub kernels: Vec<&'a str>,
+    /// Whether any of them decides the exit code.
+    pub enforced: bool,
 }
 
 /// Broken limits by case, in order of first appearance.
@@ -214,7 +239,14 @@ pub fn broken_limits(records: &[Record]) -> Vec<BrokenLimits<'_>> {
             let of_case: Vec<&&Record> = broken.iter().filter(|r| r.case == *case).collect();
             let limits = of_case.iter().flat_map(|r| r.violations.iter().map(violation));
             let kernels = of_case.iter().map(|r| r.kernel.as_str());
-            BrokenLimits { case, limits: distinct(limits), kernels: distinct(kernels) }
+            let violations = || of_case.iter().flat_map(|r| &r.violations);
+            BrokenLimits {
+                case,
+                limits: distinct(limits),
+                names: distinct(violations().map(|v| v.limit_name.clone())),
+                kernels: distinct(kernels),
+                enforced: violations().any(|v| v.enforced),
+            }
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! `doctor`: what this machine has, and why each row can or cannot run.
-use super::print;
 use super::run::missing;
+use super::{print, say};
 use crate::cli::DoctorArgs;
 use crate::driver::Driver;
 use crate::engine::Engine;
@@ -25,19 +25,29 @@ pub(crate) fn run(drivers: &[&dyn Driver], args: &DoctorArgs) -> anyhow::Result<
     if !args.no_peaks {
         engine.measure_peaks_at(&[1, cores()]).map_err(anyhow::Error::msg)?;
         machine.peaks = engine.peaks();
+        machine.busy().iter().for_each(|warning| say(warning));
         let mut text = String::from("peaks, best of some 40 ms each\n");
         for peak in machine.run_info().peaks {
             let (name, threads, value) = (peak.name, peak.threads, peak.value);
-            let _ = writeln!(text, "  {name:<28} {threads:>2} threads {value:>9.1} {}", peak.unit);
+            let _ = writeln!(
+                text,
+                "  {name:<28} {threads:>3} {} {value:>9.1} {}",
+                plural(threads),
+                peak.unit
+            );
         }
         print(&text)?;
     }
     print(&rows(drivers, &hardware))?;
     if let Some(missing) = missing(&args.require, &hardware) {
-        eprintln!("lowbit: required hardware is missing: {missing}");
+        say(&format!("lowbit: required hardware is missing: {missing}"));
         return Ok(Exit::Infrastructure);
     }
     Ok(Exit::Ok)
+}
+
+fn plural(threads: u32) -> &'static str {
+    if threads == 1 { "thread " } else { "threads" }
 }
 
 fn rows(drivers: &[&dyn Driver], hardware: &Hardware) -> String {

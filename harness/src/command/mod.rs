@@ -21,8 +21,17 @@ pub(crate) fn worker(
     threads: usize,
     heap: &'static Counting,
 ) -> anyhow::Result<Exit> {
-    let (input, mut output) = (std::io::stdin().lock(), std::io::stdout().lock());
-    serve(drivers, threads, heap, (input, &mut output))?;
+    let (sender, requests) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+        // The parent is gone, or done with us: a row that never returns must not outlive it.
+        std::process::exit(0);
+    });
+    serve(drivers, threads, heap, (requests.into_iter(), &mut std::io::stdout()))?;
     Ok(Exit::Ok)
 }
 
@@ -33,6 +42,11 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),
     }
+}
+
+/// Print a line on standard error; one that is closed is no error.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Whether to colour what is printed: on a terminal, unless `NO_COLOR` is set (no-color.org).

@@ -1,5 +1,5 @@
 //! `report`: the report of a run, written anew.
-use super::{colour, print};
+use super::{colour, print, say};
 use crate::cli::ReportArgs;
 use crate::exit::Exit;
 use crate::machine::Machine;
@@ -13,10 +13,19 @@ use std::path::Path;
 /// Write and print the report of each folder.
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
     for folder in &args.runs {
-        let records = Record::parse_lines(&read(folder, "records.jsonl")?)
+        let mut text = read(folder, "records.jsonl")?;
+        if let Some(end) = text.rfind('\n').filter(|end| end + 1 < text.len()) {
+            say(&format!("lowbit: {}: the last record is torn and left out", folder.display()));
+            text.truncate(end + 1);
+        }
+        let records = Record::parse_lines(&text)
             .map_err(|e| Usage(format!("{}/records.jsonl: {e}", folder.display())))?;
         let machine: Machine = serde_json::from_str(&read(folder, "machine.json")?)
             .with_context(|| format!("{}/machine.json", folder.display()))?;
+        if records.is_empty() {
+            say(&format!("lowbit: {}/records.jsonl holds no record", folder.display()));
+            return Ok(Exit::Nothing);
+        }
         let written = write_report(folder, &machine.run_info(), &records)?;
         print(&table::summary_table(&records, colour()))?;
         print(&format!("report: {} ({} files)", folder.display(), written.len()))?;

@@ -1,19 +1,19 @@
 //! `run`, `check` and `measure`: one loop with different ends.
-use super::{colour, print};
+use super::{colour, print, say};
 use crate::cli::{Required, RunArgs};
 use crate::driver::Driver;
 use crate::engine::{Engine, Mode};
 use crate::exit::{self, Exit};
 use crate::machine::Machine;
 use crate::measure::{now, unix_seconds, utc};
-use crate::plan::{Job, Plan, Usage};
+use crate::plan::{Plan, Usage};
 use crate::progress::Progress;
 use anyhow::{Context as _, bail};
 use lowbit_kernels::hardware::Hardware;
 use lowbit_reports::record::Record;
 use lowbit_reports::{table, write_report};
 use lowbit_scenarios::GateMode;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -36,27 +36,31 @@ pub(crate) fn run(drivers: &[&dyn Driver], args: &RunArgs, verb: Verb) -> anyhow
     let mut engine = Engine::new(program, drivers, args.threads.map(usize::from));
     let hardware = engine.hardware().map_err(anyhow::Error::msg)?;
     if let Some(missing) = missing(&args.require, &hardware) {
-        eprintln!("lowbit: required hardware is missing: {missing}");
+        say(&format!("lowbit: required hardware is missing: {missing}"));
         return Ok(Exit::Infrastructure);
     }
     let folder = folder(args, verb, &plan)?;
     let mut journal = folder.as_deref().map(journal).transpose()?;
     let mut machine = Machine::detect(&hardware, command_line());
     (machine.title, machine.about) = (plan.title.clone(), plan.about.clone());
+    if let Some(folder) = &folder {
+        write_machine(folder, &machine)?;
+    }
     let mode = if verb == Verb::Check { Mode::Check } else { Mode::Measure };
     let started = now();
     if mode == Mode::Measure {
-        eprintln!("measuring what this machine can do ...");
+        say("measuring what this machine can do ...");
+        machine.busy().iter().for_each(|warning| say(warning));
         engine.measure_peaks(&plan.jobs).map_err(anyhow::Error::msg)?;
     }
     let records = all(&mut engine, &plan, mode, &mut journal)?;
     machine.peaks = engine.peaks();
     let written = match &folder {
-        Some(folder) => write(folder, &machine, &records)?,
+        Some(folder) => write(folder, &machine, &records.0)?,
         None => Vec::new(),
     };
     let seconds = started.elapsed().as_secs_f64();
-    conclude(&plan, &records, (folder.as_deref(), &written), seconds)
+    conclude(&records, (folder.as_deref(), &written), seconds)
 }
 
 /// The first required hardware that is missing, as `wgpu (reason)`.
@@ -103,7 +107,8 @@ fn folder(args: &RunArgs, verb: Verb, plan: &Plan) -> anyhow::Result<Option<Path
     Ok(Some(folder))
 }
 
-/// Records are appended and flushed one by one: what is done survives whatever comes.
+/// Records are appended case by case, each line in one write: what is done survives an
+/// interruption, and `report` makes a report of it.
 fn journal(folder: &Path) -> anyhow::Result<File> {
     let path = folder.join("records.jsonl");
     File::create_new(&path).with_context(|| path.display().to_string())
@@ -114,28 +119,37 @@ fn all(
     plan: &Plan,
     mode: Mode,
     journal: &mut Option<File>,
-) -> anyhow::Result<Vec<Record>> {
+) -> anyhow::Result<(Vec<Record>, BTreeSet<usize>)> {
     let mut progress = Progress::new(plan.jobs.len());
-    let mut records = Vec::new();
+    let (mut records, mut forgiven) = (Vec::new(), BTreeSet::new());
     for job in &plan.jobs {
         let id = job.case.to_string();
         progress.begin(&id);
         for record in engine.run(job, mode) {
             if let Some(file) = journal {
-                writeln!(file, "{}", record.to_line()).context("writing records.jsonl")?;
+                let line = record.to_line() + "\n";
+                file.write_all(line.as_bytes()).context("writing records.jsonl")?;
+            }
+            if job.sweep.gates.correctness != GateMode::Enforce {
+                forgiven.insert(records.len());
             }
             records.push(record);
         }
         progress.end(&id);
     }
     progress.finish();
-    Ok(records)
+    Ok((records, forgiven))
+}
+
+fn write_machine(folder: &Path, machine: &Machine) -> anyhow::Result<PathBuf> {
+    let path = folder.join("machine.json");
+    let text = serde_json::to_string_pretty(machine)? + "\n";
+    fs::write(&path, text).with_context(|| path.display().to_string())?;
+    Ok(path)
 }
 
 fn write(folder: &Path, machine: &Machine, records: &[Record]) -> anyhow::Result<Vec<PathBuf>> {
-    let path = folder.join("machine.json");
-    let text = serde_json::to_string_pretty(machine)?;
-    fs::write(&path, text + "\n").with_context(|| path.display().to_string())?;
+    let path = write_machine(folder, machine)?;
     let mut written = vec![folder.join("records.jsonl"), path];
     written.extend(write_report(folder, &machine.run_info(), records)?);
     Ok(written)
@@ -143,8 +157,7 @@ fn write(folder: &Path, machine: &Machine, records: &[Record]) -> anyhow::Result
 
 /// Print the table, rows that never ran, and where the files are.
 fn conclude(
-    plan: &Plan,
-    records: &[Record],
+    (records, forgiven): &(Vec<Record>, BTreeSet<usize>),
     (folder, written): (Option<&Path>, &[PathBuf]),
     seconds: f64,
 ) -> anyhow::Result<Exit> {
@@ -160,11 +173,5 @@ fn conclude(
         ))?,
         None => print(&format!("{seconds:.1} s"))?,
     }
-    let settings: BTreeMap<&str, &Job> =
-        plan.jobs.iter().map(|job| (job.sweep.name.as_str(), job)).collect();
-    let enforced = |record: &Record| {
-        let job = settings.get(record.sweep.as_str());
-        job.is_none_or(|job| job.sweep.gates.correctness == GateMode::Enforce)
-    };
-    Ok(exit::judge(records, enforced))
+    Ok(exit::judge(records, forgiven))
 }

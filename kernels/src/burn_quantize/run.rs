@@ -92,6 +92,11 @@ impl Prepared for Run {
         Ok(())
     }
 
+    fn forget(&mut self) -> Result<(), Failure> {
+        self.outputs.clear();
+        Ok(())
+    }
+
     fn read(&mut self) -> Result<Outputs, Failure> {
         if self.outputs.is_empty() {
             return Err(Failure("read before a launch".into()));

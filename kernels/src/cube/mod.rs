@@ -132,12 +132,14 @@ impl Output {
 pub(crate) struct Session<R: Runtime> {
     /// Where kernels are launched.
     client: ComputeClient<R>,
+    /// What kernels write, to be overwritten between launches.
+    outputs: Vec<Words>,
 }
 
 impl<R: Device> Session<R> {
     /// A session on the device of the context.
     pub(crate) fn open(context: &Context) -> Result<Session<R>, Failure> {
-        Ok(Session { client: R::client_on(context.hardware())? })
+        Ok(Session { client: R::client_on(context.hardware())?, outputs: Vec::new() })
     }
 
     /// A copy of `values` on the device.
@@ -148,14 +150,34 @@ impl<R: Device> Session<R> {
 
     /// `words` words to be written by a kernel, full of the context's poison.
     pub(crate) fn output(
-        &self,
+        &mut self,
         context: &mut Context,
         label: &'static str,
         words: usize,
     ) -> Result<Output, Failure> {
         let poison = context.buffer::<u32>(label, words + GUARD_WORDS);
         let guard = u32::as_bytes(&poison[words..]).to_vec();
-        Ok(Output { words: self.upload(&poison)?, label, guard })
+        let words = self.upload(&poison)?;
+        self.outputs.push(words.clone());
+        Ok(Output { words, label, guard })
+    }
+
+    /// Fill every output, but not its guard, with the bits of a NaN.
+    fn forget(&self) -> Result<(), Failure> {
+        for words in &self.outputs {
+            let len = words.len - GUARD_WORDS;
+            let cubes = spread(len.div_ceil(256));
+            guarded("forget", || {
+                fill::launch::<R>(
+                    &self.client,
+                    cubes,
+                    CubeDim::new_1d(256),
+                    words.arg(),
+                    word(len),
+                );
+            })?;
+        }
+        self.sync()
     }
 
     /// Wait for everything launched, and report what went wrong with it.
@@ -218,12 +240,23 @@ where
     fn sync(&mut self) -> Result<(), Failure> {
         self.session.sync()
     }
+    fn forget(&mut self) -> Result<(), Failure> {
+        self.session.forget()
+    }
     fn read(&mut self) -> Result<Outputs, Failure> {
         (self.answer)(&self.session)
     }
     fn device_bytes(&self) -> Option<u64> {
         let usage = guarded("memory usage", || self.session.client.memory_usage());
         usage.ok()?.ok().map(|usage| usage.bytes_in_use)
+    }
+}
+
+/// Overwrites the first `len` words.
+#[cube(launch)]
+fn fill(out: &mut Array<u32>, len: u32) {
+    if ABSOLUTE_POS < len as usize {
+        out[ABSOLUTE_POS] = 0x7fff_ffff;
     }
 }
 

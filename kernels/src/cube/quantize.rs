@@ -306,7 +306,7 @@ pub(crate) fn prepare<'p, R: Device>(
     p: &'p QuantizeProblem,
     context: &mut Context,
 ) -> Result<Box<dyn Prepared + 'p>, Failure> {
-    let session = Session::<R>::open(context)?;
+    let mut session = Session::<R>::open(context)?;
     let plan = Plan::new(p);
     let Plan { choices, groups, parts, .. } = plan;
     let x = session.upload(&p.x)?;

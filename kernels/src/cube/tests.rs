@@ -54,6 +54,7 @@ fn planted(rule: Rule, format: &'static dyn WeightFormat, x: &[f32]) -> Quantize
         packed_len: x.len(),
         exact: true,
         distribution: None,
+        sigma: 1.0,
     }
 }
 
@@ -142,7 +143,7 @@ fn writes_to(out: &mut Array<u32>, at: u32) {
 #[test]
 fn a_kernel_that_cannot_be_built_is_a_failure_and_the_next_one_is_not() {
     let Some(mut context) = context() else { return };
-    let session = Session::<WgpuRuntime>::open(&context).unwrap();
+    let mut session = Session::<WgpuRuntime>::open(&context).unwrap();
     let out = session.output(&mut context, "out", 32).unwrap();
     let client = session.client.clone();
     let (count, dim) = (spread(1), CubeDim::new_1d(32));
@@ -158,7 +159,7 @@ fn a_kernel_that_cannot_be_built_is_a_failure_and_the_next_one_is_not() {
 #[test]
 fn a_write_past_an_output_is_a_failure() {
     let Some(mut context) = context() else { return };
-    let session = Session::<WgpuRuntime>::open(&context).unwrap();
+    let mut session = Session::<WgpuRuntime>::open(&context).unwrap();
     let out = session.output(&mut context, "out", 3).unwrap();
     let dim = CubeDim::new_1d(32);
     writes_to::launch::<WgpuRuntime>(&session.client, spread(1), dim, out.arg(), 3);

@@ -86,6 +86,11 @@ impl Prepared for Matmul {
         Ok(())
     }
 
+    fn forget(&mut self) -> Result<(), Failure> {
+        self.y = None;
+        Ok(())
+    }
+
     fn read(&mut self) -> Result<Outputs, Failure> {
         let y = self.y.as_ref().ok_or_else(|| Failure("read before a launch".into()))?;
         Ok(Outputs(vec![("y", op::Tensor::F32(floats(y)?))]))

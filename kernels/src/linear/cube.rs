@@ -304,7 +304,7 @@ impl<R: Device> Kernel<Linear> for Cube<R> {
         p: &'p LinearProblem,
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
-        let session = Session::<R>::open(context)?;
+        let mut session = Session::<R>::open(context)?;
         let plan = Plan::new(p);
         let (x, sx) = plan.activations(p);
         let buffers = Buffers {

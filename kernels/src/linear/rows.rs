@@ -227,6 +227,11 @@ impl<D: Dot<T, LANES>, T: Value, const LANES: usize, const FIELDS: usize> Prepar
         Ok(())
     }
 
+    fn forget(&mut self) -> Result<(), Failure> {
+        self.y.fill(f32::NAN);
+        Ok(())
+    }
+
     fn read(&mut self) -> Result<Outputs, Failure> {
         Ok(Outputs(vec![("y", Tensor::F32(self.y.to_vec()))]))
     }

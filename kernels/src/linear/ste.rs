@@ -93,6 +93,11 @@ impl Prepared for Run {
         Ok(())
     }
 
+    fn forget(&mut self) -> Result<(), Failure> {
+        self.output = None;
+        Ok(())
+    }
+
     fn read(&mut self) -> Result<Outputs, Failure> {
         let output = self.output.as_ref().ok_or_else(|| Failure("read before a launch".into()))?;
         let parts = [

@@ -208,6 +208,13 @@ impl<I: Isa> Prepared for Quantize<I> {
         Ok(())
     }
 
+    fn forget(&mut self) -> Result<(), Failure> {
+        self.scales.fill(f32::NAN);
+        self.centres.fill(f32::NAN);
+        self.packed.fill(0xff);
+        Ok(())
+    }
+
     fn read(&mut self) -> Result<Outputs, Failure> {
         let mut outputs = vec![
             ("scales", Tensor::F32(self.scales.to_vec())),

@@ -28,6 +28,7 @@ fn problem(
         format,
         exact: true,
         distribution: None,
+        sigma: 1.0,
         x: Arc::new(x),
     }
 }

@@ -76,7 +76,7 @@ impl<R: Device> Kernel<RhoPack> for Cube<R> {
         p: &'p QuantizeProblem,
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
-        let session = Session::<R>::open(context)?;
+        let mut session = Session::<R>::open(context)?;
         let choices = Choices::of(&p.rule, p.levels());
         let len = p.x.len();
         let x = session.upload(&p.x)?;

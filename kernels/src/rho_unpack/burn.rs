@@ -65,6 +65,11 @@ impl Prepared for Run {
         Ok(())
     }
 
+    fn forget(&mut self) -> Result<(), Failure> {
+        self.outputs.clear();
+        Ok(())
+    }
+
     fn read(&mut self) -> Result<Outputs, Failure> {
         let mut values = Vec::new();
         for part in &self.outputs {

@@ -55,7 +55,7 @@ impl<R: Device> Kernel<RhoUnpack> for Cube<R> {
         p: &'p UnpackProblem,
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
-        let session = Session::<R>::open(context)?;
+        let mut session = Session::<R>::open(context)?;
         let (len, packing) = (p.source.x.len(), Packing::of(p.source.levels()));
         let words = padded(&p.packed, p.packed.len(), packing.words(len));
         let (packed, scales) = (session.upload(&words)?, session.upload(&p.quantized.scales)?);

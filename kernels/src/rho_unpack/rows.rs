@@ -162,6 +162,11 @@ impl<I: Unpack> Prepared for Unpacking<I> {
         Ok(())
     }
 
+    fn forget(&mut self) -> Result<(), Failure> {
+        self.values.fill(f32::NAN);
+        Ok(())
+    }
+
     fn read(&mut self) -> Result<Outputs, Failure> {
         Ok(Outputs(vec![("values", Tensor::F32(self.values.to_vec()))]))
     }

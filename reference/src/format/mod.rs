@@ -25,6 +25,13 @@ pub enum Levels {
     Int8,
 }
 
+impl Levels {
+    /// Distance between neighbouring codes.
+    pub fn step(self) -> f64 {
+        if self == Levels::Sign { 2.0 } else { 1.0 }
+    }
+}
+
 /// Bytes that are not codes of the format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -100,8 +100,8 @@ pub enum Bound {
     Exact,
     /// `|got - want| <= bound[i]`.
     Componentwise(Vec<f64>),
-    /// Codes: equal, or one step off where the function says the quotient is near a tie.
-    Code(Box<dyn Fn(usize) -> bool + Send + Sync>),
+    /// Codes: no farther off than the function says, which is nothing but near a tie.
+    Code(Box<dyn Fn(usize) -> f64 + Send + Sync>),
 }
 
 impl std::fmt::Debug for Bound {

@@ -140,16 +140,36 @@ fn find_rule(
             let known = known.collect::<Vec<_>>().join(", ");
             case.conflict(key, format!("has no {levels:?} codes; rules that have: {known}"))
         }),
-        Some(Value::Config(text)) => {
-            serde_json::from_str(text).map_err(|e| case.conflict(key, e.to_string()))
-        }
+        Some(Value::Config(text)) => spelled_out(text, levels).map_err(|e| case.conflict(key, e)),
         _ => Err(case.conflict(key, "is not a rule")),
+    }
+}
+
+/// A rule spelled out, for the levels of a format: sign and ternary codes have one step.
+fn spelled_out(text: &str, levels: Levels) -> Result<Rule, String> {
+    let rule: Rule = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    if rule.centred && levels != Levels::Sign {
+        return Err("is `centred`, which only sign codes can be".into());
+    }
+    let steps_given = text.contains("\"steps\"");
+    match levels {
+        Levels::Int8 => Ok(rule),
+        _ if steps_given => Ok(rule),
+        _ => Ok(Rule { steps: 1.0, ..rule }),
     }
 }
 
 /// Distribution of a case's values, when they are drawn.
 pub(super) fn distribution(case: &Case) -> Option<Distribution> {
     Distribution::named(case.word("distribution"))
+}
+
+/// What drawn values are multiplied by; 1 for ops without that parameter.
+pub(super) fn sigma(case: &Case) -> f32 {
+    match case.get("sigma") {
+        Some(Value::Decimal(sigma)) => *sigma as f32,
+        _ => 1.0,
+    }
 }
 
 /// Seed of a case.
@@ -167,10 +187,7 @@ pub(super) fn values(
     files: &dyn Files,
 ) -> Result<Vec<f32>, String> {
     let seed = (seed(case), stream);
-    let sigma = match case.get("sigma") {
-        Some(Value::Decimal(sigma)) => *sigma as f32,
-        _ => 1.0,
-    };
+    let sigma = sigma(case);
     let drawn = |d: Distribution| data::realistic(d, seed, (len, row_len), sigma);
     match (case.word("data"), rule) {
         ("exact", Some((rule, levels))) => Ok(data::exact(rule, levels, seed, (len, row_len))),

@@ -119,6 +119,11 @@ pub trait Op: 'static {
     ) -> Expectation;
     /// Cost of quantization against the unquantized data, where the op quantizes.
     fn quality(problem: &Self::Problem, reference: &Self::Reference) -> Option<Quality>;
+    /// The `nmse` that format, rule and distribution predict for the quality, calculated and not
+    /// tuned, and the number of values behind it; `None` where nothing is known beforehand.
+    fn expected_nmse(_: &Self::Problem, _: &Self::Reference) -> Option<(f64, usize)> {
+        None
+    }
     /// Bytes of the main tensor.
     fn storage(problem: &Self::Problem) -> Storage;
     /// Share of zeros expected in the main output; `None` where nothing is known beforehand.

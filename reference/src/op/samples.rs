@@ -24,7 +24,22 @@ impl Grid {
             return Grid { rows: (0..m).collect(), columns: (0..n).collect(), sampled: false };
         }
         let rows = sample(m, 64, mix(seed));
-        Grid { rows, columns: sample(n, 256, mix(seed + 1)), sampled: true }
+        Grid { rows, columns: sample(n, 256, mix(seed.wrapping_add(1))), sampled: true }
+    }
+
+    /// How many elements are compared.
+    pub fn len(&self) -> usize {
+        self.rows.len() * self.columns.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Row and column of the compared element `at`, counted row by row.
+    pub fn element(&self, at: usize) -> (usize, usize) {
+        (self.rows[at / self.columns.len()], self.columns[at % self.columns.len()])
     }
 
     /// Position in the output of each compared element, row by row.
@@ -48,11 +63,11 @@ fn sample(len: usize, drawn: usize, seed: u64) -> Vec<usize> {
     all
 }
 
-/// A random vector of signs for Freivalds' check (R. Freivalds, 1977): if `A B != C` then
-/// `A (B r) != C r` with probability at least one half for each such vector.
-pub(super) fn signs(len: usize, seed: u64) -> Vec<i64> {
+/// A random vector for Freivalds' check (R. Freivalds, 1977), modulo 2^64: if `A B != C` then
+/// `A (B r) != C r`, but with a probability of at most 2^-32 for differences below 2^32.
+pub(super) fn weights(len: usize, seed: u64) -> Vec<i64> {
     let mut rng = block_rng(seed, Stream::Sample, 1);
-    (0..len).map(|_| if rng.random() { 1 } else { -1 }).collect()
+    (0..len).map(|_| rng.random()).collect()
 }
 
 #[cfg(test)]

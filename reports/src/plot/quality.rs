@@ -38,7 +38,14 @@ struct Spot {
 
 /// The chart, when any passed record has both quality and size.
 pub(super) fn chart(records: &[Record], fonts: &Fonts) -> Option<Chart> {
-    let spots = spots(records);
+    let mut spots = spots(records);
+    // What is stored says more than what is made of it: a product mixes two quantizations, and
+    // unpacking loses nothing more.
+    for (stored, made) in [("quantize_weight", "linear"), ("rho_pack", "rho_unpack")] {
+        if spots.iter().any(|s| s.op == stored) {
+            spots.retain(|s| s.op != made);
+        }
+    }
     let ops = distinct(spots.iter().map(|s| s.op.as_str()));
     if ops.is_empty() {
         return None;

@@ -1,7 +1,7 @@
 //! The oracle of `linear`: exact integer sums, f64 sums with their magnitudes, and what follows
 //! for rows that quantize for themselves.
-use super::super::quantize::expect_scales;
-use super::super::samples::{Grid, signs};
+use super::super::quantize::{expect_centres, expect_scales};
+use super::super::samples::{Grid, weights};
 use super::super::{Arithmetic, Bound, Expectation, Expected, Outputs, Tensor};
 use super::{Activation, LinearProblem};
 use crate::bound;
@@ -41,12 +41,11 @@ impl LinearReference {
 
     /// Rows, columns and index of each compared element.
     fn elements(&self) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
-        let columns = &self.grid.columns;
-        let row = move |(r, i): (usize, &usize)| {
-            let i = *i;
-            columns.iter().enumerate().map(move |(c, j)| (i, *j, r * columns.len() + c))
+        let element = |at| {
+            let (i, j) = self.grid.element(at);
+            (i, j, at)
         };
-        self.grid.rows.iter().enumerate().flat_map(row)
+        (0..self.grid.len()).map(element)
     }
 
     /// The outputs compared, as the reference computes them.
@@ -63,8 +62,7 @@ impl LinearReference {
     /// Quality of the product against the unquantized one; on at most 2^26 MACs.
     pub(super) fn quality(&self, p: &LinearProblem) -> Option<Quality> {
         let per_output = p.k.max(1);
-        let outputs =
-            (1usize << 26).div_ceil(per_output).min(self.grid.rows.len() * self.grid.columns.len());
+        let outputs = (1usize << 26).div_ceil(per_output).min(self.grid.len());
         let want: Vec<f32> = self
             .elements()
             .take(outputs)
@@ -79,30 +77,28 @@ impl LinearReference {
 }
 
 fn integer_sums(grid: &Grid, k: usize, x: &[i8], w: &[i8]) -> Sums {
-    let dot = |i: usize, j: usize| {
+    let dot = |at: usize| {
+        let (i, j) = grid.element(at);
         let pairs = x[i * k..][..k].iter().zip(&w[j * k..][..k]);
         pairs.fold((0i32, 0u32), |(sum, magnitude), (x, w)| {
             let product = i32::from(*x) * i32::from(*w);
             (sum + product, magnitude + product.unsigned_abs())
         })
     };
-    let rows = grid.rows.iter().flat_map(|i| grid.columns.iter().map(move |j| (*i, *j)));
-    let pairs: Vec<_> = rows.collect();
-    let (sum, magnitude) = pairs.into_par_iter().map(|(i, j)| dot(i, j)).unzip();
+    let (sum, magnitude) = (0..grid.len()).into_par_iter().map(dot).unzip();
     Sums::Integer { sum, magnitude }
 }
 
 fn float_sums(grid: &Grid, k: usize, x: &[f32], w: &[i8]) -> Sums {
-    let dot = |i: usize, j: usize| {
+    let dot = |at: usize| {
+        let (i, j) = grid.element(at);
         let pairs = x[i * k..][..k].iter().zip(&w[j * k..][..k]);
         pairs.fold((0.0, 0.0), |(sum, magnitude), (x, w)| {
             let product = f64::from(*x) * f64::from(*w);
             (sum + product, magnitude + product.abs())
         })
     };
-    let rows = grid.rows.iter().flat_map(|i| grid.columns.iter().map(move |j| (*i, *j)));
-    let pairs: Vec<_> = rows.collect();
-    let (sum, magnitude) = pairs.into_par_iter().map(|(i, j)| dot(i, j)).unzip();
+    let (sum, magnitude) = (0..grid.len()).into_par_iter().map(dot).unzip();
     Sums::Float { sum, magnitude }
 }
 
@@ -141,69 +137,106 @@ fn output_bound(
     const EXACT: u32 = 1 << 24;
     let scale =
         |i: usize, j: usize| f64::from(p.activation_scale(i)) * f64::from(p.weight.scale(j));
+    // A rule spelled out may have other scales than powers of two.
+    let exact = p.exact && powers_of_two(p);
     let bound = |(i, j, at): (usize, usize, usize)| match &reference.sums {
         Sums::Integer { sum, .. } if arithmetic.integer && sum[at].unsigned_abs() < EXACT => 0.0,
         Sums::Integer { .. } if arithmetic.integer => f64::from(crate::rule::ulp(want[at])),
-        Sums::Integer { magnitude, .. } if p.exact && magnitude[at] < EXACT => 0.0,
+        Sums::Integer { magnitude, .. } if exact && magnitude[at] < EXACT => 0.0,
         Sums::Integer { magnitude, .. } => {
             bound::dot(p.k, f64::from(magnitude[at]) * scale(i, j).abs())
         }
         // Small integers times codes: exact while the sum of magnitudes is.
-        Sums::Float { magnitude, .. } if p.exact && magnitude[at] < f64::from(EXACT) => 0.0,
+        Sums::Float { magnitude, .. } if exact && magnitude[at] < f64::from(EXACT) => 0.0,
         Sums::Float { magnitude, .. } => bound::dot(p.k, magnitude[at] * scale(i, j).abs()),
     };
     let bounds: Vec<f64> = reference.elements().map(bound).collect();
     if bounds.iter().all(|b| *b == 0.0) { Bound::Exact } else { Bound::Componentwise(bounds) }
 }
 
-/// Freivalds' check over the whole output: the integer sums are recovered from the floats
-/// (exactly, while they are below 2^22), multiplied by random signs and compared.
+/// Whether every scale is a power of two, so that products with it are exact.
+fn powers_of_two(p: &LinearProblem) -> bool {
+    let activations: &[f32] = match &p.activation {
+        Activation::Int8 { scales, .. } => scales,
+        Activation::F32 => &[],
+    };
+    let mut scales = p.weight.scales.iter().chain(activations);
+    scales.all(|scale| scale.is_normal() && scale.to_bits().trailing_zeros() >= 23)
+}
+
+/// Freivalds' check over the whole output. Integer sums are recovered from the floats where that
+/// is exact, below 2^22; a larger one, rare, is computed and its float judged here.
 fn freivalds(p: &LinearProblem, codes: &[i8], y: &[f32]) -> Option<String> {
     let Activation::Int8 { codes: x, .. } = &p.activation else { return None };
-    let r = signs(p.n, p.seed);
-    let mut folded = vec![0i64; p.k];
-    for (row, sign) in codes.chunks_exact(p.k).zip(&r) {
-        folded.iter_mut().zip(row).for_each(|(sum, w)| *sum += sign * i64::from(*w));
+    if y.len() != p.m * p.n {
+        return None;
     }
-    y.chunks_exact(p.n).enumerate().find_map(|(i, y)| {
-        let want: i64 =
-            x[i * p.k..][..p.k].iter().zip(&folded).map(|(x, f)| i64::from(*x) * f).sum();
-        let sum = |j: usize| {
-            let scale = f64::from(p.activation_scale(i) * p.weight.scale(j));
-            (f64::from(y[j]) / scale).round()
-        };
-        if (0..p.n).any(|j| sum(j).abs() >= f64::from(1 << 22)) {
-            return None;
+    let r = weights(p.n, p.seed);
+    let mut folded = vec![0i64; p.k];
+    for (row, weight) in codes.chunks_exact(p.k).zip(&r) {
+        let each = folded.iter_mut().zip(row);
+        each.for_each(|(sum, w)| *sum = sum.wrapping_add(weight.wrapping_mul(i64::from(*w))));
+    }
+    let product = |x: &i8, f: &i64| i64::from(*x).wrapping_mul(*f);
+    (0..p.m).find_map(|i| {
+        let x = &x[i * p.k..][..p.k];
+        let want = x.iter().zip(&folded).fold(0i64, |s, (x, f)| s.wrapping_add(product(x, f)));
+        let mut got = 0i64;
+        for (j, weight) in r.iter().enumerate() {
+            let (value, scale) = (y[i * p.n + j], p.activation_scale(i) * p.weight.scale(j));
+            let mut sum = (f64::from(value) / f64::from(scale)).round();
+            if sum.is_nan() || sum.abs() >= f64::from(1 << 22) {
+                let w = &codes[j * p.k..][..p.k];
+                let exact: i32 = x.iter().zip(w).map(|(x, w)| i32::from(*x) * i32::from(*w)).sum();
+                let answer = exact as f32 * scale;
+                let off = f64::from(value) - f64::from(answer);
+                if off.is_nan() || off.abs() > f64::from(crate::rule::ulp(answer)) {
+                    return Some(format!("`y`[{}] is {value}, must be {answer}", i * p.n + j));
+                }
+                sum = f64::from(exact);
+            }
+            got = got.wrapping_add(weight.wrapping_mul(sum as i64));
         }
-        let got: i64 = (0..p.n).map(|j| r[j] * sum(j) as i64).sum();
-        (got != want).then(|| format!("checksum of row {i}: got {got}, want {want}"))
+        (got != want).then(|| format!("checksum of row {i} differs"))
     })
 }
 
-/// Values quantized and dequantized under given scales, and which of them are near a tie.
-fn fake_quant(
-    x: &[f32],
-    rule: &Rule,
-    levels: Levels,
-    scales: &[f32],
-    centres: &[f32],
-) -> (Vec<f64>, Vec<usize>) {
-    let group_len = x.len().div_ceil(scales.len().max(1)).max(1);
-    let at = |i: usize| (scales[i / group_len], centres.get(i / group_len).copied().unwrap_or(0.0));
-    let value = |(i, x): (usize, &f32)| {
-        let (scale, centre) = at(i);
-        f64::from(rule.code(levels, *x, scale, centre)) * f64::from(scale)
-    };
-    let near = |i: &usize| {
-        let (scale, centre) = at(*i);
-        rule.near_tie(levels, x[*i], scale, centre)
-    };
-    (x.iter().enumerate().map(value).collect(), (0..x.len()).filter(near).collect())
+/// Values quantized and dequantized under a row's own scales, and by how much those near a tie
+/// may be off.
+struct FakeQuant {
+    values: Vec<f64>,
+    /// Position and step, ascending.
+    near: Vec<(usize, f64)>,
+}
+
+impl FakeQuant {
+    fn new(x: &[f32], rule: &Rule, levels: Levels, (scales, centres): (&[f32], &[f32])) -> Self {
+        let group_len = x.len().div_ceil(scales.len().max(1)).max(1);
+        let centre = |i: usize| centres.get(i / group_len).copied().unwrap_or(0.0);
+        let scale = |i: usize| scales[i / group_len];
+        let value = |(i, x): (usize, &f32)| {
+            f64::from(rule.code(levels, *x, scale(i), centre(i))) * f64::from(scale(i))
+        };
+        let near = |i: usize| {
+            let step = levels.step() * f64::from(scale(i));
+            rule.near_tie(levels, x[i], scale(i), centre(i)).then_some((i, step))
+        };
+        let values = x.iter().enumerate().map(value).collect();
+        FakeQuant { values, near: (0..x.len()).filter_map(near).collect() }
+    }
+
+    /// Sum of `step |other|` over the values of a row that are near a tie.
+    fn ties(&self, row: usize, k: usize, other: &[f64]) -> f64 {
+        let from = self.near.partition_point(|(at, _)| *at < row * k);
+        let to = self.near.partition_point(|(at, _)| *at < (row + 1) * k);
+        self.near[from..to].iter().map(|(at, step)| step * other[at - row * k].abs()).sum()
+    }
 }
 
 /// A fake-quant row computes scales and codes itself, in floats: its scales are judged first,
 /// then its product against an f64 product of the values quantized under those scales. A value
-/// near a tie may be one step off, and widens the bound of every output it enters by that step.
+/// near a tie may be one step off, and widens the bound of every output it enters by that step;
+/// not in tier `exact`, where ties are planted, on a machine that divides exactly.
 fn expect_under_own_scales(
     p: &LinearProblem,
     reference: &LinearReference,
@@ -215,46 +248,56 @@ fn expect_under_own_scales(
     let mut out = Expectation::default();
     let want = (p.weight.scales.as_slice(), group_len);
     out.outputs.push(expect_scales("weight_scales", rule, arithmetic, want));
-    if own.len() != p.weight.scales.len() {
+    let centres = got.f32s("weight_centres").unwrap_or(&[]);
+    if rule.centred {
+        let want = (p.weight.centres.as_slice(), group_len);
+        out.outputs.push(expect_centres("weight_centres", &p.weight_f32, want));
+    }
+    if own.len() != p.weight.scales.len() || centres.len() != p.weight.centres.len() {
         return out;
     }
     let levels = p.weight.format.levels();
-    let centres = got.f32s("weight_centres").unwrap_or(&p.weight.centres);
-    let (w, near_w) = fake_quant(&p.weight_f32, rule, levels, own, centres);
-    let (x, near_x) = match &p.activation {
-        Activation::F32 => (p.activation_f32.iter().map(|x| f64::from(*x)).collect(), Vec::new()),
+    let mut w = FakeQuant::new(&p.weight_f32, rule, levels, (own, centres));
+    let mut x = match &p.activation {
+        Activation::F32 => FakeQuant {
+            values: p.activation_f32.iter().map(|x| f64::from(*x)).collect(),
+            near: Vec::new(),
+        },
         Activation::Int8 { rule, scales, .. } => {
             let want = (scales.as_slice(), rule.group_len(p.m * p.k, p.k));
             out.outputs.push(expect_scales("activation_scales", rule, arithmetic, want));
             let own = got.f32s("activation_scales").filter(|s| s.len() == scales.len());
             let Some(own) = own else { return out };
-            fake_quant(&p.activation_f32, rule, Levels::Int8, own, &[])
+            FakeQuant::new(&p.activation_f32, rule, Levels::Int8, (own, &[]))
         }
     };
-    let step_w = f64::from(own.iter().fold(0.0f32, |a, b| a.max(*b)));
-    let own_x = got.f32s("activation_scales").unwrap_or(&[]);
-    let step_x = f64::from(own_x.iter().fold(0.0f32, |a, b| a.max(*b)));
+    if p.exact && arithmetic.exact_division {
+        w.near.clear();
+        x.near.clear();
+    }
+    out.outputs.push(fake_product(p, reference, &x, &w));
+    out
+}
+
+fn fake_product(
+    p: &LinearProblem,
+    reference: &LinearReference,
+    x: &FakeQuant,
+    w: &FakeQuant,
+) -> Expected {
     let (mut want, mut bounds) = (Vec::new(), Vec::new());
     for (i, j, _) in reference.elements() {
-        let (xs, ws) = (&x[i * p.k..][..p.k], &w[j * p.k..][..p.k]);
+        let (xs, ws) = (&x.values[i * p.k..][..p.k], &w.values[j * p.k..][..p.k]);
         let sum: f64 = xs.iter().zip(ws).map(|(x, w)| x * w).sum();
         let magnitude: f64 = xs.iter().zip(ws).map(|(x, w)| (x * w).abs()).sum();
-        let within = |near: &[usize], row: usize| {
-            let from = near.partition_point(|at| *at < row * p.k);
-            let to = near.partition_point(|at| *at < (row + 1) * p.k);
-            near[from..to].iter().map(|at| at - row * p.k).collect::<Vec<_>>()
-        };
-        // Sign codes are two steps apart.
-        let ties: f64 = within(&near_w, j).iter().map(|t| 2.0 * step_w * xs[*t].abs()).sum::<f64>()
-            + within(&near_x, i).iter().map(|t| step_x * ws[*t].abs()).sum::<f64>();
+        let ties = w.ties(j, p.k, xs) + x.ties(i, p.k, ws);
         want.push(sum as f32);
         bounds.push(bound::dot(p.k, magnitude) + ties);
     }
     let mut y = Expected::all("y", Tensor::F32(want), Bound::Componentwise(bounds));
     y.at = reference.grid.positions(p.n);
     y.len = p.m * p.n;
-    out.outputs.push(y);
-    out
+    y
 }
 
 /// A sum of `n` independent terms of both signs is zero with probability about

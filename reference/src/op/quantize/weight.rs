@@ -73,6 +73,7 @@ impl Op for QuantizeWeight {
             packed_len: row_len,
             exact: case.word("data") == "exact",
             distribution: inputs::distribution(case),
+            sigma: inputs::sigma(case),
         })
     }
 
@@ -91,6 +92,10 @@ impl Op for QuantizeWeight {
 
     fn quality(problem: &QuantizeProblem, reference: &Quantized) -> Option<Quality> {
         Some(problem.quality(reference))
+    }
+
+    fn expected_nmse(problem: &QuantizeProblem, reference: &Quantized) -> Option<(f64, usize)> {
+        problem.expected_nmse(reference)
     }
 
     fn storage(problem: &QuantizeProblem) -> Storage {

@@ -43,5 +43,6 @@ fn problem(case: &Case, files: &dyn Files) -> Result<QuantizeProblem, String> {
         packed_len: RHO_BLOCK,
         exact: case.word("data") == "exact",
         distribution: inputs::distribution(case),
+        sigma: inputs::sigma(case),
     })
 }

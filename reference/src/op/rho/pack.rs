@@ -69,6 +69,10 @@ impl Op for RhoPack {
         Some(problem.quality(reference))
     }
 
+    fn expected_nmse(problem: &QuantizeProblem, reference: &Quantized) -> Option<(f64, usize)> {
+        problem.expected_nmse(reference)
+    }
+
     fn storage(problem: &QuantizeProblem) -> Storage {
         storage(problem)
     }
