@@ -90,7 +90,7 @@ fn wrong_types_and_ranges_are_refused() {
     refuses(&product(r#""weight": {"a": 1}"#), "weight", r#"{"a""#, "not an object");
     refuses(&product(r#""weight_rule": "{}""#), "weight_rule", r#""{}""#, "without quotes");
     let rule = product(r#""weight_rule": {"steps": -1}"#);
-    refuses(&rule, "weight_rule", r#"{"steps"#, "`steps` is positive");
+    refuses(&rule, "weight_rule", r#"{"steps"#, "`steps` is from 1e-6 to 1e6");
     refuses(&sweep("linear", r#""product": []"#), "product", "[]", "takes an object");
     refuses(r#"{"about": 7, "sweeps": []}"#, "about", "7", "takes a string");
     refuses(r#"[1]"#, "$", "[1]", "takes an object, not a list");
