@@ -119,12 +119,14 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|first| commands.contains(&first.as_str())) {
         return lowbit_harness::cli::main(DRIVERS, &HEAP);
     }
-    let trials: [(&str, fn()); 6] = [
+    let trials: [(&str, fn()); 8] = [
         ("each_fault_loses_its_own_rows_and_no_other", each_fault_loses_its_own_rows),
         ("each_fault_ends_in_the_right_exit_code", exit_codes),
         ("what_fails_has_no_time_and_is_named_with_a_command", no_time_for_what_fails),
         ("a_row_that_goes_wrong_while_it_is_timed_is_caught", tires),
         ("a_folder_that_holds_a_run_is_refused", refused_folder),
+        ("wrong_answers_that_a_sweep_only_reports_do_not_decide", reported_only),
+        ("a_report_is_made_of_an_interrupted_run", interrupted),
         ("a_missing_file_is_an_error_of_the_case_alone", missing_file),
     ];
     let trial = |(name, body): (&str, fn())| {
@@ -248,6 +250,36 @@ fn refused_folder() {
     let again = lowbit(folder.path(), &["check", "s.json", "--out", "out"]);
     assert_eq!(again.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&again.stderr).contains("already holds records.jsonl"));
+}
+
+fn reported_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gate = "\"gate\": { \"correctness\": \"report\" },\n    \"measure\"";
+    std::fs::write(folder.path().join("r.json"), SCENARIO.replace("\"measure\"", gate))
+        .expect("ok");
+    std::fs::write(folder.path().join("s.json"), SCENARIO).expect("ok");
+    let code = |files: &[&str]| {
+        let output = lowbit(folder.path(), &[&["check", "--kernel", "gain"], files].concat());
+        output.status.code()
+    };
+    assert_eq!(code(&["r.json"]), Some(0));
+    // One file that enforces decides, whichever comes last.
+    assert_eq!(code(&["s.json", "r.json"]), Some(4));
+    assert_eq!(code(&["r.json", "s.json"]), Some(4));
+}
+
+fn interrupted() {
+    let (folder, _, records) = run("check", "good");
+    let path = folder.path().join("out/records.jsonl");
+    let text = std::fs::read_to_string(&path).expect("records");
+    std::fs::write(&path, &text[..text.len() - 50]).expect("written");
+    let output = lowbit(folder.path(), &["report", "out"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the last record is torn"));
+    let csv = std::fs::read_to_string(folder.path().join("out/results.csv")).expect("results");
+    assert_eq!(csv.lines().count(), records.len());
+    std::fs::write(&path, "").expect("written");
+    assert_eq!(lowbit(folder.path(), &["report", "out"]).status.code(), Some(9));
 }
 
 fn missing_file() {

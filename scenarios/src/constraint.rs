@@ -21,7 +21,7 @@ impl Constraint {
     pub(crate) fn parse(node: Node, spec: &'static OpSpec) -> Checked<Constraint> {
         let text = node.text()?.to_owned();
         let tree = evalexpr::build_operator_tree(&text)
-            .map_err(|e| node.error(format!("`{text}` is no condition: {e}")))?;
+            .map_err(|e| node.error(format!("`{text}` is no condition: {}", sentence(&e))))?;
         if tree.iter_write_variable_identifiers().next().is_some() {
             return Err(node.error(format!("`{text}` assigns; compare with `==`")));
         }
@@ -40,12 +40,26 @@ impl Constraint {
     pub(crate) fn holds(&self, file: &str, row: &Row) -> Checked<bool> {
         self.tree.eval_boolean_with_context(row).map_err(|e| {
             let case = row.to_string();
-            self.place.error(file, "where", format!("`{}`: {e} ({case})", self.text))
+            self.place.error(file, "where", format!("`{}` {} ({case})", self.text, sentence(&e)))
         })
     }
 
     pub(crate) fn place(&self) -> Place {
         self.place
+    }
+}
+
+/// What is wrong with a condition, in the words of a scenario's author.
+fn sentence(error: &EvalexprError) -> String {
+    match error {
+        EvalexprError::ExpectedBoolean { actual } => format!("is {actual}, not true or false"),
+        EvalexprError::WrongOperatorArgumentAmount { .. } => {
+            "has an operator with a side missing".to_owned()
+        }
+        EvalexprError::UnmatchedLBrace | EvalexprError::UnmatchedRBrace => {
+            "has a parenthesis without its partner".to_owned()
+        }
+        other => format!("cannot be evaluated: {other}"),
     }
 }
 

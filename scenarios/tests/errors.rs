@@ -188,7 +188,7 @@ fn conditions_are_checked() {
         ("m * q < 7", "op `linear` has no parameter `q`"),
         ("weigth == m", "did you mean `weight`?"),
         ("m == int8", "words take quotes"),
-        ("m <", "`m <`: An operator expected 2 arguments"),
+        ("m <", "`m <` has an operator with a side missing"),
         ("(m < 2", "is no condition"),
         ("m = 1", "compare with `==`"),
         (r#"weight == \"int88\""#, "did you mean `int8`?"),

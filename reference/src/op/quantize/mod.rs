@@ -91,7 +91,7 @@ impl QuantizeProblem {
             (0..=POINTS).map(|i| self.normal_noise(least + width * i as f32)).collect();
         let interpolated = |scale: &f32| {
             let at = f64::from((scale - least) / width);
-            let low = (at as usize).min(POINTS - 1);
+            let low = (0..POINTS).rev().find(|i| *i as f64 <= at).unwrap_or(0);
             noise[low] + (at - low as f64) * (noise[low + 1] - noise[low])
         };
         let sum: f64 = q.scales.iter().map(interpolated).sum();
