@@ -148,7 +148,7 @@ const SCENARIO: &str = r#"{
     "name": "faults", "op": "rho_unpack",
     "product": { "format": ["int8"], "elements": [64, 4096], "data": ["realistic"], "seed": [1] },
     "measure": { "threads": [1], "cache": ["hot"], "min_samples": 3, "max_samples": 10,
-                 "max_seconds": 0.05, "interval": 0.5, "time_limit_seconds": 1 }
+                 "max_seconds": 0.05, "interval": 0.5, "time_limit_seconds": 2 }
   }]
 }"#;
 
@@ -173,7 +173,7 @@ fn each_fault_loses_its_own_rows() {
     let expected = [
         ("good", Verdict::Passed, ""),
         ("aborts", Verdict::Crashed, "died of signal 6 (abort)"),
-        ("hangs", Verdict::Crashed, "no answer within 1 s; killed"),
+        ("hangs", Verdict::Crashed, "no answer within 2 s; killed"),
         ("panics", Verdict::Crashed, "this row panics"),
         ("overruns", Verdict::Failed, "wrote past the end of buffer `values`"),
         ("unwritten", Verdict::Failed, "must be"),
