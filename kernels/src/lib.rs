@@ -17,6 +17,7 @@ pub mod quantize_activation;
 pub mod quantize_weight;
 pub mod rho_pack;
 pub mod rho_unpack;
+mod rules;
 use context::Context;
 use hardware::Need;
 use lowbit_reference::op::{Arithmetic, Op, Outputs};

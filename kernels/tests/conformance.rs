@@ -149,15 +149,23 @@ fn linear_cases() -> Vec<String> {
 
 fn weight_cases() -> Vec<String> {
     let rules = [
-        ("ternary2", vec!["burn_dragon", "b158", "a48"]),
+        ("ternary2", vec!["burn_dragon", "b158", "a48", "twn"]),
         ("sign1", vec!["burn_dragon", "b1"]),
         ("int8", vec!["burn_dragon", "absmax", "onnx", "bnb", r#"{"steps":15,"times":0.9}"#]),
+        ("int4", vec!["burn_dragon", "absmax", "onnx", "llm_awq"]),
+        (
+            "uint4",
+            vec!["onnx", "llm_awq", r#"{"granularity":"group","group_size":32,"range":"minmax"}"#],
+        ),
     ];
     let mut ids = Vec::new();
     for (weight, rules) in rules {
         for rule in rules {
             for (i, k) in LENGTHS.into_iter().enumerate() {
                 let n = [1, 3, 8, 17][i % 4];
+                // Groups fill their rows.
+                let groups = rule == "llm_awq" || rule.contains("group_size");
+                let k = if groups { k.next_multiple_of(128) } else { k };
                 // A rule spelled out has scales that are no powers of two.
                 let tiers: &[&str] =
                     if rule.starts_with('{') { &["realistic"] } else { &["exact", "realistic"] };
@@ -174,15 +182,23 @@ fn weight_cases() -> Vec<String> {
 }
 
 fn activation_cases() -> Vec<String> {
+    let formats = [
+        ("int8", vec!["burn_dragon", "b1", "b158", "a48", "absmax", "onnx", "bnb"]),
+        ("int4", vec!["burn_dragon", "a48", "absmax", "onnx"]),
+        ("uint8", vec!["burn_dragon", "absmax", "onnx"]),
+    ];
     let mut ids = Vec::new();
-    for rule in ["burn_dragon", "b1", "b158", "a48", "absmax", "onnx", "bnb"] {
+    for (format, rules) in formats {
         for (i, k) in LENGTHS.into_iter().enumerate() {
             let m = [1, 2, 7][i % 3];
             for data in ["exact", "realistic/distribution=student_t", "realistic/distribution=relu"]
             {
-                ids.push(format!(
-                    "quantize_activation/activation_rule={rule}/m={m}/k={k}/data={data}/seed={i}"
-                ));
+                ids.extend(rules.iter().map(|rule| {
+                    format!(
+                        "quantize_activation/activation={format}/activation_rule={rule}/m={m}\
+                         /k={k}/data={data}/seed={i}"
+                    )
+                }));
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::format::Levels;
 use crate::rule::{Granularity, Range, Rule};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution as _, StandardNormal, StudentT};
+use rand_distr::{Distribution as _, Exp1, StandardNormal, StudentT};
 use rayon::prelude::*;
 
 /// Values that share one generator.
@@ -52,15 +52,21 @@ pub enum Distribution {
     Lognormal,
     /// `max(normal, 0)`: half the values are zero.
     Relu,
+    /// The square of `max(normal, 0)`: what BitNet a4.8 feeds its down projection.
+    Relu2,
+    /// Laplace of variance 1: what trained weights resemble more than a normal.
+    Laplace,
 }
 
 impl Distribution {
     /// Names in scenario files and ids.
-    pub const WORDS: [(&'static str, Distribution); 4] = [
+    pub const WORDS: [(&'static str, Distribution); 6] = [
         ("normal", Distribution::Normal),
         ("student_t", Distribution::StudentT),
         ("lognormal", Distribution::Lognormal),
         ("relu", Distribution::Relu),
+        ("relu2", Distribution::Relu2),
+        ("laplace", Distribution::Laplace),
     ];
 
     /// The words, for parameters.
@@ -78,6 +84,12 @@ impl Distribution {
         match self {
             Distribution::Normal => normal(rng),
             Distribution::Relu => normal(rng).max(0.0),
+            Distribution::Relu2 => normal(rng).max(0.0).powi(2),
+            Distribution::Laplace => {
+                // An exponential of either sign has variance 2.
+                let magnitude: f32 = Exp1.sample(rng);
+                magnitude.copysign(normal(rng)) * std::f32::consts::FRAC_1_SQRT_2
+            }
             // 4 degrees of freedom are always valid; 0 never occurs.
             Distribution::StudentT => StudentT::new(4.0f32).map_or(0.0, |t| t.sample(rng)),
             Distribution::Lognormal => {
@@ -144,8 +156,9 @@ pub fn small_integers((seed, stream): (u64, Stream), len: usize) -> Vec<f32> {
 /// Values whose scale under `rule` is an exact power of two. Where the scale is a mean, which a
 /// row may get an ulp off, codes are far from ties.
 ///
-/// * absmax: multiples of one half in `[-8, 8]`, so half of the quotients are exact ties and tell
-///   rounding rules apart, and one value at the full range per group;
+/// * absmax: multiples of one half in `[-8, 8]` and within the range, so half of the quotients are
+///   exact ties and tell rounding rules apart, and one value at the full range per group;
+/// * minmax: the same between both ends of the range, which are there;
 /// * twice-mean int8: pairs `(63.5 - d, 63.5 + d)`, so the mean is exactly 63.5;
 /// * mean, ternary: one value of each pair is zero, the other twice the scale;
 /// * mean, sign: the same zeros, of either sign; without zeros where a centre is subtracted.
@@ -162,11 +175,12 @@ pub fn exact(
     values.chunks_mut(group_len).enumerate().for_each(|(group, chunk)| {
         let exponent = match rule.granularity {
             Granularity::Tensor => -1,
-            Granularity::Row => (mix(seed ^ group as u64) % 5) as i32 - 2,
+            _ => (mix(seed ^ group as u64) % 5) as i32 - 2,
         };
         let unit = 2.0f32.powi(exponent);
         match rule.range {
-            Range::Absmax => plant_absmax(rule, (seed, stream, group), chunk),
+            Range::Absmax => plant_absmax(rule, levels, (seed, stream, group), chunk),
+            Range::Minmax => plant_minmax(rule, (seed, stream, group), chunk),
             Range::Absmean => plant_absmean(rule, levels, (seed, stream, group), chunk),
         }
         chunk.iter_mut().for_each(|value| *value *= unit);
@@ -174,15 +188,39 @@ pub fn exact(
     values
 }
 
-fn plant_absmax(rule: &Rule, (seed, stream, group): (u64, Stream, usize), out: &mut [f32]) {
-    let seed = mix(seed.wrapping_add(group as u64));
-    let halves = small_integers((seed, stream), out.len());
+/// Multiples of one half in `[-8, 8]`.
+fn plant_halves((seed, stream): (u64, Stream), out: &mut [f32]) {
+    let whole = small_integers((seed, stream), out.len());
     let odd = small_integers((mix(seed), stream), out.len());
     let value = |(x, odd): (&f32, &f32)| if *odd > 0.0 { (x - 0.5).max(-8.0) } else { *x };
-    out.iter_mut().zip(halves.iter().zip(&odd).map(value)).for_each(|(slot, x)| *slot = x);
+    out.iter_mut().zip(whole.iter().zip(&odd).map(value)).for_each(|(slot, x)| *slot = x);
+}
+
+fn plant_absmax(
+    rule: &Rule,
+    levels: Levels,
+    (seed, stream, group): (u64, Stream, usize),
+    out: &mut [f32],
+) {
+    let seed = mix(seed.wrapping_add(group as u64));
+    plant_halves((seed, stream), out);
+    let full = rule.steps / rule.times;
+    out.iter_mut().for_each(|value| *value = value.clamp(-full, full));
     let at = (mix(seed) % out.len() as u64) as usize;
-    let sign = if seed & 1 == 0 { 1.0 } else { -1.0 };
-    out[at] = sign * rule.steps / rule.times;
+    let positive = seed & 1 == 0 || levels.unsigned();
+    out[at] = if positive { full } else { -full };
+}
+
+fn plant_minmax(rule: &Rule, (seed, stream, group): (u64, Stream, usize), out: &mut [f32]) {
+    let seed = mix(seed.wrapping_add(group as u64));
+    plant_halves((seed, stream), out);
+    // Zero is a third of the way up, rounded down to a code.
+    let least = -(rule.steps / rule.times / 3.0).floor();
+    let most = least + rule.steps / rule.times;
+    out.iter_mut().for_each(|value| *value = value.clamp(least, most));
+    let at = (mix(seed) % out.len() as u64) as usize;
+    let next = (at + 1) % out.len();
+    (out[at], out[next]) = (least, most);
 }
 
 fn plant_absmean(
@@ -196,15 +234,16 @@ fn plant_absmean(
     let pair = |rng: &mut ChaCha8Rng| match levels {
         Levels::Sign if rule.centred => (centre, centre),
         Levels::Sign | Levels::Ternary => (2.0 * centre, 0.0),
-        Levels::Int8 => {
-            let d = f32::from(rng.random_range(0u8..=63)) + centre.fract();
+        _ => {
+            let d =
+                f32::from(rng.random_range(0..=centre.clamp(0.0, 127.0) as u8)) + centre.fract();
             (centre + d, (centre - d).max(0.0))
         }
     };
     let odd: &[f32] = match levels {
         Levels::Sign => &[1.0, 1.0, 1.0],
         Levels::Ternary => &[2.5, 0.25, 0.25],
-        Levels::Int8 => &[63.25 / 63.5, 63.25 / 63.5, 64.0 / 63.5],
+        _ => &[63.25 / 63.5, 63.25 / 63.5, 64.0 / 63.5],
     };
     let len = out.len();
     out.chunks_mut(BLOCK).enumerate().for_each(|(block, chunk)| {
@@ -214,7 +253,10 @@ fn plant_absmean(
             let (a, b) = if rng.random() { (a, b) } else { (b, a) };
             two.iter_mut().zip([a, b]).for_each(|(slot, value)| *slot = value);
         }
-        chunk.iter_mut().for_each(|value| *value *= if rng.random() { 1.0 } else { -1.0 });
+        // Where codes are unsigned, a negative value would not count.
+        let sign =
+            |rng: &mut ChaCha8Rng| if rng.random() || levels.unsigned() { 1.0 } else { -1.0 };
+        chunk.iter_mut().for_each(|value| *value *= sign(&mut rng));
     });
     match len {
         1 => out[0] = centre,
@@ -262,11 +304,12 @@ mod tests {
                 let x = exact(&rule, levels, (3, Stream::Weight), shape);
                 let group_len = rule.group_len(x.len(), row_len);
                 let q = quantize(&rule, levels, &x, group_len);
-                for scale in &q.scales {
+                for scale in q.scales() {
                     assert_eq!(scale.log2().fract(), 0.0, "{name} {rows}x{row_len}: {scale}");
                 }
-                let near =
-                    |(i, x): (usize, &f32)| rule.near_tie(levels, *x, q.scales[i / group_len], 0.0);
+                let near = |(i, x): (usize, &f32)| {
+                    rule.near_tie(levels, *x, &q.shared[i / group_len], group_len)
+                };
                 ties += x.iter().enumerate().filter(|at| near(*at)).count();
             }
             assert_eq!(ties > 50, rule.range == Range::Absmax, "{name} {levels:?}: {ties}");

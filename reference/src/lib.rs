@@ -8,6 +8,7 @@ pub mod codes;
 pub mod data;
 pub mod format;
 pub mod hash;
+pub mod invalid;
 pub mod judge;
 pub mod op;
 pub mod quality;

@@ -1,7 +1,7 @@
 //! Compression of the recurrent state rho: flat blocks of 32 values, one f32 scale each, and the
 //! quality gate of the source (seed 002, lines 299-317 and 830-938).
 use crate::case::Word;
-use crate::format::{INT8, SIGN1, TERNARY2, WeightFormat};
+use crate::format::{INT8, Levels, SIGN1, TERNARY2, WeightFormat};
 use crate::quality::Quality;
 use crate::rule::{Range, Rule, burn_dragon};
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ impl RhoFormat {
     pub fn rule(&self) -> Rule {
         let rule = burn_dragon(self.codes.levels());
         match self.codes.levels() {
-            crate::format::Levels::Int8 => Rule { range: Range::Absmax, times: 1.0, ..rule },
+            Levels::Int8 => Rule { range: Range::Absmax, times: 1.0, ..rule },
             _ => rule,
         }
     }

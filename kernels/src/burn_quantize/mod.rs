@@ -59,13 +59,14 @@ pub(crate) fn quantize<B: Backend>(
     let scale = scale(rule, statistic(rule, granularity, x.clone()));
     let step = match rule.epsilon_use {
         EpsilonUse::Add => scale.clone() + rule.epsilon / rule.steps,
-        EpsilonUse::FloorScale | EpsilonUse::FloorStatistic => scale.clone(),
+        _ => scale.clone(),
     };
     let centre = rule.centred.then(|| mean(granularity, x.clone()));
     let codes = match levels {
         Levels::Sign => sign(rule, x, centre.clone()),
         Levels::Ternary => ternary(rule, x, step),
-        Levels::Int8 => round(rule, (x / step).clamp(f32::from(rule.min_code), 127.0)),
+        // `accepts` lets nothing else through.
+        _ => round(rule, (x / step).clamp(f32::from(rule.min_code), 127.0)),
     };
     Quantized { scale, centre, codes }
 }
@@ -90,8 +91,8 @@ fn straight_through<B: Backend>(x: Tensor<B, 2>, q: Tensor<B, 2>) -> Tensor<B, 2
 fn statistic<B: Backend>(rule: &Rule, granularity: Granularity, x: Tensor<B, 2>) -> Tensor<B, 2> {
     match (rule.range, granularity) {
         (Range::Absmax, Granularity::Tensor) => x.max_abs().reshape([1, 1]),
-        (Range::Absmax, Granularity::Row) => x.max_abs_dim(1),
-        (Range::Absmean, _) => mean(granularity, x.abs()),
+        (Range::Absmax, _) => x.max_abs_dim(1),
+        _ => mean(granularity, x.abs()),
     }
 }
 
@@ -100,7 +101,7 @@ fn scale<B: Backend>(rule: &Rule, statistic: Tensor<B, 2>) -> Tensor<B, 2> {
     match rule.epsilon_use {
         EpsilonUse::FloorScale => scaled(statistic).clamp_min(rule.epsilon),
         EpsilonUse::FloorStatistic => scaled(statistic.clamp_min(rule.epsilon)),
-        EpsilonUse::Add => scaled(statistic),
+        _ => scaled(statistic),
     }
 }
 
@@ -108,8 +109,8 @@ fn mean<B: Backend>(granularity: Granularity, x: Tensor<B, 2>) -> Tensor<B, 2> {
     let [rows, len] = x.dims();
     let sums = sum_rows(x);
     match granularity {
-        Granularity::Row => sums / len as f32,
         Granularity::Tensor => sum_rows(sums.reshape([1, rows])) / (rows * len) as f32,
+        _ => sums / len as f32,
     }
 }
 

@@ -24,7 +24,8 @@ impl Packing {
         match levels {
             Levels::Ternary => Packing::Ternary2,
             Levels::Sign => Packing::Sign1,
-            Levels::Int8 => Packing::Int8,
+            // `accepts` lets nothing else through.
+            _ => Packing::Int8,
         }
     }
 

@@ -44,7 +44,7 @@ impl Choices {
             floor: match rule.epsilon_use {
                 EpsilonUse::FloorScale => Floor::Scale,
                 EpsilonUse::FloorStatistic => Floor::Statistic,
-                EpsilonUse::Add => Floor::Added,
+                _ => Floor::Added,
             },
             half_away: rule.rounding == Rounding::HalfAway,
             inclusive: rule.inclusive,

@@ -69,6 +69,11 @@ impl Kernel<Linear> for Ste {
         Arithmetic::FLOAT
     }
     fn accepts(&self, problem: &LinearProblem) -> Result<(), String> {
+        let weight = &problem.weight;
+        crate::rules::classic_rule(&weight.rule, weight.format.levels())?;
+        if let Activation::Int8 { rule, .. } = &problem.activation {
+            crate::rules::classic_rule(rule, Levels::Int8)?;
+        }
         accepts(&problem.weight_f32).and_then(|()| accepts(&problem.activation_f32))
     }
     fn prepare<'p>(

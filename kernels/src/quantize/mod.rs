@@ -9,6 +9,7 @@ pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
 pub(crate) mod isa;
+pub(crate) mod plain;
 pub(crate) mod scalar;
 mod tasks;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use crate::buffer::Buffer;
 use crate::context::Context;
 use crate::hardware::Need;
 use crate::pool::Pool;
+use crate::rules::classic;
 use crate::{Failure, Kernel, Prepared};
 use isa::{Fold, Isa};
 use lowbit_reference::op::quantize::QuantizeProblem;
@@ -78,6 +80,7 @@ pub(crate) fn packing(name: &str) -> Result<Packing, String> {
 }
 
 fn plan(problem: &QuantizeProblem) -> Result<Plan, String> {
+    classic(problem)?;
     let packing = packing(problem.format.name())?;
     let (group_len, run_len) = (problem.group_len.max(1), problem.packed_len.max(1));
     if !group_len.is_multiple_of(run_len) {

@@ -51,8 +51,9 @@ impl Plan {
     #[inline(always)]
     pub(crate) fn fold(&self) -> Fold {
         match self.rule.range {
-            Range::Absmax => Fold::Absmax,
             Range::Absmean => Fold::Magnitudes,
+            // `accepts` lets nothing else through.
+            _ => Fold::Absmax,
         }
     }
 
@@ -63,7 +64,7 @@ impl Plan {
         match self.rule.epsilon_use {
             EpsilonUse::FloorScale => (times * statistic / steps).max(epsilon),
             EpsilonUse::FloorStatistic => times * statistic.max(epsilon) / steps,
-            EpsilonUse::Add => times * statistic / steps,
+            _ => times * statistic / steps,
         }
     }
 

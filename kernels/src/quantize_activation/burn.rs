@@ -27,6 +27,7 @@ impl Kernel<QuantizeActivation> for Burn {
         Arithmetic::FLOAT
     }
     fn accepts(&self, problem: &QuantizeProblem) -> Result<(), String> {
+        crate::rules::classic(problem)?;
         accepts(&problem.x)
     }
     fn prepare<'p>(

@@ -28,6 +28,7 @@ impl Kernel<QuantizeWeight> for Burn {
         Arithmetic::FLOAT
     }
     fn accepts(&self, problem: &QuantizeProblem) -> Result<(), String> {
+        crate::rules::classic(problem)?;
         accepts(&problem.x)
     }
     fn prepare<'p>(

@@ -16,6 +16,7 @@ use lowbit_reference::op::quantize::weight::QuantizeWeight;
 /// The table. Tests, benches and the harness read it; nothing else lists rows.
 pub static KERNELS: &[&dyn Kernel<QuantizeWeight>] = &[
     &scalar::ROW,
+    &crate::quantize::plain::Plain,
     #[cfg(target_arch = "x86_64")]
     &avx2::ROW,
     #[cfg(target_arch = "x86_64")]

@@ -29,6 +29,7 @@ impl Kernel<QuantizeWeight> for Ste {
         Arithmetic::FLOAT
     }
     fn accepts(&self, problem: &QuantizeProblem) -> Result<(), String> {
+        crate::rules::classic(problem)?;
         accepts(&problem.x)
     }
     fn prepare<'p>(

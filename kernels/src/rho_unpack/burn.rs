@@ -44,7 +44,8 @@ impl Kernel<RhoUnpack> for Burn {
         let (quantized, block) = (&problem.quantized, problem.source.group_len);
         let blocks = quantized.codes.len() / block;
         let (codes, rest) = quantized.codes.split_at(blocks * block);
-        let (scales, rest_scale) = quantized.scales.split_at(blocks);
+        let scales = quantized.scales();
+        let (scales, rest_scale) = scales.split_at(blocks);
         let parts = [(codes, scales, [blocks, block]), (rest, rest_scale, [1, rest.len()])];
         let inputs = parts.into_iter().filter(|(codes, ..)| !codes.is_empty());
         let inputs = inputs.map(|(codes, scales, shape)| {

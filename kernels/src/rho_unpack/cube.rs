@@ -58,7 +58,7 @@ impl<R: Device> Kernel<RhoUnpack> for Cube<R> {
         let mut session = Session::<R>::open(context)?;
         let (len, packing) = (p.source.x.len(), Packing::of(p.source.levels()));
         let words = padded(&p.packed, p.packed.len(), packing.words(len));
-        let (packed, scales) = (session.upload(&words)?, session.upload(&p.quantized.scales)?);
+        let (packed, scales) = (session.upload(&words)?, session.upload(&p.quantized.scales())?);
         let values = session.output(context, "values", len)?;
         let values_out = values.clone();
         let enqueue = move |client: &ComputeClient<R>| {

@@ -135,7 +135,7 @@ impl<I: Unpack> Kernel<RhoUnpack> for Row<I> {
             packing: packing(problem.source.format.name())?,
             pool: context.pool().clone(),
             packed: context.copy("packed", &problem.packed),
-            scales: context.copy("scales", &problem.quantized.scales),
+            scales: context.copy("scales", &problem.quantized.scales()),
             values: context.buffer("values", problem.source.x.len()),
         }))
     }

@@ -2,6 +2,7 @@
 use super::{Levels, UnpackError, WeightFormat, enough};
 use crate::case::Word;
 use crate::codes::CodeOutOfRange;
+use crate::rule::Code;
 
 /// See the module.
 #[derive(Debug)]
@@ -22,10 +23,11 @@ impl WeightFormat for Int8 {
     fn row_bytes(&self, len: usize) -> usize {
         len
     }
-    fn pack(&self, codes: &[i8]) -> Result<Vec<u8>, CodeOutOfRange> {
-        Ok(codes.iter().map(|c| c.cast_unsigned()).collect())
+    fn pack(&self, codes: &[Code]) -> Result<Vec<u8>, CodeOutOfRange> {
+        Levels::Int8.check(codes)?;
+        Ok(codes.iter().map(|code| code.to_le_bytes()[0]).collect())
     }
-    fn unpack(&self, bytes: &[u8], len: usize) -> Result<Vec<i8>, UnpackError> {
-        Ok(enough(bytes, len, 1)?.iter().map(|b| b.cast_signed()).collect())
+    fn unpack(&self, bytes: &[u8], len: usize) -> Result<Vec<Code>, UnpackError> {
+        Ok(enough(bytes, len, 1)?.iter().map(|byte| Code::from(byte.cast_signed())).collect())
     }
 }

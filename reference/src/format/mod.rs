@@ -2,35 +2,29 @@
 //!
 //! A format does not know how a scale is chosen; that is the [rule](crate::rule)'s business.
 //! Rows are packed one by one, so a row always starts on a byte.
+mod block;
+mod int4;
 mod int8;
 mod sign1;
 mod ternary2;
+mod uint4;
+mod uint8;
 use crate::case::Word;
 use crate::codes::CodeOutOfRange;
+pub use crate::codes::Levels;
+use crate::rule::Code;
+pub use block::{BLOCK_FORMATS, BlockFormat, block_format, block_words};
+pub use int4::INT4;
 pub use int8::INT8;
 pub use sign1::SIGN1;
 pub use ternary2::TERNARY2;
+pub use uint4::UINT4;
+pub use uint8::UINT8;
 
 /// Every weight format. Adding one is a file and a line here.
-pub static WEIGHT_FORMATS: &[&dyn WeightFormat] = &[&TERNARY2, &SIGN1, &INT8];
-
-/// Which codes a quantizer may choose from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Levels {
-    /// `{-1, 1}`.
-    Sign,
-    /// `{-1, 0, 1}`.
-    Ternary,
-    /// Evenly spaced signed bytes.
-    Int8,
-}
-
-impl Levels {
-    /// Distance between neighbouring codes.
-    pub fn step(self) -> f64 {
-        if self == Levels::Sign { 2.0 } else { 1.0 }
-    }
-}
+pub static WEIGHT_FORMATS: &[&dyn WeightFormat] = &[&TERNARY2, &SIGN1, &INT8, &INT4, &UINT4];
+/// Every format of quantized activations.
+pub static ACTIVATION_FORMATS: &[&dyn WeightFormat] = &[&INT8, &INT4, &UINT8];
 
 /// Bytes that are not codes of the format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,9 +63,9 @@ pub trait WeightFormat: Sync + std::fmt::Debug {
     /// Bytes of a row of `len` codes.
     fn row_bytes(&self, len: usize) -> usize;
     /// One row of codes to bytes.
-    fn pack(&self, codes: &[i8]) -> Result<Vec<u8>, CodeOutOfRange>;
+    fn pack(&self, codes: &[Code]) -> Result<Vec<u8>, CodeOutOfRange>;
     /// One row of bytes to `len` codes.
-    fn unpack(&self, bytes: &[u8], len: usize) -> Result<Vec<i8>, UnpackError>;
+    fn unpack(&self, bytes: &[u8], len: usize) -> Result<Vec<Code>, UnpackError>;
     /// The canonical name.
     fn name(&self) -> &'static str {
         self.word().name
@@ -83,9 +77,19 @@ pub fn weight_format(name: &str) -> Option<&'static dyn WeightFormat> {
     WEIGHT_FORMATS.iter().copied().find(|f| f.name() == name)
 }
 
-/// The words of the table, for parameters.
+/// Look a format of activations up by its canonical name.
+pub fn activation_format(name: &str) -> Option<&'static dyn WeightFormat> {
+    ACTIVATION_FORMATS.iter().copied().find(|f| f.name() == name)
+}
+
+/// The words of the weight formats, for parameters.
 pub fn weight_words() -> Vec<Word> {
     WEIGHT_FORMATS.iter().map(|f| f.word()).collect()
+}
+
+/// The words of the activation formats, for parameters.
+pub fn activation_words() -> Vec<Word> {
+    ACTIVATION_FORMATS.iter().map(|f| f.word()).collect()
 }
 
 /// `bytes` if it can hold `len` codes of `per_byte` a byte.
@@ -98,18 +102,20 @@ fn enough(bytes: &[u8], len: usize, per_byte: usize) -> Result<&[u8], UnpackErro
 mod tests {
     use super::*;
 
-    fn codes(levels: Levels, len: usize) -> Vec<i8> {
+    fn codes(levels: Levels, len: usize) -> Vec<Code> {
         let draw = |i: usize| match levels {
             Levels::Sign => [-1, 1][i * 7 % 5 % 2],
-            Levels::Ternary => [-1, 0, 1][i * 7 % 11 % 3],
-            Levels::Int8 => ((i * 37 % 256) as u8).cast_signed(),
+            _ => {
+                let (least, most) = levels.range();
+                least + (i * 37) as Code % (most - least + 1)
+            }
         };
         (0..len).map(draw).collect()
     }
 
     #[test]
     fn every_format_round_trips_every_length() {
-        for format in WEIGHT_FORMATS {
+        for format in WEIGHT_FORMATS.iter().chain(ACTIVATION_FORMATS) {
             for len in 0..67 {
                 let codes = codes(format.levels(), len);
                 let bytes = format.pack(&codes).unwrap();
@@ -121,7 +127,7 @@ mod tests {
 
     #[test]
     fn short_rows_and_invalid_patterns_are_errors() {
-        for format in WEIGHT_FORMATS {
+        for format in WEIGHT_FORMATS.iter().chain(ACTIVATION_FORMATS) {
             let bytes = format.pack(&codes(format.levels(), 64)).unwrap();
             let short = format.unpack(&bytes[..bytes.len() - 1], 64).unwrap_err();
             assert!(matches!(short, UnpackError::Short { len: 64, .. }), "{}", format.name());
@@ -139,5 +145,12 @@ mod tests {
         assert_eq!(TERNARY2.pack(&[-1, 0, 1, -1, 1]).unwrap(), [0b00_10_01_00, 0b10]);
         assert_eq!(SIGN1.pack(&[1, -1, -1, 1, 1, 1, -1, -1, 1]).unwrap(), [0b0011_1001, 1]);
         assert_eq!(INT8.pack(&[-128, -1, 127]).unwrap(), [0x80, 0xff, 0x7f]);
+        // Low nibble first; two's complement where codes are signed.
+        assert_eq!(INT4.pack(&[-8, 7, -1]).unwrap(), [0x78, 0x0f]);
+        assert_eq!(UINT4.pack(&[1, 15, 8]).unwrap(), [0xf1, 0x08]);
+        // A code above 127 stays what it is: the source's packer made -110 of 146.
+        assert_eq!(UINT8.unpack(&UINT8.pack(&[146]).unwrap(), 1).unwrap(), [146]);
+        assert!(INT8.pack(&[146]).is_err() && UINT8.pack(&[-1]).is_err());
+        assert!(INT4.pack(&[8]).is_err() && UINT4.pack(&[16]).is_err());
     }
 }

@@ -1,7 +1,8 @@
 //! `sign1`: `{-1, 1}` in one bit, eight codes a byte, low bit first, 1 for +1.
 use super::{Levels, UnpackError, WeightFormat, enough};
 use crate::case::Word;
-use crate::codes::{CodeOutOfRange, TERNARY};
+use crate::codes::CodeOutOfRange;
+use crate::rule::Code;
 
 /// See the module.
 #[derive(Debug)]
@@ -22,15 +23,12 @@ impl WeightFormat for Sign1 {
     fn row_bytes(&self, len: usize) -> usize {
         len.div_ceil(8)
     }
-    fn pack(&self, codes: &[i8]) -> Result<Vec<u8>, CodeOutOfRange> {
-        TERNARY.check(codes)?;
-        if let Some(index) = codes.iter().position(|c| *c == 0) {
-            return Err(CodeOutOfRange { index, value: 0, range: TERNARY });
-        }
-        let bit = |(i, code): (usize, &i8)| u8::from(*code > 0) << i;
+    fn pack(&self, codes: &[Code]) -> Result<Vec<u8>, CodeOutOfRange> {
+        Levels::Sign.check(codes)?;
+        let bit = |(i, code): (usize, &Code)| u8::from(*code > 0) << i;
         Ok(codes.chunks(8).map(|eight| eight.iter().enumerate().map(bit).sum()).collect())
     }
-    fn unpack(&self, bytes: &[u8], len: usize) -> Result<Vec<i8>, UnpackError> {
+    fn unpack(&self, bytes: &[u8], len: usize) -> Result<Vec<Code>, UnpackError> {
         let bytes = enough(bytes, len, 8)?;
         Ok((0..len).map(|i| if (bytes[i / 8] >> (i % 8)) & 1 == 1 { 1 } else { -1 }).collect())
     }

@@ -1,7 +1,8 @@
 //! `ternary2`: `{-1, 0, 1}` in two bits, four codes a byte, low bits first, stored as code + 1.
 use super::{Levels, UnpackError, WeightFormat, enough};
 use crate::case::Word;
-use crate::codes::{CodeOutOfRange, TERNARY};
+use crate::codes::CodeOutOfRange;
+use crate::rule::Code;
 
 /// See the module.
 #[derive(Debug)]
@@ -22,17 +23,17 @@ impl WeightFormat for Ternary2 {
     fn row_bytes(&self, len: usize) -> usize {
         len.div_ceil(4)
     }
-    fn pack(&self, codes: &[i8]) -> Result<Vec<u8>, CodeOutOfRange> {
-        TERNARY.check(codes)?;
-        let field = |(i, code): (usize, &i8)| (code + 1).cast_unsigned() << (2 * i);
+    fn pack(&self, codes: &[Code]) -> Result<Vec<u8>, CodeOutOfRange> {
+        Levels::Ternary.check(codes)?;
+        let field = |(i, code): (usize, &Code)| (code + 1).to_le_bytes()[0] << (2 * i);
         Ok(codes.chunks(4).map(|four| four.iter().enumerate().map(field).sum()).collect())
     }
-    fn unpack(&self, bytes: &[u8], len: usize) -> Result<Vec<i8>, UnpackError> {
+    fn unpack(&self, bytes: &[u8], len: usize) -> Result<Vec<Code>, UnpackError> {
         let bytes = enough(bytes, len, 4)?;
         (0..len)
             .map(|index| match (bytes[index / 4] >> (2 * (index % 4))) & 3 {
                 3 => Err(UnpackError::Pattern { index, pattern: 3, format: "ternary2" }),
-                stored => Ok(stored.cast_signed() - 1),
+                stored => Ok(Code::from(stored) - 1),
             })
             .collect()
     }

@@ -1,8 +1,8 @@
 //! Parameters that several ops share, and the values they stand for.
 use crate::case::{Case, CaseError, Kind, Param, Value, Word};
 use crate::data::{self, Distribution, Files, Stream};
-use crate::format::Levels;
-use crate::rule::{self, Rule};
+use crate::format::{self, Levels, WeightFormat};
+use crate::rule::{Granularity, Range, Rule, named};
 
 const fn required(key: &'static str, kind: Kind, about: &'static str) -> Param {
     Param { key, kind, about, when: None, default: None }
@@ -25,7 +25,7 @@ pub(super) const WEIGHT: Param =
 pub(super) const WEIGHT_RULE: Param = required(
     "weight_rule",
     Kind::WordOrConfig {
-        words: rule::weight_rule_words,
+        words: named::weight_rule_words,
         canonical: Rule::canonical,
         schema: Rule::schema,
     },
@@ -35,7 +35,7 @@ pub(super) const WEIGHT_RULE: Param = required(
 pub(super) const ACTIVATION_RULE: Param = Param {
     key: "activation_rule",
     kind: Kind::WordOrConfig {
-        words: rule::activation_rule_words,
+        words: named::activation_rule_words,
         canonical: Rule::canonical,
         schema: Rule::schema,
     },
@@ -46,6 +46,14 @@ pub(super) const ACTIVATION_RULE: Param = Param {
 /// Activation format.
 pub(super) const ACTIVATION: Param =
     required("activation", Kind::Word(activation_words), "activation format: f32 or int8");
+/// Format activations are quantized to.
+pub(super) const CODES: Param = Param {
+    key: "activation",
+    kind: Kind::Word(format::activation_words),
+    about: "format of the codes: int8, int4 or uint8",
+    when: None,
+    default: Some("int8"),
+};
 /// Data tier.
 pub(super) const DATA: Param = required(
     "data",
@@ -94,7 +102,7 @@ pub(super) const SEED: Param = Param {
 };
 
 fn activation_words() -> Vec<Word> {
-    vec![Word { name: "f32", aliases: &[] }, Word { name: "int8", aliases: &["int8_exp"] }]
+    vec![Word { name: "f32", aliases: &[] }, format::INT8.word()]
 }
 
 fn data_words() -> Vec<Word> {
@@ -116,15 +124,37 @@ pub(super) fn area(
 
 /// The weight rule of a case, for the levels of its format.
 pub(super) fn weight_rule(case: &Case, levels: Levels) -> Result<Rule, CaseError> {
-    find_rule(case, "weight_rule", levels, rule::weight_rule_words(), |name| {
-        rule::weight_rule(name, levels)
+    find_rule(case, "weight_rule", levels, named::weight_rule_words(), |name| {
+        named::weight_rule(name, levels)
     })
 }
 
-/// The int8 activation rule of a case.
-pub(super) fn activation_rule(case: &Case) -> Result<Rule, CaseError> {
-    let words = rule::activation_rule_words();
-    find_rule(case, "activation_rule", Levels::Int8, words, rule::activation_rule)
+/// The activation rule of a case, for the levels of its format.
+pub(super) fn activation_rule(case: &Case, levels: Levels) -> Result<Rule, CaseError> {
+    find_rule(case, "activation_rule", levels, named::activation_rule_words(), |name| {
+        named::activation_rule(name, levels)
+    })
+}
+
+/// Groups must fill rows whose length is the parameter `columns`, which have no heads; a
+/// Hadamard transform needs a power of two.
+pub(super) fn check_groups(
+    case: &Case,
+    rule: &Rule,
+    columns: &'static str,
+) -> Result<(), CaseError> {
+    let row_len = case.number(columns);
+    match rule.granularity {
+        Granularity::HeadGroup => Err(case.conflict(columns, "is no row of heads".to_owned())),
+        Granularity::Group if !row_len.is_multiple_of(rule.group_size.max(1)) => {
+            let size = rule.group_size;
+            Err(case.conflict(columns, format!("is no multiple of the rule's groups of {size}")))
+        }
+        _ if rule.rotated && !row_len.is_power_of_two() => {
+            Err(case.conflict(columns, "is no power of two, which a rotated rule needs".to_owned()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn find_rule(
@@ -151,12 +181,22 @@ fn spelled_out(text: &str, levels: Levels) -> Result<Rule, String> {
     if rule.centred && levels != Levels::Sign {
         return Err("is `centred`, which only sign codes can be".into());
     }
-    let steps_given = text.contains("\"steps\"");
-    match levels {
-        Levels::Int8 => Ok(rule),
-        _ if steps_given => Ok(rule),
-        _ => Ok(Rule { steps: 1.0, ..rule }),
+    // What is not spelled out is the format's: 7 steps of int4, 255 of uint8, 1 of ternary.
+    let given = |field: &str| text.contains(&format!("\"{field}\""));
+    let steps = if given("steps") { rule.steps } else { named::steps(levels) };
+    let (least, _) = levels.range();
+    let symmetric = -rule.steps.min(named::steps(levels)).max(1.0);
+    let min_code = match (given("min_code"), levels) {
+        (true, _) if i16::from(rule.min_code) < least => {
+            return Err(format!("has a `min_code` of {}, below {least}", rule.min_code));
+        }
+        (false, Levels::Int4) => symmetric as i8,
+        _ => rule.min_code,
+    };
+    if rule.range == Range::Minmax && !levels.unsigned() {
+        return Err("is `minmax`, which needs unsigned codes".into());
     }
+    Ok(Rule { steps, min_code, ..rule })
 }
 
 /// Distribution of a case's values, when they are drawn.
@@ -210,7 +250,10 @@ fn from_file(
     let shape = (matrix.rows * matrix.columns, matrix.columns);
     // A flat state takes any shape with the right number of values.
     if shape == (len, row_len) || (row_len == len && shape.0 == len) {
-        return Ok(matrix.values);
+        return match matrix.values.iter().position(|x| !x.is_finite()) {
+            Some(at) => Err(format!("{path}: value {at} of {tensor} is {}", matrix.values[at])),
+            None => Ok(matrix.values),
+        };
     }
     Err(format!(
         "{path}: tensor {tensor} is [{}, {}], the case wants [{}, {row_len}]",

@@ -5,12 +5,12 @@
 //! `Y[i, j] = sum_k x[i, k] w[j, k] sw[j]`.
 mod oracle;
 use super::quantize::pack;
-use super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
+use super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs};
 use crate::case::{Case, CaseError};
 use crate::data::{Files, Stream};
 use crate::format::{INT8, Levels, WeightFormat, weight_format};
 use crate::quality::Quality;
-use crate::rule::{Quantized, Rule, quantize};
+use crate::rule::{Code, Granularity, Range, Rule, quantize};
 pub use oracle::LinearReference;
 
 /// Name and parameters.
@@ -49,14 +49,29 @@ fn validate(case: &Case) -> Result<(), CaseError> {
     if case.word("activation") == "int8" && case.number("k") > MAX_K {
         return Err(case.conflict("k", format!("overflows an i32 sum; at most {MAX_K}")));
     }
-    inputs::weight_rule(case, format(case).levels())?;
+    check_rule(case, "weight_rule", &inputs::weight_rule(case, format(case).levels())?)?;
     let none = case.word("activation_rule") == "none";
     match (case.word("activation"), none) {
         ("f32", false) => {
             Err(case.conflict("activation_rule", "goes with no f32 activation; use `none`"))
         }
-        ("int8", _) => inputs::activation_rule(case).map(drop),
+        ("int8", _) => {
+            let rule = inputs::activation_rule(case, Levels::Int8)?;
+            check_rule(case, "activation_rule", &rule)
+        }
         _ => Ok(()),
+    }
+}
+
+/// One scale for all or one per row, codes centred on zero, values as they are.
+fn check_rule(case: &Case, key: &'static str, rule: &Rule) -> Result<(), CaseError> {
+    let per_row = matches!(rule.granularity, Granularity::Tensor | Granularity::Row);
+    match per_row && rule.range != Range::Minmax && !rule.rotated {
+        true => Ok(()),
+        false => Err(case.conflict(
+            key,
+            "has groups within a row, a zero point or a rotation, which `linear` does not take",
+        )),
     }
 }
 
@@ -150,7 +165,7 @@ impl LinearProblem {
         }
     }
     /// The codes of the weights, unpacked.
-    pub fn weight_codes(&self) -> Vec<i8> {
+    pub fn weight_codes(&self) -> Vec<Code> {
         let row = |j| self.weight.format.unpack(self.weight.row(j), self.k);
         let unpacked = |j| row(j).unwrap_or_else(|e| unreachable!("packed by the reference: {e}"));
         (0..self.n).flat_map(unpacked).collect()
@@ -173,9 +188,9 @@ impl Op for Linear {
         let kind = Some((&rule, format.levels()));
         let weight_f32 = inputs::values(case, kind, Stream::Weight, (n * k, k), files)?;
         let group_len = rule.group_len(n * k, k);
-        let Quantized { scales, centres, codes } =
-            quantize(&rule, format.levels(), &weight_f32, group_len);
-        let bytes = pack(format, &codes, k);
+        let q = quantize(&rule, format.levels(), &weight_f32, group_len);
+        let centres = if rule.centred { q.centres() } else { Vec::new() };
+        let (scales, bytes) = (q.scales(), pack(format, &q.codes, k));
         let row_bytes = format.row_bytes(k);
         let weight = PackedWeight { format, rule, n, k, scales, centres, bytes, row_bytes };
         let (activation, activation_f32) = activations(case, (m, k), files)?;
@@ -223,8 +238,12 @@ fn activations(
     if case.word("activation") == "f32" {
         return Ok((Activation::F32, draw(None)?));
     }
-    let rule = inputs::activation_rule(case).map_err(|e| e.to_string())?;
+    let rule = inputs::activation_rule(case, Levels::Int8).map_err(|e| e.to_string())?;
     let x = draw(Some((&rule, Levels::Int8)))?;
     let q = quantize(&rule, Levels::Int8, &x, rule.group_len(m * k, k));
-    Ok((Activation::Int8 { rule, codes: q.codes, scales: q.scales }, x))
+    let codes = match Levels::Int8.tensor(&q.codes) {
+        Tensor::I8(codes) => codes,
+        other => unreachable!("int8 codes are {}", other.type_name()),
+    };
+    Ok((Activation::Int8 { rule, codes, scales: q.scales() }, x))
 }

@@ -7,7 +7,7 @@ use super::{Activation, LinearProblem};
 use crate::bound;
 use crate::format::Levels;
 use crate::quality::{Quality, quality};
-use crate::rule::Rule;
+use crate::rule::{Code, Rule, Shared};
 use rayon::prelude::*;
 
 /// Sums over the compared part of the output.
@@ -16,7 +16,7 @@ pub struct LinearReference {
     /// What is compared.
     pub grid: Grid,
     /// Weight codes, `[N, K]`.
-    codes: Vec<i8>,
+    codes: Vec<Code>,
     sums: Sums,
 }
 
@@ -76,7 +76,7 @@ impl LinearReference {
     }
 }
 
-fn integer_sums(grid: &Grid, k: usize, x: &[i8], w: &[i8]) -> Sums {
+fn integer_sums(grid: &Grid, k: usize, x: &[i8], w: &[Code]) -> Sums {
     let dot = |at: usize| {
         let (i, j) = grid.element(at);
         let pairs = x[i * k..][..k].iter().zip(&w[j * k..][..k]);
@@ -89,7 +89,7 @@ fn integer_sums(grid: &Grid, k: usize, x: &[i8], w: &[i8]) -> Sums {
     Sums::Integer { sum, magnitude }
 }
 
-fn float_sums(grid: &Grid, k: usize, x: &[f32], w: &[i8]) -> Sums {
+fn float_sums(grid: &Grid, k: usize, x: &[f32], w: &[Code]) -> Sums {
     let dot = |at: usize| {
         let (i, j) = grid.element(at);
         let pairs = x[i * k..][..k].iter().zip(&w[j * k..][..k]);
@@ -166,7 +166,7 @@ fn powers_of_two(p: &LinearProblem) -> bool {
 
 /// Freivalds' check over the whole output. Integer sums are recovered from the floats where that
 /// is exact, below 2^22; a larger one, rare, is computed and its float judged here.
-fn freivalds(p: &LinearProblem, codes: &[i8], y: &[f32]) -> Option<String> {
+fn freivalds(p: &LinearProblem, codes: &[Code], y: &[f32]) -> Option<String> {
     let Activation::Int8 { codes: x, .. } = &p.activation else { return None };
     if y.len() != p.m * p.n {
         return None;
@@ -212,14 +212,18 @@ struct FakeQuant {
 impl FakeQuant {
     fn new(x: &[f32], rule: &Rule, levels: Levels, (scales, centres): (&[f32], &[f32])) -> Self {
         let group_len = x.len().div_ceil(scales.len().max(1)).max(1);
-        let centre = |i: usize| centres.get(i / group_len).copied().unwrap_or(0.0);
-        let scale = |i: usize| scales[i / group_len];
+        let shared = |i: usize| {
+            let centre = centres.get(i / group_len).copied().unwrap_or(0.0);
+            Shared { centre, ..rule.under(scales[i / group_len]) }
+        };
         let value = |(i, x): (usize, &f32)| {
-            f64::from(rule.code(levels, *x, scale(i), centre(i))) * f64::from(scale(i))
+            let shared = shared(i);
+            f64::from(rule.code(levels, *x, &shared)) * f64::from(shared.scale)
         };
         let near = |i: usize| {
-            let step = levels.step() * f64::from(scale(i));
-            rule.near_tie(levels, x[i], scale(i), centre(i)).then_some((i, step))
+            let shared = shared(i);
+            let step = levels.step() * f64::from(shared.scale);
+            rule.near_tie(levels, x[i], &shared, group_len).then_some((i, step))
         };
         let values = x.iter().enumerate().map(value).collect();
         FakeQuant { values, near: (0..x.len()).filter_map(near).collect() }

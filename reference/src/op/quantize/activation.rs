@@ -1,10 +1,10 @@
-//! `quantize_activation`: activations `[M, K]` to scales and int8 codes, as done at run time.
+//! `quantize_activation`: activations `[M, K]` to scales and codes, as done at run time.
 use super::super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
-use super::weight::storage;
+use super::weight::{groups, storage};
 use super::{QuantizeProblem, expect};
 use crate::case::{Case, CaseError};
 use crate::data::{Files, Stream};
-use crate::format::{INT8, Levels};
+use crate::format::{INT8, WeightFormat, activation_format};
 use crate::quality::Quality;
 use crate::rule::Quantized;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use std::sync::Arc;
 /// Name and parameters.
 pub static SPEC: OpSpec = OpSpec {
     name: "quantize_activation",
-    about: "activations [M, K] of f32 to scales and int8 codes",
+    about: "activations [M, K] of f32 to scales and int8, int4 or uint8 codes",
     params: &[
+        inputs::CODES,
         inputs::ACTIVATION_RULE,
         inputs::M,
         inputs::K,
@@ -29,14 +30,20 @@ pub static SPEC: OpSpec = OpSpec {
 
 fn validate(case: &Case) -> Result<(), CaseError> {
     inputs::area(case, "m", "k")?;
-    inputs::activation_rule(case).map(drop)
+    let rule = inputs::activation_rule(case, format(case).levels())?;
+    inputs::check_groups(case, &rule, "k")
+}
+
+fn format(case: &Case) -> &'static dyn WeightFormat {
+    activation_format(case.word("activation")).unwrap_or(&INT8)
 }
 
 fn work(case: &Case) -> Work {
     let (m, k) = (case.number("m"), case.number("k"));
-    let per_token = inputs::activation_rule(case).is_ok_and(|rule| rule.group_len(m * k, k) == k);
-    let scales = if per_token { m } else { 1 };
-    Work { macs: 0, bytes_read: 4 * (m * k) as u64, bytes_written: (m * k + 4 * scales) as u64 }
+    let rule = inputs::activation_rule(case, format(case).levels());
+    let scales = rule.map_or(0, |rule| groups(&rule, m * k, k));
+    let codes = m * format(case).row_bytes(k);
+    Work { macs: 0, bytes_read: 4 * (m * k) as u64, bytes_written: (codes + 4 * scales) as u64 }
 }
 
 /// The operation.
@@ -49,7 +56,8 @@ impl Op for QuantizeActivation {
     type Reference = Quantized;
 
     fn generate(case: &Case, files: &dyn Files) -> Result<QuantizeProblem, String> {
-        let rule = inputs::activation_rule(case).map_err(|e| e.to_string())?;
+        let format = format(case);
+        let rule = inputs::activation_rule(case, format.levels()).map_err(|e| e.to_string())?;
         let (rows, row_len) = (case.number("m"), case.number("k"));
         let shape = (rows * row_len, row_len);
         // A file's tensor stands for the activations themselves here, not for weights.
@@ -57,14 +65,14 @@ impl Op for QuantizeActivation {
             "file" => Stream::State,
             _ => Stream::Activation,
         };
-        let x = inputs::values(case, Some((&rule, Levels::Int8)), stream, shape, files)?;
+        let x = inputs::values(case, Some((&rule, format.levels())), stream, shape, files)?;
         Ok(QuantizeProblem {
             group_len: rule.group_len(x.len(), row_len),
             x: Arc::new(x),
             rows,
             row_len,
             rule,
-            format: &INT8,
+            format,
             packed_len: row_len,
             exact: case.word("data") == "exact",
             distribution: inputs::distribution(case),

@@ -1,6 +1,6 @@
 //! Quantization as an operation, and the oracle that weights, activations and rho share.
 //!
-//! A row answers `scales` (and `centres` for centred rules), and its codes either packed
+//! A row answers `scales` (and `centres` for centred rules, `zero_points` for minmax), and its codes either packed
 //! (`packed`), or one a byte (`codes`), or as dequantized values (`dequantized`).
 //! The scale is judged first, against a bound derived from the statistic; the codes are then
 //! judged bit for bit under *the row's own scale*, so that one ulp in a mean is not counted
@@ -12,7 +12,7 @@ use crate::bound;
 use crate::data::Distribution;
 use crate::format::{Levels, WeightFormat};
 use crate::quality::{Quality, quality};
-use crate::rule::{Quantized, Range, Rule, quantize, ulp};
+use crate::rule::{Code, Quantized, Range, Rule, Shared, quantize, ulp};
 use std::sync::Arc;
 
 /// Values to quantize and how.
@@ -63,8 +63,9 @@ impl QuantizeProblem {
 
     /// Quality of the reference's reconstruction.
     pub fn quality(&self, q: &Quantized) -> Quality {
-        let scale = |i: usize| q.scales[i / self.group_len.max(1)];
-        quality(&self.x, q.codes.iter().enumerate().map(|(i, code)| f32::from(*code) * scale(i)))
+        let shared = |i: usize| &q.shared[i / self.group_len.max(1)];
+        let value = |(i, code): (usize, &Code)| self.rule.value(*code, shared(i));
+        quality(&self.x, q.codes.iter().enumerate().map(value))
     }
 
     /// `nmse` of normal data under the scales found: `E[(x - q(x))^2] / E[x^2]` by the trapezium
@@ -72,7 +73,9 @@ impl QuantizeProblem {
     /// interpolation; with the number of values it speaks for. Under absmax a group's largest
     /// value is known and exact, and no other is larger.
     pub fn expected_nmse(&self, q: &Quantized) -> Option<(f64, usize)> {
-        if self.distribution != Some(Distribution::Normal) || self.rule.centred {
+        let Rule { centred, kept_mean, rotated, range, .. } = self.rule;
+        let closed = !(centred || kept_mean || rotated || range == Range::Minmax);
+        if self.distribution != Some(Distribution::Normal) || !closed {
             return None;
         }
         // Values of a small group make its mean and so are not independent of it.
@@ -80,8 +83,9 @@ impl QuantizeProblem {
             return None;
         }
         const POINTS: usize = 32;
-        let least = q.scales.iter().fold(f32::INFINITY, |a, b| a.min(*b));
-        let most = q.scales.iter().fold(0.0f32, |a, b| a.max(*b));
+        let scales = q.scales();
+        let least = scales.iter().fold(f32::INFINITY, |a, b| a.min(*b));
+        let most = scales.iter().fold(0.0f32, |a, b| a.max(*b));
         let width = (most - least) / POINTS as f32;
         // Equal scales, all but for rounding, need no grid.
         if width <= least * 1e-6 {
@@ -94,8 +98,8 @@ impl QuantizeProblem {
             let low = (0..POINTS).rev().find(|i| *i as f64 <= at).unwrap_or(0);
             noise[low] + (at - low as f64) * (noise[low + 1] - noise[low])
         };
-        let sum: f64 = q.scales.iter().map(interpolated).sum();
-        Some((sum / q.scales.len() as f64, self.x.len()))
+        let sum: f64 = scales.iter().map(interpolated).sum();
+        Some((sum / scales.len() as f64, self.x.len()))
     }
 
     /// Mean squared error of a normal value under a scale, over its variance.
@@ -104,16 +108,19 @@ impl QuantizeProblem {
         let sigma = f64::from(self.sigma);
         let absmax = self.rule.range == Range::Absmax;
         let limit = f64::from(scale * self.rule.steps / self.rule.times);
+        let shared = self.rule.under(scale);
         let (mut noise, mut mass) = (0.0, 0.0);
         for i in -POINTS..=POINTS {
             let z = f64::from(i) * 8.0 / f64::from(POINTS);
             let x = z * sigma;
-            if absmax && x.abs() > limit {
+            // An unsigned code's statistic knows nothing of negative values.
+            let known = x >= 0.0 || !self.levels().unsigned();
+            if absmax && known && x.abs() > limit {
                 continue;
             }
             let density = (-z * z / 2.0).exp();
-            let code = self.rule.code(self.levels(), x as f32, scale, 0.0);
-            noise += density * (x - f64::from(code) * f64::from(scale)).powi(2);
+            let code = self.rule.code(self.levels(), x as f32, &shared);
+            noise += density * (x - f64::from(self.rule.value(code, &shared))).powi(2);
             mass += density;
         }
         let others = if absmax { 1.0 - 1.0 / self.group_len as f64 } else { 1.0 };
@@ -124,9 +131,9 @@ impl QuantizeProblem {
     fn share_below_threshold(&self) -> f64 {
         let groups = self.x.chunks(self.group_len.max(1));
         let below = |group: &[f32]| {
-            let step = self.rule.step(self.rule.scale(self.rule.statistic(group)));
-            let limit = if self.levels() == Levels::Ternary { self.rule.threshold } else { 0.5 };
-            group.iter().filter(|x| x.abs() <= limit * step).count()
+            let shared = self.rule.shared(self.levels(), group);
+            let zero = |x: &&f32| self.rule.near_zero(self.levels(), **x, &shared);
+            group.iter().filter(zero).count()
         };
         groups.map(below).sum::<usize>() as f64 / self.x.len().max(1) as f64
     }
@@ -162,31 +169,43 @@ pub fn expect(
     got: &Outputs,
 ) -> Expectation {
     let mut out = Expectation::default();
-    out.outputs.push(scales(problem, &reference.scales, arithmetic));
-    let own = got.f32s("scales").filter(|s| s.len() == reference.scales.len());
+    out.outputs.push(scales(problem, &reference.scales(), arithmetic));
+    let own = got.f32s("scales").filter(|s| s.len() == reference.shared.len());
     let Some(own_scales) = own else { return out };
-    let mut own_centres = Vec::new();
-    if problem.rule.centred {
-        let want = (reference.centres.as_slice(), problem.group_len);
-        out.outputs.push(expect_centres("centres", &problem.x, want));
-        let own = got.f32s("centres").filter(|c| c.len() == reference.centres.len());
-        let Some(own) = own else { return out };
-        own_centres = own.to_vec();
+    let mut shared: Vec<Shared> =
+        own_scales.iter().map(|scale| problem.rule.under(*scale)).collect();
+    if problem.rule.kept_mean {
+        // The limit is no function of the scale: it is the reference's, and near ties are wide.
+        shared.iter_mut().zip(&reference.shared).for_each(|(own, theirs)| own.limit = theirs.limit);
     }
-    let codes = recode(problem, reference, own_scales, &own_centres);
-    let bound = near_ties(problem, arithmetic, (own_scales.to_vec(), own_centres.clone()));
+    if problem.rule.range == Range::Minmax {
+        let want: Vec<i32> = reference.zero_points().into_iter().map(i32::from).collect();
+        out.outputs.push(Expected::all("zero_points", Tensor::I32(want), Bound::Exact));
+        let theirs = reference.shared.iter().map(|group| group.zero_point);
+        shared.iter_mut().zip(theirs).for_each(|(own, zero_point)| own.zero_point = zero_point);
+    }
+    if problem.rule.centred {
+        let want = reference.centres();
+        out.outputs.push(expect_centres("centres", &problem.x, (&want, problem.group_len)));
+        let own = got.f32s("centres").filter(|c| c.len() == want.len());
+        let Some(own) = own else { return out };
+        shared.iter_mut().zip(own).for_each(|(group, centre)| group.centre = *centre);
+    }
+    let codes = recode(problem, reference, &shared);
+    let want = problem.levels().tensor(&codes);
+    let bound = near_ties(problem, arithmetic, shared.clone());
     if let Some(Tensor::U8(bytes)) = got.get("packed") {
         match unpack(problem, bytes) {
             Ok(decoded) => out.outputs.push(Expected {
-                decoded: Some(Tensor::I8(decoded)),
-                ..Expected::all("packed", Tensor::I8(codes), bound)
+                decoded: Some(problem.levels().tensor(&decoded)),
+                ..Expected::all("packed", want, bound)
             }),
             Err(fault) => out.faults.push(fault),
         }
     } else if got.get("codes").is_some() {
-        out.outputs.push(Expected::all("codes", Tensor::I8(codes), bound));
+        out.outputs.push(Expected::all("codes", want, bound));
     } else if let Some(values) = got.f32s("dequantized") {
-        out.outputs.push(dequantized(problem, &codes, (own_scales, &own_centres), values));
+        out.outputs.push(dequantized(problem, &codes, &shared, values));
     } else {
         out.faults.push("the row answered none of `packed`, `codes`, `dequantized`".into());
     }
@@ -210,8 +229,8 @@ pub(in crate::op) fn expect_scales(
         Bound::Componentwise(want.iter().map(|scale| bound(*scale)).collect())
     };
     let bound = match (rule.range, arithmetic.exact_division) {
-        (Range::Absmax, true) => Bound::Exact,
-        (Range::Absmax, false) => each(&|scale| 3.0 * f64::from(ulp(scale))),
+        (Range::Absmax | Range::Minmax, true) => Bound::Exact,
+        (Range::Absmax | Range::Minmax, false) => each(&|scale| 3.0 * f64::from(ulp(scale))),
         (Range::Absmean, _) => each(&|scale| bound::mean(group_len) * f64::from(scale)),
     };
     Expected::all(name, Tensor::F32(want.to_vec()), bound)
@@ -230,65 +249,47 @@ pub(in crate::op) fn expect_centres(
     Expected::all(name, Tensor::F32(want.to_vec()), Bound::Componentwise(bounds))
 }
 
-/// The reference's codes under the row's own scales and centres.
-fn recode(
-    problem: &QuantizeProblem,
-    reference: &Quantized,
-    scales: &[f32],
-    centres: &[f32],
-) -> Vec<i8> {
-    let same =
-        |a: &[f32], b: &[f32]| a.iter().map(|v| v.to_bits()).eq(b.iter().map(|v| v.to_bits()));
-    if same(scales, &reference.scales) && same(centres, &reference.centres) {
+/// The reference's codes under what the row's own groups share.
+fn recode(problem: &QuantizeProblem, reference: &Quantized, shared: &[Shared]) -> Vec<Code> {
+    if shared == reference.shared {
         return reference.codes.clone();
     }
     let (rule, levels) = (&problem.rule, problem.levels());
-    let groups = problem.x.chunks(problem.group_len.max(1)).enumerate();
-    groups
-        .flat_map(|(g, group)| {
-            let centre = centres.get(g).copied().unwrap_or(0.0);
-            group.iter().map(move |x| rule.code(levels, *x, scales[g], centre))
-        })
-        .collect()
+    let groups = problem.x.chunks(problem.group_len.max(1)).zip(shared);
+    groups.flat_map(|(group, own)| group.iter().map(|x| rule.code(levels, *x, own))).collect()
 }
 
 /// One step near a tie is forgiven, but not in tier `exact` on a machine that divides exactly.
-fn near_ties(
-    problem: &QuantizeProblem,
-    arithmetic: Arithmetic,
-    (scales, centres): (Vec<f32>, Vec<f32>),
-) -> Bound {
+fn near_ties(problem: &QuantizeProblem, arithmetic: Arithmetic, shared: Vec<Shared>) -> Bound {
     if problem.exact && arithmetic.exact_division {
         return Bound::Exact;
     }
     let (rule, levels, group_len) = (problem.rule, problem.levels(), problem.group_len.max(1));
     let x = Arc::clone(&problem.x);
     Bound::Code(Box::new(move |i| {
-        let group = i / group_len;
-        let centre = centres.get(group).copied().unwrap_or(0.0);
-        if rule.near_tie(levels, x[i], scales[group], centre) { levels.step() } else { 0.0 }
+        let near = rule.near_tie(levels, x[i], &shared[i / group_len], group_len);
+        if near { levels.step() } else { 0.0 }
     }))
 }
 
 /// Values of a fake-quantized tensor: code times scale, to the bit; a step off near ties.
 fn dequantized(
     problem: &QuantizeProblem,
-    codes: &[i8],
-    (scales, centres): (&[f32], &[f32]),
+    codes: &[Code],
+    shared: &[Shared],
     got: &[f32],
 ) -> Expected {
     let group_len = problem.group_len.max(1);
     let (rule, levels) = (&problem.rule, problem.levels());
     // The code whose product with the scale is the value answered; NaN where there is none.
     let decode = |(i, value): (usize, &f32)| -> f32 {
-        let scale = scales[i / group_len];
+        let scale = shared[i / group_len].scale;
         // A group of zeros may have the scale 0 (rules that add their epsilon).
         let code = if *value == 0.0 { 0.0 } else { (value / scale).round() };
         if code * scale == *value { code } else { f32::NAN }
     };
     let bound = |(i, x): (usize, &f32)| {
-        let centre = centres.get(i / group_len).copied().unwrap_or(0.0);
-        let near = rule.near_tie(levels, *x, scales[i / group_len], centre);
+        let near = rule.near_tie(levels, *x, &shared[i / group_len], group_len);
         if near && !problem.exact { levels.step() } else { 0.0 }
     };
     let bounds = problem.x.iter().enumerate().map(bound).collect();
@@ -300,7 +301,7 @@ fn dequantized(
 }
 
 /// Packed bytes of the whole tensor to codes, run by run.
-pub fn unpack(problem: &QuantizeProblem, bytes: &[u8]) -> Result<Vec<i8>, String> {
+pub fn unpack(problem: &QuantizeProblem, bytes: &[u8]) -> Result<Vec<Code>, String> {
     let needed = problem.packed_bytes();
     if bytes.len() != needed {
         return Err(format!("`packed` has {} bytes, the format needs {needed}", bytes.len()));
@@ -321,7 +322,8 @@ pub fn unpack(problem: &QuantizeProblem, bytes: &[u8]) -> Result<Vec<i8>, String
 }
 
 /// Codes of the whole tensor to packed bytes, run by run.
-pub fn pack(format: &dyn WeightFormat, codes: &[i8], packed_len: usize) -> Vec<u8> {
-    let run = |run: &[i8]| format.pack(run).unwrap_or_else(|e| unreachable!("a rule's code: {e}"));
+pub fn pack(format: &dyn WeightFormat, codes: &[Code], packed_len: usize) -> Vec<u8> {
+    let run =
+        |run: &[Code]| format.pack(run).unwrap_or_else(|e| unreachable!("a rule's code: {e}"));
     codes.chunks(packed_len.max(1)).flat_map(run).collect()
 }

@@ -5,7 +5,7 @@ use crate::case::{Case, CaseError};
 use crate::data::{Files, Stream};
 use crate::format::{WeightFormat, weight_format};
 use crate::quality::Quality;
-use crate::rule::Quantized;
+use crate::rule::{Quantized, Range, Rule};
 use std::sync::Arc;
 
 /// Name and parameters.
@@ -33,19 +33,24 @@ fn format(case: &Case) -> &'static dyn WeightFormat {
 
 fn validate(case: &Case) -> Result<(), CaseError> {
     inputs::area(case, "n", "k")?;
-    inputs::weight_rule(case, format(case).levels()).map(drop)
+    let rule = inputs::weight_rule(case, format(case).levels())?;
+    inputs::check_groups(case, &rule, "k")
 }
 
 fn work(case: &Case) -> Work {
     let (n, k) = (case.number("n"), case.number("k"));
-    let per_row = inputs::weight_rule(case, format(case).levels())
-        .is_ok_and(|rule| rule.group_len(n * k, k) == k);
-    let scales = if per_row { n } else { 1 };
+    let rule = inputs::weight_rule(case, format(case).levels());
+    let scales = rule.map_or(0, |rule| groups(&rule, n * k, k));
     Work {
         macs: 0,
         bytes_read: 4 * (n * k) as u64,
         bytes_written: (n * format(case).row_bytes(k) + 4 * scales) as u64,
     }
+}
+
+/// Scales of a tensor.
+pub(super) fn groups(rule: &Rule, len: usize, row_len: usize) -> usize {
+    len.div_ceil(rule.group_len(len, row_len))
 }
 
 /// The operation.
@@ -62,7 +67,8 @@ impl Op for QuantizeWeight {
         let rule = inputs::weight_rule(case, format.levels()).map_err(|e| e.to_string())?;
         let (rows, row_len) = (case.number("n"), case.number("k"));
         let shape = (rows * row_len, row_len);
-        let x = inputs::values(case, Some((&rule, format.levels())), Stream::Weight, shape, files)?;
+        let kind = Some((&rule, format.levels()));
+        let x = inputs::values(case, kind, Stream::Weight, shape, files)?;
         Ok(QuantizeProblem {
             group_len: rule.group_len(x.len(), row_len),
             x: Arc::new(x),
@@ -107,9 +113,10 @@ impl Op for QuantizeWeight {
     }
 }
 
-/// Bytes of a quantized tensor: packed codes, one f32 scale (and centre) a group.
+/// Bytes of a quantized tensor: packed codes, one f32 scale (and centre, or zero point) a group.
 pub(in crate::op) fn storage(problem: &QuantizeProblem) -> Storage {
-    let per_group = if problem.rule.centred { 8 } else { 4 };
+    let second = problem.rule.centred || problem.rule.range == Range::Minmax;
+    let per_group = if second { 8 } else { 4 };
     Storage {
         elements: problem.x.len() as u64,
         artifact_bytes: problem.packed_bytes() as u64,

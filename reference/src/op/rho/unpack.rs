@@ -6,7 +6,7 @@ use super::super::{
 use crate::case::Case;
 use crate::data::Files;
 use crate::quality::Quality;
-use crate::rule::Quantized;
+use crate::rule::{Code, Quantized};
 
 /// Name and parameters.
 pub static SPEC: OpSpec = OpSpec {
@@ -61,9 +61,9 @@ impl Op for RhoUnpack {
 
     /// Code times scale: one rounding, so every row must give these bits.
     fn reference(problem: &UnpackProblem) -> Vec<f32> {
-        let q = &problem.quantized;
+        let (q, source) = (&problem.quantized, &problem.source);
         let value =
-            |(i, code): (usize, &i8)| f32::from(*code) * q.scales[i / problem.source.group_len];
+            |(i, code): (usize, &Code)| source.rule.value(*code, &q.shared[i / source.group_len]);
         q.codes.iter().enumerate().map(value).collect()
     }
 

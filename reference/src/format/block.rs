@@ -1,0 +1,75 @@
+//! Block formats: a fixed number of values becomes a fixed number of bytes that carry their own
+//! scale, so that bytes alone give values back.
+use crate::case::Word;
+use crate::invalid::Invalid;
+
+/// Every block format. Adding one is a file and a line here.
+pub static BLOCK_FORMATS: &[&dyn BlockFormat] = &[];
+
+/// How a block of values is stored.
+pub trait BlockFormat: Sync + std::fmt::Debug {
+    /// Name in scenario files, ids and reports, with other words for it.
+    fn word(&self) -> Word;
+    /// Values of a block.
+    fn block_len(&self) -> usize;
+    /// Bytes of a block.
+    fn block_bytes(&self) -> usize;
+    /// Exactly [`block_len`](BlockFormat::block_len) values to exactly
+    /// [`block_bytes`](BlockFormat::block_bytes) bytes. Any float has an answer; each file says
+    /// what NaN and infinities become.
+    fn encode_block(&self, x: &[f32], bytes: &mut [u8]);
+    /// The values of a block. Any bytes have an answer.
+    fn decode_block(&self, bytes: &[u8], x: &mut [f32]);
+
+    /// The canonical name.
+    fn name(&self) -> &'static str {
+        self.word().name
+    }
+    /// Stored bits per value, scales included.
+    fn bits(&self) -> f64 {
+        8.0 * self.block_bytes() as f64 / self.block_len() as f64
+    }
+
+    /// Values to bytes; their number must be whole blocks.
+    fn encode(&self, x: &[f32]) -> Result<Vec<u8>, Invalid> {
+        whole("x", x.len(), self.block_len(), "values")?;
+        let mut bytes = vec![0; x.len() / self.block_len() * self.block_bytes()];
+        let blocks = x.chunks_exact(self.block_len());
+        blocks.zip(bytes.chunks_exact_mut(self.block_bytes())).for_each(|(x, bytes)| {
+            self.encode_block(x, bytes);
+        });
+        Ok(bytes)
+    }
+
+    /// Bytes to values; their number must be whole blocks.
+    fn decode(&self, bytes: &[u8]) -> Result<Vec<f32>, Invalid> {
+        whole("bytes", bytes.len(), self.block_bytes(), "bytes")?;
+        let mut x = vec![0.0; bytes.len() / self.block_bytes() * self.block_len()];
+        let blocks = bytes.chunks_exact(self.block_bytes());
+        blocks.zip(x.chunks_exact_mut(self.block_len())).for_each(|(bytes, x)| {
+            self.decode_block(bytes, x);
+        });
+        Ok(x)
+    }
+}
+
+fn whole(field: &str, found: usize, block: usize, what: &str) -> Result<(), Invalid> {
+    match found.is_multiple_of(block) {
+        true => Ok(()),
+        false => Err(Invalid::new(
+            field,
+            format!("{found} {what}"),
+            format!("whole blocks of {block} {what}"),
+        )),
+    }
+}
+
+/// Look a block format up by its canonical name.
+pub fn block_format(name: &str) -> Option<&'static dyn BlockFormat> {
+    BLOCK_FORMATS.iter().copied().find(|f| f.name() == name)
+}
+
+/// The words of the table, for parameters.
+pub fn block_words() -> Vec<Word> {
+    BLOCK_FORMATS.iter().map(|f| f.word()).collect()
+}
