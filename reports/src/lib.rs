@@ -6,6 +6,7 @@ pub mod csv;
 pub mod label;
 pub mod plot;
 pub mod record;
+pub mod rule_costs;
 pub mod stats;
 pub mod summary;
 pub mod table;

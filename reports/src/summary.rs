@@ -2,6 +2,7 @@
 use crate::label::distinct;
 use crate::plot::Chart;
 use crate::record::{Record, Verdict};
+use crate::rule_costs::rule_costs_markdown;
 use crate::table::{BrokenLimits, broken_limits, markdown_cell, skipped, table_markdown};
 use crate::units::{count, significant};
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,7 @@ pub fn summary_md(run: &RunInfo, records: &[Record], charts: &[Chart]) -> String
     out.push_str(&limits(records));
     out.push_str(&verdicts(records));
     out.push_str(&chart_list(charts));
+    out.push_str(&rule_costs_markdown(records));
     let table = table_markdown(records);
     if !table.is_empty() {
         let _ = write!(out, "## Results\n\n{table}");

@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use anyhow::{Context as _, bail};
 use lowbit_kernels::hardware::Hardware;
 use lowbit_reports::record::Record;
-use lowbit_reports::{table, write_report};
+use lowbit_reports::{rule_costs, table, write_report};
 use lowbit_scenarios::GateMode;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -162,6 +162,10 @@ fn conclude(
     seconds: f64,
 ) -> anyhow::Result<Exit> {
     print(&table::summary_table(records, colour()))?;
+    let costs = rule_costs::rule_costs(records);
+    if !costs.is_empty() {
+        print(&costs)?;
+    }
     for (op, kernel) in exit::never_ran(records) {
         print(&format!("never ran: row {kernel} of {op} accepted none of its cases"))?;
     }

@@ -1,4 +1,5 @@
 //! Parameters that several ops share, and the values they stand for.
+use super::hadamard::hadamard;
 use crate::case::{Case, CaseError, Kind, Param, Value, Word};
 use crate::data::{self, Distribution, Files, Stream};
 use crate::format::{self, Levels, WeightFormat};
@@ -218,7 +219,8 @@ pub(super) fn seed(case: &Case) -> u64 {
 }
 
 /// The values of a case for one stream: planted, drawn or read, `len` of them in rows of
-/// `row_len`. `rule` decides what tier `exact` plants; without one it plants small integers.
+/// `row_len`. `rule` decides what tier `exact` plants; without one it plants small integers. A
+/// rotated rule quantizes the rows as its rotation leaves them: planted values are already that.
 pub(super) fn values(
     case: &Case,
     rule: Option<(&Rule, Levels)>,
@@ -229,14 +231,26 @@ pub(super) fn values(
     let seed = (seed(case), stream);
     let sigma = sigma(case);
     let drawn = |d: Distribution| data::realistic(d, seed, (len, row_len), sigma);
-    match (case.word("data"), rule) {
-        ("exact", Some((rule, levels))) => Ok(data::exact(rule, levels, seed, (len, row_len))),
-        ("exact", None) => Ok(data::small_integers(seed, len)),
+    let values = match (case.word("data"), rule) {
+        ("exact", Some((rule, levels))) => {
+            return Ok(data::exact(rule, levels, seed, (len, row_len)));
+        }
+        ("exact", None) => return Ok(data::small_integers(seed, len)),
         // ReLU and outlier channels are shapes of activations; the state and weights follow suit.
-        ("realistic", _) => Ok(drawn(distribution(case).unwrap_or(Distribution::Normal))),
-        _ if stream == Stream::Activation => Ok(drawn(Distribution::Normal)),
-        _ => from_file(case, (len, row_len), files),
+        ("realistic", _) => drawn(distribution(case).unwrap_or(Distribution::Normal)),
+        _ if stream == Stream::Activation => drawn(Distribution::Normal),
+        _ => from_file(case, (len, row_len), files)?,
+    };
+    match rule.is_some_and(|(rule, _)| rule.rotated) {
+        true => rotated(&values, row_len),
+        false => Ok(values),
     }
+}
+
+fn rotated(values: &[f32], row_len: usize) -> Result<Vec<f32>, String> {
+    let wide: Vec<f64> = values.iter().map(|x| f64::from(*x)).collect();
+    let turned = hadamard(&wide, row_len).map_err(|e| e.to_string())?;
+    Ok(turned.into_iter().map(|x| x as f32).collect())
 }
 
 fn from_file(

@@ -1,10 +1,14 @@
 //! Operations: what goes in, what comes out, what it costs and how exact it must be.
+pub mod exact;
 mod expected;
+pub mod hadamard;
 mod inputs;
 pub mod linear;
+pub mod projection;
 pub mod quantize;
 pub mod rho;
 mod samples;
+pub mod top_k;
 use crate::case::{Case, CaseError, Param, nearest};
 use crate::data::Files;
 use crate::quality::Quality;

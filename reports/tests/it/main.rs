@@ -3,4 +3,5 @@ mod charts;
 mod csv;
 mod gallery;
 mod record;
+mod rule_costs;
 mod text;
