@@ -111,6 +111,8 @@ pub enum Stream {
     State = 3,
     /// Sampling of outputs to compare.
     Sample = 4,
+    /// Dropout of attention weights.
+    Dropout = 5,
 }
 
 /// Scrambles a word (the finalizer of SplitMix64).

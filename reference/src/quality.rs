@@ -32,27 +32,59 @@ impl Quality {
     }
 }
 
-/// Compare `q` with `x`, in f64. A NaN in either makes every figure NaN, never a silent 0
-/// (the source's `fold(0, max)` reported an error of 0 for NaN).
+/// Sums a [`Quality`] is made of, in f64; states may be added one after another, and every value
+/// counts the same whichever state it came with.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sums {
+    /// Number of values.
+    pub values: u64,
+    /// `sum x^2`.
+    pub signal: f64,
+    /// `sum (x - q)^2`.
+    pub noise: f64,
+    /// `sum q^2`.
+    pub kept: f64,
+    /// `sum |x - q|`.
+    pub error: f64,
+    /// Largest `|x - q|`.
+    pub max_error: f64,
+}
+
+impl Sums {
+    /// Count values and their reconstructions. A NaN in either makes every figure NaN, never a
+    /// silent 0 (the source's `fold(0, max)` reported an error of 0 for NaN).
+    pub fn add(&mut self, x: &[f32], q: impl IntoIterator<Item = f32>) {
+        self.values += x.len() as u64;
+        for (x, q) in x.iter().zip(q) {
+            let (x, q) = (f64::from(*x), f64::from(q));
+            let error = (x - q).abs();
+            self.signal += x * x;
+            self.noise += error * error;
+            self.kept += q * q;
+            self.error += error;
+            let larger = error > self.max_error || error.is_nan();
+            self.max_error = if larger { error } else { self.max_error };
+        }
+    }
+
+    /// What the sums say.
+    pub fn quality(&self) -> Quality {
+        let ratio = |a: f64, b: f64, empty: f64| if a == 0.0 && b == 0.0 { empty } else { a / b };
+        Quality {
+            sqnr_db: (self.noise != 0.0).then(|| 10.0 * (self.signal / self.noise).log10()),
+            nmse: ratio(self.noise, self.signal, 0.0),
+            mean_abs_error: self.error / self.values.max(1) as f64,
+            max_abs_error: self.max_error,
+            rms_ratio: ratio(self.kept, self.signal, 1.0).sqrt(),
+        }
+    }
+}
+
+/// Compare `q` with `x`.
 pub fn quality(x: &[f32], q: impl IntoIterator<Item = f32>) -> Quality {
-    let (mut signal, mut noise, mut kept, mut sum, mut max) = (0.0, 0.0, 0.0, 0.0, 0.0f64);
-    for (x, q) in x.iter().zip(q) {
-        let (x, q) = (f64::from(*x), f64::from(q));
-        let error = (x - q).abs();
-        signal += x * x;
-        noise += error * error;
-        kept += q * q;
-        sum += error;
-        max = if error > max || error.is_nan() { error } else { max };
-    }
-    let ratio = |a: f64, b: f64, empty: f64| if a == 0.0 && b == 0.0 { empty } else { a / b };
-    Quality {
-        sqnr_db: (noise != 0.0).then(|| 10.0 * (signal / noise).log10()),
-        nmse: ratio(noise, signal, 0.0),
-        mean_abs_error: sum / x.len().max(1) as f64,
-        max_abs_error: max,
-        rms_ratio: ratio(kept, signal, 1.0).sqrt(),
-    }
+    let mut sums = Sums::default();
+    sums.add(x, q);
+    sums.quality()
 }
 
 #[cfg(test)]

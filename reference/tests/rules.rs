@@ -6,16 +6,11 @@ use lowbit_reference::op::Op;
 use lowbit_reference::op::quantize::{pack, weight::QuantizeWeight};
 use lowbit_reference::quality::quality;
 use lowbit_reference::rho::{RHO_BLOCK, RhoGate, rho_format};
-use lowbit_reference::rule::{
-    Code, activation_rule, burn_dragon, mean, quantize, ulp, weight_rule,
-};
+use lowbit_reference::rule::{Code, burn_dragon, mean, quantize, weight_rule};
 use serde_json::Value;
 
 fn load(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
-}
-fn paper() -> Value {
-    load(include_str!("golden/paper_rules_reference.json"))
 }
 fn source() -> Value {
     load(include_str!("golden/burn_dragon_core_0_5_0.json"))
@@ -34,49 +29,6 @@ fn codes(value: &Value) -> Vec<Code> {
 }
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-#[test]
-fn bitnet_weights_are_those_of_the_papers() {
-    let golden = paper();
-    let w = floats(&golden["W"]["data"]);
-    for (name, key) in [("b158", "b158_weight"), ("a48", "b158_weight")] {
-        let q =
-            quantize(&weight_rule(name, Levels::Ternary).unwrap(), Levels::Ternary, &w, w.len());
-        assert_eq!(q.codes, codes(&golden[key]["codes"]), "{name}");
-        assert_eq!(q.scales(), [float(&golden[key]["scale"])], "{name}");
-    }
-    let q = quantize(&weight_rule("b1", Levels::Sign).unwrap(), Levels::Sign, &w, w.len());
-    assert_eq!(q.codes, codes(&golden["b1_weight"]["codes"]));
-    assert_eq!(q.scales(), [float(&golden["b1_weight"]["beta"])]);
-    assert_eq!(q.centres(), [float(&golden["b1_weight"]["alpha_mean"])]);
-}
-
-#[test]
-fn bitnet_activations_are_those_of_the_papers() {
-    let golden = paper();
-    let x = floats(&golden["X"]["data"]);
-    for name in ["b158", "a48"] {
-        let q = quantize(&activation_rule(name, Levels::Int8).unwrap(), Levels::Int8, &x, 16);
-        assert_eq!(q.codes, codes(&golden["act_int8_per_token"]["codes"]), "{name}");
-        // The papers store s = 127 / max and divide by it; ours is max / 127, one rounding fewer.
-        for (ours, theirs) in q.scales().iter().zip(floats(&golden["act_int8_per_token"]["scale"]))
-        {
-            assert!((ours - theirs).abs() <= ulp(theirs), "{name}: {ours} {theirs}");
-        }
-    }
-}
-
-#[test]
-fn a_value_at_the_threshold_tells_the_two_ternary_rules_apart() {
-    let golden = paper();
-    let probe = &golden["ternary_tie_probe"];
-    let x = floats(&probe["x"]);
-    for (name, key) in [("b158", "paper_codes"), ("burn_dragon", "seed_codes")] {
-        let q =
-            quantize(&weight_rule(name, Levels::Ternary).unwrap(), Levels::Ternary, &x, x.len());
-        assert_eq!(q.codes, codes(&probe[key]), "{name}");
-    }
 }
 
 #[test]

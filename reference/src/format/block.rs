@@ -1,10 +1,39 @@
 //! Block formats: a fixed number of values becomes a fixed number of bytes that carry their own
 //! scale, so that bytes alone give values back.
+use super::{
+    BF16, FP8_E4M3, FP8_E5M2, FP16, MXFP4, MXFP4_E2M1, MXFP6_E2M3, MXFP6_E3M2, MXFP8_E4M3,
+    MXFP8_E5M2, MXINT4, MXINT6, MXINT8, NVFP4, Q1_0, Q2_0, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, TQ1_0,
+    TQ2_0,
+};
 use crate::case::Word;
 use crate::invalid::Invalid;
 
 /// Every block format. Adding one is a file and a line here.
-pub static BLOCK_FORMATS: &[&dyn BlockFormat] = &[];
+pub static BLOCK_FORMATS: &[&dyn BlockFormat] = &[
+    &FP16,
+    &BF16,
+    &FP8_E4M3,
+    &FP8_E5M2,
+    &MXFP8_E4M3,
+    &MXFP8_E5M2,
+    &MXFP6_E3M2,
+    &MXFP6_E2M3,
+    &MXFP4_E2M1,
+    &MXINT8,
+    &MXINT6,
+    &MXINT4,
+    &MXFP4,
+    &NVFP4,
+    &Q1_0,
+    &Q2_0,
+    &Q4_0,
+    &Q4_1,
+    &Q5_0,
+    &Q5_1,
+    &Q8_0,
+    &TQ1_0,
+    &TQ2_0,
+];
 
 /// How a block of values is stored.
 pub trait BlockFormat: Sync + std::fmt::Debug {

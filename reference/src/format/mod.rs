@@ -3,10 +3,22 @@
 //! A format does not know how a scale is chosen; that is the [rule](crate::rule)'s business.
 //! Rows are packed one by one, so a row always starts on a byte.
 mod block;
+pub mod codebook;
+pub mod double_quant;
+mod dynamic_map;
+pub mod e8m0;
+mod floats;
+mod fp4;
+mod ggml;
 mod int4;
 mod int8;
+pub mod minifloat;
+mod mx;
+pub mod nf4;
 mod sign1;
+mod statistic;
 mod ternary2;
+mod ternary3;
 mod uint4;
 mod uint8;
 use crate::case::Word;
@@ -14,15 +26,25 @@ use crate::codes::CodeOutOfRange;
 pub use crate::codes::Levels;
 use crate::rule::Code;
 pub use block::{BLOCK_FORMATS, BlockFormat, block_format, block_words};
+pub use dynamic_map::DYNAMIC_MAP;
+pub use floats::{BF16, FP8_E4M3, FP8_E5M2, FP16, Float};
+pub use fp4::{MXFP4, Mxfp4, NVFP4, Nvfp4};
+pub use ggml::{Q1_0, Q2_0, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, TQ1_0, TQ2_0};
 pub use int4::INT4;
 pub use int8::INT8;
+pub use mx::{
+    Element, MX_BLOCK, MXFP4_E2M1, MXFP6_E2M3, MXFP6_E3M2, MXFP8_E4M3, MXFP8_E5M2, MXINT4, MXINT6,
+    MXINT8, Mx, ScaleMode,
+};
 pub use sign1::SIGN1;
 pub use ternary2::TERNARY2;
+pub use ternary3::TERNARY3;
 pub use uint4::UINT4;
 pub use uint8::UINT8;
 
 /// Every weight format. Adding one is a file and a line here.
-pub static WEIGHT_FORMATS: &[&dyn WeightFormat] = &[&TERNARY2, &SIGN1, &INT8, &INT4, &UINT4];
+pub static WEIGHT_FORMATS: &[&dyn WeightFormat] =
+    &[&TERNARY2, &TERNARY3, &SIGN1, &INT8, &INT4, &UINT4];
 /// Every format of quantized activations.
 pub static ACTIVATION_FORMATS: &[&dyn WeightFormat] = &[&INT8, &INT4, &UINT8];
 

@@ -1,14 +1,25 @@
 //! Operations: what goes in, what comes out, what it costs and how exact it must be.
+pub mod attention;
+pub mod awq;
+pub mod conv2d;
 pub mod exact;
 mod expected;
 pub mod hadamard;
 mod inputs;
+pub mod int8;
+pub mod integer;
 pub mod linear;
+pub mod matmul_nbits;
+pub mod pack;
+pub mod pool2d;
 pub mod projection;
 pub mod quantize;
+pub mod quantize_linear;
 pub mod rho;
 mod samples;
+pub mod shape;
 pub mod top_k;
+pub mod window;
 use crate::case::{Case, CaseError, Param, nearest};
 use crate::data::Files;
 use crate::quality::Quality;

@@ -8,6 +8,7 @@ mod burn_dragon;
 mod casts;
 mod gguf;
 mod mutate;
+mod mx;
 mod nf4;
 mod ort;
 mod paper;

@@ -9,20 +9,19 @@ const CHANGES: usize = 48;
 pub(crate) fn survivors(documents: &[(String, Value)]) -> Vec<String> {
     let mut survivors = Vec::new();
     for (file, document) in documents {
-        let leaves = paths(document);
+        let whole = compare(file, document);
+        let shown = |path: &String| document.pointer(path).is_some_and(|v| !whole.is_excluded(v));
+        let leaves: Vec<String> = paths(document).into_iter().filter(shown).collect();
         let (mut tried, mut seen) = (0, 0);
         for change in 0..CHANGES {
             // Spread over the file, at a stride that shares no factor with its structure.
             let path = &leaves[change * leaves.len() / CHANGES];
-            let mut changed = document.clone();
-            let Some(leaf) = changed.pointer_mut(path) else { continue };
-            if !alter(leaf) {
-                continue;
-            }
-            tried += 1;
-            let run = std::panic::catch_unwind(|| compare(file, &changed));
-            match run {
-                Ok(replay) if replay.failures.is_empty() => {
+            // What rounding, saturation or a maximum hides of a small change, a large one shows.
+            let tries = [alter, raise, sink].map(|change| is_seen(file, document, path, change));
+            tried += usize::from(tries[0].is_some());
+            match tries {
+                [None, ..] => {}
+                tries if !tries.contains(&Some(true)) => {
                     survivors.push(format!("{file}: {path} was changed and nobody saw it"));
                 }
                 _ => seen += 1,
@@ -33,15 +32,48 @@ pub(crate) fn survivors(documents: &[(String, Value)]) -> Vec<String> {
     survivors
 }
 
+/// Whether a change of one value is seen; nothing where there is no such change.
+fn is_seen(
+    file: &str,
+    document: &Value,
+    path: &str,
+    change: fn(&mut Value) -> bool,
+) -> Option<bool> {
+    let mut changed = document.clone();
+    if !change(changed.pointer_mut(path)?) {
+        return None;
+    }
+    let run = std::panic::catch_unwind(|| compare(file, &changed));
+    Some(!run.is_ok_and(|replay| replay.failures.is_empty()))
+}
+
+/// A number made very large.
+fn raise(leaf: &mut Value) -> bool {
+    replace(leaf, |integer| integer ^ 0x7f, |float| 1024.0 * float.abs() + 1024.0)
+}
+
+/// A number made very small.
+fn sink(leaf: &mut Value) -> bool {
+    replace(leaf, |integer| integer ^ 0x40, |float| -1024.0 * float.abs() - 1024.0)
+}
+
+/// Change a number; nothing else is one.
+fn replace(leaf: &mut Value, integer: fn(i64) -> i64, float: fn(f64) -> f64) -> bool {
+    let changed = match leaf.as_i64() {
+        Some(value) => Some(integer(value).into()),
+        None => leaf.as_f64().map(|value| float(value).into()),
+    };
+    changed.map(|changed| *leaf = changed).is_some()
+}
+
 /// A plainly different value of the same type; prose stays.
 fn alter(leaf: &mut Value) -> bool {
     let changed = match leaf {
         Value::Bool(value) => Value::Bool(!*value),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(integer), _) => (integer + 1).into(),
-            (None, Some(float)) => (float * 1.5 + 1.0).into(),
-            (None, None) => return false,
-        },
+        Value::Number(_) => {
+            // Away from zero, where no float is its own answer.
+            return replace(leaf, |integer| integer + 1, |x| x * 1.5 + 1.0f64.copysign(x));
+        }
         Value::String(text) if text.len() >= 4 && is_hex(text) => {
             let first = if text.starts_with('0') { "1" } else { "0" };
             format!("{first}{}", &text[1..]).into()

@@ -24,6 +24,7 @@ pub(crate) enum Within<'a> {
 pub(crate) struct Replay {
     file: String,
     seen: HashSet<*const Value>,
+    unseen: HashSet<*const Value>,
     /// Numbers equal bit for bit.
     pub(crate) exact: usize,
     /// Numbers within their bound, not equal.
@@ -36,8 +37,9 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn new(file: &str) -> Replay {
-        let (seen, excluded, failures) = (HashSet::new(), BTreeMap::new(), Vec::new());
-        Replay { file: file.to_owned(), seen, exact: 0, within: 0, excluded, failures }
+        let (seen, unseen) = (HashSet::new(), HashSet::new());
+        let (excluded, failures) = (BTreeMap::new(), Vec::new());
+        Replay { file: file.to_owned(), seen, unseen, exact: 0, within: 0, excluded, failures }
     }
 
     /// Numbers that were compared.
@@ -68,7 +70,15 @@ impl Replay {
     pub(crate) fn exclude(&mut self, value: &Value, reason: &'static str) {
         let numbers = numbers(value);
         self.take(value);
+        leaves(value, &mut |leaf| {
+            self.unseen.insert(leaf);
+        });
         *self.excluded.entry(reason).or_default() += numbers;
+    }
+
+    /// Whether a leaf is listed as excluded.
+    pub(crate) fn is_excluded(&self, leaf: &Value) -> bool {
+        self.unseen.contains(&std::ptr::from_ref(leaf))
     }
 
     /// Floats, one or a list, in order.
@@ -203,6 +213,14 @@ fn unseen(value: &Value, path: &mut String, seen: &HashSet<*const Value>, out: &
         }
         leaf if !seen.contains(&std::ptr::from_ref(leaf)) => out.push(path.clone()),
         _ => {}
+    }
+}
+
+fn leaves(value: &Value, visit: &mut impl FnMut(&Value)) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| leaves(item, visit)),
+        Value::Object(fields) => fields.values().for_each(|field| leaves(field, visit)),
+        leaf => visit(leaf),
     }
 }
 

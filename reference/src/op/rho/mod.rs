@@ -12,13 +12,6 @@ fn format(case: &Case) -> &'static RhoFormat {
     rho_format(case.word("format")).unwrap_or(&RHO_FORMATS[0])
 }
 
-/// Stored bytes of `len` values: codes packed block by block, and the scales.
-fn stored_bytes(format: &RhoFormat, len: usize) -> (u64, u64) {
-    let full = len / RHO_BLOCK * format.codes.row_bytes(RHO_BLOCK);
-    let codes = full + format.codes.row_bytes(len % RHO_BLOCK);
-    (codes as u64, 4 * len.div_ceil(RHO_BLOCK) as u64)
-}
-
 fn problem(case: &Case, files: &dyn Files) -> Result<QuantizeProblem, String> {
     let format = format(case);
     let rule = format.rule();

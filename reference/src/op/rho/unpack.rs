@@ -28,7 +28,7 @@ pub static SPEC: OpSpec = OpSpec {
 
 fn work(case: &Case) -> Work {
     let len = case.number("elements");
-    let (codes, scales) = super::stored_bytes(super::format(case), len);
+    let (codes, scales) = super::format(case).stored_bytes(len);
     Work { macs: 0, bytes_read: codes + scales, bytes_written: 4 * len as u64 }
 }
 

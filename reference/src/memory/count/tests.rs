@@ -1,0 +1,166 @@
+//! Buckets of a model small enough to be counted by hand.
+use super::*;
+use crate::config::lowbit::{BitNetLowBitProtocol, LowBitTargetModule, LowBitTrainingMode};
+
+/// 2 sequences of 5 tokens, 3 layers, 2 heads of 3 latents, embedding 10.
+const SHAPE: ModelShape =
+    ModelShape { batch_size: 2, time_steps: 5, n_layer: 3, n_head: 2, n_embd: 10, latent_total: 6 };
+
+fn quant() -> LowBitQuantizationConfig {
+    LowBitQuantizationConfig {
+        enable: true,
+        protocol: BitNetLowBitProtocol::BitnetB158,
+        training_mode: LowBitTrainingMode::TrainKernelExp,
+        weight_format: LowBitWeightFormat::Ternary158,
+        decoder_x_mode: LowBitWeightFormat::Sign1,
+        encoder_mode: Some(LowBitWeightFormat::Int8),
+        act_format: LowBitActivationFormat::Int8,
+        target_modules: LowBitTargetModule::ALL.to_vec(),
+        ..Default::default()
+    }
+}
+
+fn buckets(quant: &LowBitQuantizationConfig, rho: &LowBitRhoConfig) -> Buckets {
+    count(quant, rho, &SHAPE, Held::default()).unwrap()
+}
+
+fn rho(compression: RhoCompressionConfig) -> LowBitRhoConfig {
+    LowBitRhoConfig { compression, ..Default::default() }
+}
+
+#[test]
+fn buckets_are_those_counted_by_hand() {
+    let buckets = buckets(&quant(), &LowBitRhoConfig::default());
+    let expected = Buckets {
+        master_weights: 3 * 60 * 4,
+        // x: 6 rows of 10 signs, 2 bytes; y: 6 rows of 10 ternary codes, 3 bytes; residual: 10
+        // rows of 6 bytes; one scale each.
+        execution_weights: (6 * 2 + 4) + (6 * 3 + 4) + (10 * 6 + 4),
+        // x: 10 rows of 10; y: 20 rows of 10; residual: 20 rows of 3; 10 tokens have a scale each.
+        activations: (100 + 40) + (200 + 40) + (60 + 40),
+        saved_activations: 0,
+        // 3 states of 2 * 6 * 10 values of 2 bytes.
+        rho_state: 3 * 120 * 2,
+        // The output of the residual projection, 10 tokens of 10 f32; the others have 6.
+        workspace: 400,
+    };
+    assert_eq!(buckets, expected);
+    assert_eq!(buckets.total(), 720 + 102 + 480 + 720 + 400);
+}
+
+#[test]
+fn rho_is_counted_without_quantization_and_unpacked_a_layer_at_a_time() {
+    let off = LowBitQuantizationConfig::default();
+    let int8 = buckets(&off, &rho(RhoCompressionConfig::Int8BlockExp));
+    // A state of 120 values is 3 whole blocks and a short one: 120 codes, 4 scales.
+    assert_eq!(int8, Buckets { rho_state: 3 * 136, workspace: 240, ..Buckets::default() });
+    let state = |compression| buckets(&off, &rho(compression)).rho_state;
+    assert_eq!(state(RhoCompressionConfig::TernaryBlockExp), 3 * (30 + 16));
+    assert_eq!(state(RhoCompressionConfig::BinaryBlockExp), 3 * (15 + 16));
+    let precise = |precision| {
+        let rho = LowBitRhoConfig { precision, ..Default::default() };
+        buckets(&off, &rho).rho_state
+    };
+    assert_eq!(precise(RhoPrecisionConfig::Fp32), 3 * 480);
+    assert_eq!(precise(RhoPrecisionConfig::Fp8Exp), 3 * 120);
+    assert_eq!(precise(RhoPrecisionConfig::Int8BlockExp), 3 * 136);
+}
+
+#[test]
+fn unpacked_copies_are_counted_where_a_runtime_keeps_them() {
+    let held = Held { weight_copies: 5, rho_code: Some(4) };
+    let config = rho(RhoCompressionConfig::Int8BlockExp);
+    let buckets = count(&quant(), &config, &SHAPE, held).unwrap();
+    assert_eq!(buckets.execution_weights, 102 + 3 * 60 * 5);
+    assert_eq!(buckets.rho_state, 3 * (4 * 120 + 16));
+}
+
+#[test]
+fn scales_follow_the_grouping() {
+    let mut quant = quant();
+    quant.act_grouping = LowBitActivationGrouping::PerGroup;
+    quant.act_group_size = Some(4);
+    quant.weight_grouping = LowBitWeightGrouping::PerGroup;
+    quant.weight_group_size = Some(4);
+    let grouped = buckets(&quant, &LowBitRhoConfig::default());
+    // Rows of 10 have 3 groups, rows of 3 one, rows of 6 two.
+    assert_eq!(grouped.activations, (100 + 120) + (200 + 240) + (60 + 80));
+    assert_eq!(grouped.execution_weights, (12 + 72) + (18 + 72) + (60 + 80));
+    quant.act_grouping = LowBitActivationGrouping::PerHeadGroup;
+    quant.act_group_size = None;
+    quant.act_heads_per_group = Some(1);
+    quant.weight_grouping = LowBitWeightGrouping::PerHeadGroup;
+    quant.weight_group_size = None;
+    quant.weight_heads_per_group = Some(1);
+    let by_head = buckets(&quant, &LowBitRhoConfig::default());
+    assert_eq!(by_head.activations, (100 + 40) + (200 + 80) + (60 + 80));
+    assert_eq!(by_head.execution_weights, (12 + 8) + (18 + 8) + (60 + 8));
+    let mut fp16 = quant.clone();
+    fp16.weight_format = LowBitWeightFormat::Fp16;
+    fp16.act_format = LowBitActivationFormat::Fp16;
+    let plain = buckets(&fp16, &LowBitRhoConfig::default());
+    assert_eq!(plain.activations, 2 * (100 + 200 + 60));
+    assert_eq!(plain.execution_weights, 20 + 120 + 68);
+}
+
+#[test]
+fn the_saved_bucket_is_the_sum_of_the_inventory() {
+    let mut quant = quant();
+    quant.saved_activations.format = LowBitActivationFormat::Int4Exp;
+    quant.saved_activations.mode = SavedMode::QuantizedCacheExp;
+    let inventory = saved(&quant, &LowBitRhoConfig::default(), &SHAPE).unwrap().unwrap();
+    let named: Vec<_> = inventory.tensors.iter().map(|t| (t.name, t.bytes, t.elements)).collect();
+    let expected = [
+        ("x_projection_input", 3 * (10 * 5 + 40), 300),
+        ("y_projection_input", 3 * (20 * 5 + 40), 600),
+        // Three codes of four bits need two bytes.
+        ("residual_tail_input", 3 * (20 * 2 + 40), 180),
+    ];
+    assert_eq!(named, expected);
+    assert_eq!(inventory.tensors[1].shape, [3, 2, 2, 5, 10]);
+    assert!(!inventory.requires_rho_window_anchor);
+    let cached = buckets(&quant, &LowBitRhoConfig::default());
+    assert_eq!(cached.saved_activations, 270 + 420 + 240);
+
+    quant.saved_activations.mode = SavedMode::QuantizedCacheRecomputeExp;
+    let config = rho(RhoCompressionConfig::BinaryBlockExp);
+    let inventory = saved(&quant, &config, &SHAPE).unwrap().unwrap();
+    let named: Vec<_> = inventory.tensors.iter().map(|t| (t.name, t.bytes, t.elements)).collect();
+    assert_eq!(named, [("layer_input", 270, 300), ("rho_window_anchor", 93, 360)]);
+    assert_eq!(inventory.tensors[1].shape, [3, 2, 2, 3, 10]);
+    assert!(inventory.requires_rho_window_anchor);
+    let again = buckets(&quant, &config);
+    assert_eq!(again.saved_activations, 270 + 93);
+    // The output, one layer of y and residual inputs, one layer of rho in bf16.
+    assert_eq!(again.workspace, 400 + (140 + 80) + 240);
+    quant.saved_activations.mode = SavedMode::Disabled;
+    assert_eq!(saved(&quant, &config, &SHAPE).unwrap(), None);
+}
+
+#[test]
+fn what_cannot_be_counted_is_an_error_that_names_it() {
+    let off = LowBitQuantizationConfig::default();
+    let field = |quant: &LowBitQuantizationConfig, rho: &LowBitRhoConfig, shape| {
+        count(quant, rho, &shape, Held::default()).unwrap_err().field
+    };
+    let bf16 = LowBitRhoConfig::default();
+    assert_eq!(field(&off, &bf16, ModelShape { latent_total: 7, ..SHAPE }), "latent_total");
+    assert_eq!(field(&off, &bf16, ModelShape { n_head: 0, ..SHAPE }), "n_head");
+    let lowrank = rho(RhoCompressionConfig::LowrankDeltaExp);
+    assert_eq!(field(&off, &lowrank, SHAPE), "model.rho.compression");
+    let tiles =
+        LowBitRhoConfig { precision: RhoPrecisionConfig::SparseTileExp, ..Default::default() };
+    assert_eq!(field(&off, &tiles, SHAPE), "model.rho.precision");
+    let no_protocol = LowBitQuantizationConfig { enable: true, ..off.clone() };
+    assert_eq!(field(&no_protocol, &bf16, SHAPE), "model.quant.protocol");
+    let huge = |batch_size| ModelShape { batch_size, n_head: 1, ..SHAPE };
+    assert_eq!(field(&off, &bf16, huge(usize::MAX)), "shape");
+    let mut saving = quant();
+    saving.saved_activations.mode = SavedMode::QuantizedCacheExp;
+    for mode in [SavedMode::QuantizedCacheExp, SavedMode::QuantizedCacheRecomputeExp] {
+        saving.saved_activations.mode = mode;
+        assert_eq!(field(&saving, &bf16, huge(usize::MAX / 64)), "shape");
+        let wide = ModelShape { n_embd: usize::MAX, ..SHAPE };
+        assert_eq!(field(&saving, &bf16, wide), "shape");
+    }
+}
