@@ -8,6 +8,7 @@ pub mod case;
 pub mod codes;
 pub mod config;
 pub mod data;
+pub mod fake_quantize;
 pub mod format;
 pub mod hash;
 pub mod invalid;
@@ -18,3 +19,5 @@ pub mod plan;
 pub mod quality;
 pub mod rho;
 pub mod rule;
+#[cfg(feature = "burn")]
+pub mod ste;
