@@ -74,6 +74,8 @@ fn ranges_that_the_upstream_ignores_are_refused() {
     assert_eq!(moe(shared), "moe.shared_expert_intermediate_dim");
     let none = eight().with_shared_expert_intermediate_dim(0);
     assert_eq!(FFNConfig::default().with_moe(none).validate(), Ok(()));
+    let all = eight().with_num_experts_per_tok(8);
+    assert_eq!(FFNConfig::default().with_moe(all).validate(), Ok(()));
 }
 
 #[test]
@@ -97,6 +99,13 @@ fn what_a_kind_clears_must_not_be_set() {
     let linear = AttentionConfig::no_op().with_replace_with_linear(true);
     assert_eq!(refused(&linear), "replace_with_linear");
     assert_eq!(linear.compat().unwrap_err().exception, Some(Exception::AssertionError));
+    let block = BlockConfig::new(off(), FFNConfig::new(1).with_moe(MoEConfig::default()));
+    let parallel = BlockConfig::parallel(vec![block]).compat().unwrap().parallel_blocks.unwrap();
+    assert_eq!(parallel[0].attention, Some(AttentionConfig::no_op()));
+    assert_eq!(parallel[0].ffn.as_ref().unwrap().intermediate_size, None);
+    let missing = BlockConfig::parallel(vec![FFNConfig::default().to_blockconfig()]);
+    let error = missing.compat().unwrap_err().invalid;
+    assert_eq!(error.field, "parallel_blocks[0].ffn.intermediate_size");
 }
 
 #[test]
@@ -125,10 +134,30 @@ fn text_keeps_the_order_of_keys_and_says_it_in_one_line() {
         expert_intermediate_dim=8192, shared_expert_intermediate_dim=8192), \
         intermediate_size=None), parallel_blocks=None)";
     assert_eq!(block.to_string(), expected);
-    let parallel = BlockConfig::parallel(vec![BlockConfig::default()]).to_string();
-    assert!(parallel.ends_with(
-        "parallel_blocks=[BlockConfig(attention=None, ffn=None, parallel_blocks=None)])"
-    ));
+    let parallel = BlockConfig::parallel(vec![BlockConfig::default(); 2]).to_string();
+    let empty = "BlockConfig(attention=None, ffn=None, parallel_blocks=None)";
+    assert!(parallel.ends_with(&format!("parallel_blocks=[{empty}, {empty}])")));
+    let odd = SubblockConfig::default().with_no_op(true).with_weights_precision("a'\n".to_owned());
+    assert_eq!(
+        odd.to_string(),
+        "SubblockConfig(no_op=True, replace_with_linear=False, sparsify=None, \
+         weights_precision='a\\'\\n')"
+    );
+}
+
+#[test]
+fn calls_that_lack_arguments_are_refused_in_pythons_words() {
+    for (given, expected) in [
+        (3, "1 required keyword-only argument: 'num_groups'"),
+        (2, "2 required keyword-only arguments: 'head_dim' and 'num_groups'"),
+        (1, "3 required keyword-only arguments: 'num_heads', 'head_dim', and 'num_groups'"),
+    ] {
+        let kwargs: serde_json::Map<String, Value> =
+            MambaConfig::CLASS.fields[..given].iter().map(|f| (f.to_string(), 1.into())).collect();
+        let refused = MambaConfig::parse(&kwargs.into()).unwrap_err();
+        assert_eq!(refused.exception, Some(Exception::TypeError));
+        assert_eq!(*refused.message, format!("MambaConfig.__init__() missing {expected}"));
+    }
 }
 
 /// The fields of a class are written down twice: in its table and in its struct.
@@ -239,7 +268,7 @@ fn older_layers_become_blocks() {
             "ffn": {"ffn_mult": null, "no_op": true},
         },
         {"attention": {"n_heads_in_group": 16, "num_sink_tokens": 4, "window_length": 512},
-         "ffn": {"intermediate_size": 28672, "ffn_mult": 5.25}, "note": "kept"},
+         "ffn": {"moe": {"bogus": 1}, "ffn_mult": 5.25}, "note": "kept"},
         {"parallel_blocks": [{"ffn": {"ffn_mult": 1.0}}], "attention": null},
     ]);
     let parsed = from_legacy(&layers, 8192, 64).unwrap();
@@ -250,7 +279,10 @@ fn older_layers_become_blocks() {
             ffn.clone().with_sparsify(vec!["up_proj".to_owned()]),
         ),
         BlockConfig::new(AttentionConfig::no_op(), FFNConfig::no_op()),
-        BlockConfig::new(AttentionConfig::new(4), ffn),
+        BlockConfig::new(
+            AttentionConfig::new(4),
+            FFNConfig::default().with_moe(MoEConfig::default()),
+        ),
         BlockConfig::parallel(vec![BlockConfig::default().with_ffn(FFNConfig::new(5632))]),
     ];
     assert_eq!(parsed.value, expected);
@@ -259,8 +291,13 @@ fn older_layers_become_blocks() {
         "attention.window_length` is 512 ",
         "note` is \"kept\" ",
     ];
-    assert_eq!(parsed.warnings.len(), places.len(), "{:?}", parsed.warnings);
-    for (warning, place) in parsed.warnings.iter().zip(places) {
+    let (nested, dropped) = parsed.warnings.split_last().unwrap();
+    assert_eq!(
+        nested,
+        "Removed unsupported fields ['bogus'] from <class 'block_config.MoEConfig'>"
+    );
+    assert_eq!(dropped.len(), places.len(), "{dropped:?}");
+    for (warning, place) in dropped.iter().zip(places) {
         assert!(warning.starts_with(&format!("`block_configs[2].{place}")), "{warning}");
     }
 }
@@ -298,5 +335,11 @@ fn older_layers_that_cannot_be_converted_name_the_field() {
         nested = json!([{"parallel_blocks": nested}]);
     }
     assert!(from_legacy(&nested, 8192, 64).is_ok());
-    assert!(from_legacy(&json!([{"parallel_blocks": nested}]), 8192, 64).is_err());
+    let error = from_legacy(&json!([{"parallel_blocks": nested}]), 8192, 64).unwrap_err();
+    assert!(error.field.ends_with("parallel_blocks") && error.value == "deeper");
+    // A width given twice must be the same.
+    let twice = |size: i64| ffn(json!({"intermediate_size": size, "ffn_mult": 5.25}));
+    assert!(from_legacy(&twice(28672), 8192, 64).is_ok());
+    let error = from_legacy(&twice(28673), 8192, 64).unwrap_err();
+    assert_eq!(error.field, format!("{inside}ffn.intermediate_size"));
 }

@@ -205,6 +205,13 @@ mod tests {
     }
 
     #[test]
+    fn a_subnormal_step_saturates() {
+        // 1427 units of 2^-149 in steps of 3 (3.19 rounded down) are 476 steps; 448 is the most.
+        let stored = Fp8E4m3.quantize(&[f32::from_bits(1427)]);
+        assert_eq!(stored.dequantize(), [f32::from_bits(448 * 3)]);
+    }
+
+    #[test]
     fn equal_and_no_absmax_come_back_exactly() {
         for scheme in DoubleQuant::ALL {
             for (absmax, len) in [(0.75f32, 1), (0.75, 256), (0.75, 300), (0.0, 7), (1.0, 0)] {

@@ -15,6 +15,7 @@
 use super::minifloat::{E2M1, E2M3, E3M2, E4M3FN, E5M2, Minifloat, floor_log2, power_of_two};
 use super::{BlockFormat, e8m0};
 use crate::case::Word;
+use crate::invalid::Invalid;
 use serde::{Deserialize, Serialize};
 
 /// Values of a block.
@@ -137,13 +138,15 @@ pub static MXINT6: Mx = named("mxint6", &[], Element::Integer(6));
 pub static MXINT4: Mx = named("mxint4", &[], Element::Integer(4));
 
 const fn named(name: &'static str, aliases: &'static [&'static str], element: Element) -> Mx {
-    Mx::new(Word { name, aliases }, element, ScaleMode::Floor)
+    Mx { word: Word { name, aliases }, element, mode: ScaleMode::Floor }
 }
 
 impl Mx {
-    /// A format of that name; the [table](super::BLOCK_FORMATS) holds the FLOOR ones.
-    pub const fn new(word: Word, element: Element, mode: ScaleMode) -> Mx {
-        Mx { word, element, mode }
+    /// A format of that name; the [table](super::BLOCK_FORMATS) holds those with FLOOR scales.
+    /// Elements of more than 8 bits, or integers of fewer than 3, are errors.
+    pub fn new(word: Word, element: Element, mode: ScaleMode) -> Result<Mx, Invalid> {
+        Invalid::check_range("element bits", element.bits() as usize, (3, 8))?;
+        Ok(Mx { word, element, mode })
     }
 
     /// What its codes are.
@@ -200,6 +203,7 @@ impl BlockFormat for Mx {
 
 #[cfg(test)]
 mod tests {
+    use super::super::minifloat::F16;
     use super::*;
 
     fn block(values: &[f32]) -> [f32; MX_BLOCK] {
@@ -223,7 +227,7 @@ mod tests {
         let element = Element::Float(E4M3FN.saturating());
         for (largest, want) in table {
             for (mode, want) in [Floor, Ceil, Even, Rceil].into_iter().zip(want) {
-                let format = Mx::new(Word { name: "mode", aliases: &[] }, element, mode);
+                let format = Mx::new(Word { name: "mode", aliases: &[] }, element, mode).unwrap();
                 let bytes = format.encode(&block(&[1.0, -largest])).unwrap();
                 assert_eq!(i32::from(bytes[0]) - 127, want, "{mode:?} {largest}");
                 let exponent = mode.exponent(1024.0 * f64::from(largest), element);
@@ -235,6 +239,15 @@ mod tests {
         for (largest, want) in [(1.984375, [0, 1, 0, 0]), (1.9921875, [0, 1, 1, 1])] {
             let found = [Floor, Ceil, Even, Rceil].map(|mode| mode.exponent(largest, integer));
             assert_eq!(found, want, "{largest}");
+        }
+    }
+
+    #[test]
+    fn elements_have_from_3_to_8_bits() {
+        let word = Word { name: "wrong", aliases: &[] };
+        for element in [Element::Integer(2), Element::Integer(9), Element::Float(F16)] {
+            let error = Mx::new(word, element, ScaleMode::Floor).unwrap_err();
+            assert_eq!(error.field, "element bits", "{element:?}");
         }
     }
 

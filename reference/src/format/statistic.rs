@@ -1,10 +1,10 @@
 //! Statistics of a block in which a NaN is never lost: it is larger and smaller than everything.
 
-/// The first value that no later one beats; the first NaN if there is one; 0 for an empty block.
+/// The first value that no later one beats; the first NaN if there is one, since nothing compares
+/// with it; 0 for an empty block.
 pub(super) fn extreme(x: &[f32], beats: impl Fn(f32, f32) -> bool) -> f32 {
-    let better = |best: f32, x: f32| if beats(x, best) || x.is_nan() { x } else { best };
-    let all = x.iter().copied();
-    all.reduce(|best, x| if best.is_nan() { best } else { better(best, x) }).unwrap_or(0.0)
+    let better = |best, x: f32| if beats(x, best) || x.is_nan() { x } else { best };
+    x.iter().copied().reduce(better).unwrap_or(0.0)
 }
 
 /// The value of largest magnitude, with its sign.

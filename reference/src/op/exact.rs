@@ -78,6 +78,11 @@ pub fn exact_dot(x: &[f32], w: &[f32]) -> Result<ExactSum, Invalid> {
     Ok(ExactSum(x.iter().zip(w).map(product).sum()))
 }
 
+/// The f64 loop that operations use: products are exact in f64, each addition rounds.
+pub fn f64_dot(x: &[f32], w: &[f32]) -> f64 {
+    x.iter().zip(w).fold(0.0, |sum, (x, w)| sum + f64::from(*x) * f64::from(*w))
+}
+
 /// `Y[M, N] = X[M, K] W[N, K]^T`, every element rounded once. `shape` is `[M, N, K]`.
 pub fn exact_linear(x: &[f32], w: &[f32], [m, n, k]: [usize; 3]) -> Result<Vec<f32>, Invalid> {
     Invalid::check_range("k", k, (1, usize::MAX))?;
@@ -107,11 +112,8 @@ mod tests {
         exact_dot(x, w).unwrap()
     }
 
-    fn f64_loop(x: &[f32], w: &[f32]) -> (f64, f64) {
-        x.iter().zip(w).fold((0.0, 0.0), |(sum, magnitude), (x, w)| {
-            let product = f64::from(*x) * f64::from(*w);
-            (sum + product, magnitude + product.abs())
-        })
+    fn magnitude(x: &[f32], w: &[f32]) -> f64 {
+        x.iter().zip(w).map(|(x, w)| (f64::from(*x) * f64::from(*w)).abs()).sum()
     }
 
     /// Deterministic bits, uniform (splitmix64).
@@ -197,9 +199,9 @@ mod tests {
                     w.extend(w.clone());
                     x[0] = f32::from_bits(x[0].to_bits() ^ 1);
                 }
-                let (sum, magnitude) = f64_loop(&x, &w);
+                let sum = f64_dot(&x, &w);
                 let exact = dot(&x, &w).to_f64();
-                let bound = bound::gamma(x.len()) * magnitude / 2f64.powi(29);
+                let bound = bound::gamma(x.len()) * magnitude(&x, &w) / 2f64.powi(29);
                 assert!((sum - exact).abs() <= bound, "{exponents:?}: {sum:e} {exact:e}");
                 inexact += usize::from(sum != exact);
             }
@@ -214,12 +216,12 @@ mod tests {
         let integer = |state: &mut u64| (bits(state) % 2001) as f32 - 1000.0;
         let x: Vec<f32> = (0..4000).map(|_| integer(&mut state)).collect();
         let w: Vec<f32> = (0..4000).map(|_| integer(&mut state) / 1024.0).collect();
-        assert_eq!(dot(&x, &w).to_f64(), f64_loop(&x, &w).0);
+        assert_eq!(dot(&x, &w).to_f64(), f64_dot(&x, &w));
         let linear = exact_linear(&x, &w, [4, 2, 1000]);
         assert!(linear.is_err());
         let linear = exact_linear(&x, &w[..2000], [4, 2, 1000]).unwrap();
         assert_eq!(linear.len(), 8);
-        assert_eq!(linear[5], f64_loop(&x[2000..3000], &w[1000..2000]).0 as f32);
+        assert_eq!(linear[5], f64_dot(&x[2000..3000], &w[1000..2000]) as f32);
     }
 
     #[test]

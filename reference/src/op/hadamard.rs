@@ -52,7 +52,8 @@ mod tests {
             let y = hadamard(&x, n).unwrap();
             for (x, y) in x.chunks(n).zip(y.chunks(n)) {
                 for (i, y) in y.iter().enumerate() {
-                    let sign = |j: usize| if (i & j).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+                    let sign =
+                        |j: usize| if (i & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
                     let sum: f64 = x.iter().enumerate().map(|(j, x)| sign(j) * x).sum();
                     assert_eq!(*y, sum / (n as f64).sqrt(), "n={n} i={i}");
                 }

@@ -38,6 +38,11 @@ pub struct NBitsWeight {
 /// The zero point of weights that store none.
 const MIDDLE: u8 = 8;
 
+/// The code 0 to 15 nearest to a float, ties away from zero; NaN is 0.
+fn nearest_code(x: f32) -> u8 {
+    (x.round().clamp(0.0, 15.0) as i8).cast_unsigned()
+}
+
 /// Scale and zero point of a block.
 fn parameters(block: &[f32], symmetric: bool) -> (f32, u8) {
     let least = block.iter().copied().fold(f32::INFINITY, f32::min);
@@ -48,8 +53,8 @@ fn parameters(block: &[f32], symmetric: bool) -> (f32, u8) {
     }
     let (least, most) = (least.min(0.0), most.max(0.0));
     let scale = (most - least) / 15.0;
-    // Of a scale 0 the quotient is NaN, which a saturating cast makes 0.
-    (scale, (-least / scale).clamp(0.0, 15.0).round() as u8)
+    // Of a scale 0 the quotient is NaN.
+    (scale, nearest_code(-least / scale))
 }
 
 /// Codes two a byte, low bits first; an odd one is joined by `filler`.
@@ -84,7 +89,7 @@ impl NBitsWeight {
                     return Err(Invalid::new("w", "a block beyond f32", "a range within f32"));
                 }
                 let steps = if (1.0 / scale).is_finite() { 1.0 / scale } else { 0.0 };
-                let code = |x: &f32| (x * steps + f32::from(zero)).round().clamp(0.0, 15.0) as u8;
+                let code = |x: &f32| nearest_code(x * steps + f32::from(zero));
                 let mut codes: Vec<u8> = block.iter().map(code).collect();
                 codes.resize(block_size, 0);
                 bytes.extend(pack(&codes, 0));

@@ -192,11 +192,14 @@ pub fn asymmetric_scale(x: &[f32]) -> Result<(f32, u8), Invalid> {
     let scale = (most - least) / 255.0;
     match scale {
         0.0 => Ok((1.0, 0)),
-        scale if scale.is_finite() => {
-            Ok((scale, (-least / scale).clamp(0.0, 255.0).round_ties_even() as u8))
-        }
+        scale if scale.is_finite() => Ok((scale, uint8_code(-least / scale, 0))),
         _ => Err(Invalid::new("x", format!("{least:e} to {most:e}"), "a range within f32")),
     }
+}
+
+/// A [`saturated_code`] of the type [`CodeType::Uint8`].
+fn uint8_code(quotient: f32, zero_point: u8) -> u8 {
+    saturated_code(quotient, zero_point.into(), CodeType::Uint8.range()).to_le_bytes()[0]
 }
 
 /// The first value that is not finite, as an error.
@@ -210,7 +213,6 @@ pub(super) fn check_finite(field: &str, x: &[f32]) -> Result<(), Invalid> {
 /// DynamicQuantizeLinear: codes 0 to 255, their scale and zero point.
 pub fn dynamic_quantize_linear(x: &[f32]) -> Result<(Vec<u8>, f32, u8), Invalid> {
     let (scale, zero_point) = asymmetric_scale(x)?;
-    let range = CodeType::Uint8.range();
-    let code = |x: &f32| saturated_code(x / scale, zero_point.into(), range).to_le_bytes()[0];
+    let code = |x: &f32| uint8_code(x / scale, zero_point);
     Ok((x.iter().map(code).collect(), scale, zero_point))
 }

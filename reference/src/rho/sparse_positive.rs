@@ -18,9 +18,9 @@ pub struct SparsePositive {
 /// Bitmap and scale.
 const HEADER: usize = 8;
 
-/// The positive part, finite.
+/// The positive part, finite; 0 for NaN.
 fn positive(x: f32) -> f32 {
-    x.clamp(0.0, f32::MAX)
+    if x > 0.0 { x.min(f32::MAX) } else { 0.0 }
 }
 
 impl SparsePositive {
@@ -43,7 +43,7 @@ impl SparsePositive {
 
     /// The scale of a block and the positions kept, in order.
     fn kept(self, block: &[f32]) -> (f32, Vec<usize>) {
-        let value = |i: &usize| if block[*i] > 0.0 { positive(block[*i]) } else { 0.0 };
+        let value = |i: &usize| positive(block[*i]);
         let mut order: Vec<usize> = (0..block.len()).filter(|i| value(i) > 0.0).collect();
         // A stable sort: earlier first among equals.
         order.sort_by(|a, b| value(b).total_cmp(&value(a)));

@@ -84,7 +84,7 @@ impl RhoStatistics {
     }
     /// The source's ratio of sums of rms; `None` where nothing or only zeros were counted.
     pub fn compat_rms_ratio(&self) -> Option<f32> {
-        let some = self.calls > 0 && !(self.rms_sum <= 0.0);
+        let some = self.calls > 0 && self.rms_sum != 0.0;
         some.then(|| (self.kept_rms_sum / self.rms_sum) as f32)
     }
     /// Stored bytes over the bytes of f32; `None` where nothing was counted. One f32 division,

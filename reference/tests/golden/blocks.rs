@@ -18,8 +18,11 @@ fn call<T: Dataclass>(kwargs: &Value) -> Answer {
     Ok((parsed.value.to_dict(), parsed.warnings))
 }
 
-/// Every class, by its name: how it is called and its defaults.
-static CLASSES: &[(&str, fn(&Value) -> Answer, fn() -> Value)] = &[
+/// A class: its name, how it is called and its defaults.
+type Class = (&'static str, fn(&Value) -> Answer, fn() -> Value);
+
+/// Every class of the upstream.
+static CLASSES: &[Class] = &[
     ("SubblockConfig", call::<SubblockConfig>, || SubblockConfig::default().to_dict()),
     ("MoEConfig", call::<MoEConfig>, || MoEConfig::default().to_dict()),
     ("MambaConfig", call::<MambaConfig>, mamba_defaults),

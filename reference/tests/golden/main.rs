@@ -13,6 +13,9 @@ mod nf4;
 mod ort;
 mod paper;
 mod replay;
+#[allow(dead_code, reason = "each test target uses its share of the source")]
+#[path = "../source/mod.rs"]
+mod source;
 use replay::Replay;
 use serde_json::Value;
 use std::path::Path;
@@ -34,19 +37,31 @@ static KINDS: &[Kind] = &[
 
 /// Compare one document.
 fn compare(file: &str, document: &Value) -> Replay {
-    let mut replay = Replay::new(file);
     let known = |(keys, _): &&Kind| keys.iter().all(|key| document.get(key).is_some());
-    match KINDS.iter().find(known) {
-        Some((_, run)) => {
-            run(document, &mut replay);
-            replay.finish(document);
-        }
-        None => replay.fail("file", "is of no known kind"),
-    }
-    replay
+    let Some((_, run)) = KINDS.iter().find(known) else {
+        let mut replay = Replay::new(file);
+        replay.fail("file", "is of no known kind");
+        return replay;
+    };
+    // A file that breaks the schema stops its replay; the others go on.
+    let whole = std::panic::catch_unwind(|| {
+        let mut replay = Replay::new(file);
+        run(document, &mut replay);
+        replay.finish(document);
+        replay
+    });
+    whole.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let why = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("panicked");
+        let mut replay = Replay::new(file);
+        replay.fail("file", format!("does not follow its schema: {why}"));
+        replay
+    })
 }
 
 fn main() -> ExitCode {
+    // Told as failures of their file.
+    std::panic::set_hook(Box::new(|_| {}));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let entries = std::fs::read_dir(&folder).expect("tests/golden is there");
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("readable").path()).collect();

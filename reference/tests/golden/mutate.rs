@@ -43,18 +43,17 @@ fn is_seen(
     if !change(changed.pointer_mut(path)?) {
         return None;
     }
-    let run = std::panic::catch_unwind(|| compare(file, &changed));
-    Some(!run.is_ok_and(|replay| replay.failures.is_empty()))
+    Some(!compare(file, &changed).failures.is_empty())
 }
 
-/// A number made very large.
+/// A number made larger than any the files have, infinities aside.
 fn raise(leaf: &mut Value) -> bool {
-    replace(leaf, |integer| integer ^ 0x7f, |float| 1024.0 * float.abs() + 1024.0)
+    replace(leaf, |integer| integer ^ 0x7f, |_| 1e37)
 }
 
-/// A number made very small.
+/// The same below zero.
 fn sink(leaf: &mut Value) -> bool {
-    replace(leaf, |integer| integer ^ 0x40, |float| -1024.0 * float.abs() - 1024.0)
+    replace(leaf, |integer| integer ^ 0x40, |_| -1e37)
 }
 
 /// Change a number; nothing else is one.

@@ -111,7 +111,7 @@ fn onnxruntime_code(table: Table, quotient: f32) -> u8 {
 /// and read as an f32 literal they are the other one.
 fn cuda_thresholds() -> Vec<f32> {
     let mut thresholds = Table::Nf4.thresholds();
-    [0, 12, 14].map(|i| thresholds[i] = thresholds[i].next_down());
+    [0, 12, 14].into_iter().for_each(|i| thresholds[i] = thresholds[i].next_down());
     thresholds[8] = thresholds[8].next_up();
     thresholds
 }

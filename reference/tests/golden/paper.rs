@@ -59,7 +59,7 @@ pub(crate) fn replay(document: &Value, replay: &mut Replay) {
         "awq_clip_max_val",
         "shape",
         &want["shape"],
-        [(weight.len() / k) as i64, (k / clip_group.max(1)) as i64],
+        [weight.len() / k, k / clip_group.max(1)].map(|dim| i64::try_from(dim).unwrap_or(-1)),
     );
     match awq(config).clip_limits() {
         Ok(got) => replay.floats("awq_clip_max_val", "data", &want["data"], &got, Within::Exactly),

@@ -142,6 +142,17 @@ fn ternary_codes_lie_where_the_layouts_say() {
 }
 
 #[test]
+fn a_block_does_not_depend_on_what_its_bytes_held() {
+    for format in ALL {
+        let len = format.block_len();
+        let x = realistic(Distribution::Normal, (5, Stream::Weight), (len, len), 1.0);
+        let mut bytes = vec![0xff; format.block_bytes()];
+        format.encode_block(&x, &mut bytes);
+        assert_eq!(bytes, encode(*format, &x), "{}", format.name());
+    }
+}
+
+#[test]
 fn zeros_become_zeros() {
     for format in ALL {
         let zeros = vec![0.0; format.block_len()];

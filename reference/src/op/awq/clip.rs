@@ -5,8 +5,9 @@
 //! tokens evenly apart; the first of the least wins. llm-awq leaves out query and key projections,
 //! starts from an error of 1e9 (here: infinity, so that large activations are searched as well),
 //! and samples up to 1023 tokens by a stride rounded down (here: up).
-use super::{Awq, dot};
+use super::Awq;
 use crate::invalid::Invalid;
+use crate::op::exact::f64_dot;
 use crate::rule::Rule;
 
 /// Steps the absmax is divided into.
@@ -35,7 +36,7 @@ impl Awq<'_> {
             .map(|token| &token[column..][..group.len()])
             .collect();
         let error = |w: &[f32]| -> f64 {
-            let square = |x: &&[f32]| (dot(x, w) - dot(x, group)).powi(2);
+            let square = |x: &&[f32]| (f64_dot(x, w) - f64_dot(x, group)).powi(2);
             tokens.iter().map(square).sum::<f64>() / tokens.len() as f64
         };
         let absmax = group.iter().fold(0.0f32, |most, w| most.max(w.abs()));

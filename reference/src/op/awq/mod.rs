@@ -16,6 +16,7 @@ mod search;
 mod weight;
 use crate::format::Levels;
 use crate::invalid::Invalid;
+use crate::op::exact::f64_dot;
 use crate::rule::{Code, Groups, Quantized, Rule, quantize_groups, weight_rule};
 pub use search::{Candidate, Search};
 pub use weight::AwqWeight;
@@ -104,13 +105,9 @@ impl Awq<'_> {
 
     /// `X W^T` in f64, `[T, N]`, of any weight `[N, K]`.
     fn product(&self, weight: &[f32]) -> Vec<f64> {
-        let rows = |x| weight.chunks(self.k).map(move |w| dot(x, w));
+        let rows = |x| weight.chunks(self.k).map(move |w| f64_dot(x, w));
         self.tokens.chunks(self.k).flat_map(rows).collect()
     }
-}
-
-fn dot(x: &[f32], w: &[f32]) -> f64 {
-    x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum()
 }
 
 fn check_finite(field: &str, x: &[f32]) -> Result<(), Invalid> {

@@ -86,17 +86,20 @@ fn scales_are_normalized_powers_of_the_statistic() {
 
 #[test]
 fn duo_scaling_divides_by_the_weights_own_statistic() {
-    // One row of one group: channels relative to the largest magnitude, 1, 1/2 and 1/4.
-    let (weight, tokens) = ([2.0, -1.0, 0.5], [4.0, 1.0, 0.25]);
-    let config = AwqConfig { group_size: 3, scaling: Scaling::Duo, ..CONFIG };
-    let problem = Awq { config, n: 1, k: 3, weight: &weight, tokens: &tokens };
-    let s = problem.candidate(0.5).unwrap().scales;
-    let relative = weight.map(|w: f32| f64::from(w.abs()) / (2.0 + 1e-6));
-    let raw: Vec<f64> =
-        (0..3).map(|i| f64::from(tokens[i]).sqrt() / (relative[i].sqrt() + 1e-4)).collect();
-    for i in 0..3 {
-        let (got, want) = (f64::from(s[i]) / f64::from(s[0]), raw[i] / raw[0]);
-        assert!((got / want - 1.0).abs() < crate::bound::gamma(10), "{i}: {got} {want}");
+    // Two groups of one row, the second so small that the 1e-6 under its fraction counts.
+    let (weight, tokens) = ([2.0f32, -1.0, 4e-6, -2e-6], [4.0f32, 1.0, 0.25, 3.0]);
+    let config = AwqConfig { group_size: 2, scaling: Scaling::Duo, ..CONFIG };
+    let problem = Awq { config, n: 1, k: 4, weight: &weight, tokens: &tokens };
+    for ratio in [0.25, 0.75] {
+        let s = problem.candidate(ratio).unwrap().scales;
+        let raw = |i: usize| {
+            let relative = f64::from(weight[i].abs()) / ([2.0, 4e-6][i / 2] + 1e-6);
+            f64::from(tokens[i]).powf(ratio) / (relative.powf(1.0 - ratio) + 1e-4)
+        };
+        for i in 0..4 {
+            let (got, want) = (f64::from(s[i]) / f64::from(s[0]), raw(i) / raw(0));
+            assert!((got / want - 1.0).abs() < crate::bound::gamma(12), "{i}: {got} {want}");
+        }
     }
 }
 
@@ -145,46 +148,67 @@ fn folded_scales_cancel() {
     assert!(quantized.linear(&tokens[1..]).is_err());
 }
 
+/// Weights with one outlier in `column`, and tokens that are zero there.
+fn outlier(column: usize, count: usize) -> (Vec<f32>, Vec<f32>) {
+    let mut weight: Vec<f32> = values(16, 1).iter().map(|w| w * 0.5).collect();
+    weight[column] = 1.0;
+    let mut tokens = values(16 * count, 2);
+    tokens.iter_mut().skip(column).step_by(16).for_each(|x| *x = 0.0);
+    (weight, tokens)
+}
+
 #[test]
 fn clipping_trades_an_outlier_nobody_reads_for_a_finer_step() {
-    // The outlier of the first group meets only zeros; the second group is even.
-    let mut weight = values(16, 1);
-    weight[..8].iter_mut().for_each(|w| *w *= 0.5);
-    weight[3] = 1.0;
-    let mut tokens = values(160, 2);
-    tokens.iter_mut().skip(3).step_by(16).for_each(|x| *x = 0.0);
-    let problem = awq(&weight, &tokens);
-    let limits = problem.clip_limits().unwrap();
-    assert_eq!(limits.len(), 2);
-    assert!((0.5..0.9).contains(&limits[0]), "{limits:?}");
-    let clipped = problem.quantize(&[1.0; 16], true).unwrap().dequantize();
-    let plain = problem.quantize(&[1.0; 16], false).unwrap().dequantize();
-    let loss = |values: &[f32]| -> f64 {
-        let (a, b) = (problem.product(values), problem.product(&weight));
-        a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
-    };
-    assert!(loss(&clipped) < loss(&plain));
-    assert!(clipped[3] <= limits[0] * 1.01 && plain[3] > 0.9);
-    // Nobody reads anything: every error is 0 and the first limit, the whole range, stays.
-    let silent = vec![0.0; 160];
-    let whole = awq(&weight, &silent).clip_limits().unwrap();
-    let absmax = |group: &[f32]| group.iter().fold(0.0f32, |a, b| a.max(b.abs()));
-    assert_eq!(whole, [absmax(&weight[..8]), absmax(&weight[8..])]);
+    for column in [3, 11] {
+        let (weight, tokens) = outlier(column, 10);
+        let problem = awq(&weight, &tokens);
+        let limits = problem.clip_limits().unwrap();
+        assert_eq!(limits.len(), 2);
+        let limit = limits[column / 8];
+        assert!((0.5..0.9).contains(&limit), "{limits:?}");
+        let clipped = problem.quantize(&[1.0; 16], true).unwrap().dequantize();
+        let plain = problem.quantize(&[1.0; 16], false).unwrap().dequantize();
+        let loss = |values: &[f32]| -> f64 {
+            let (a, b) = (problem.product(values), problem.product(&weight));
+            a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
+        };
+        assert!(loss(&clipped) < loss(&plain));
+        assert!(clipped[column] <= limit * 1.01 && plain[column] > 0.9);
+        // Tokens that read the outlier and nothing else keep it whole.
+        let only: Vec<f32> = (0..160).map(|i| f32::from(u8::from(i % 16 == column))).collect();
+        assert_eq!(awq(&weight, &only).clip_limits().unwrap()[column / 8], 1.0);
+        // Nobody reads anything: every error is 0 and the first limit, the whole range, stays.
+        let silent = awq(&weight, &[0.0; 160]).clip_limits().unwrap();
+        assert_eq!(silent[column / 8], 1.0);
+    }
+}
+
+#[test]
+fn limits_are_searched_on_the_scaled_weight_and_the_tokens_it_meets() {
+    // Scaled, the outlier is 1 and its inputs are 2^-10 of the others; unscaled it is neither.
+    let (mut weight, mut tokens) = outlier(3, 10);
+    weight[3] = 1.0 / 1024.0;
+    tokens.iter_mut().skip(3).step_by(16).for_each(|x| *x = 1.0);
+    let mut scales = [1.0; 16];
+    scales[3] = 1024.0;
+    let values = awq(&weight, &tokens).quantize(&scales, true).unwrap().dequantize();
+    assert!((0.5..0.9).contains(&values[3]), "{values:?}");
 }
 
 #[test]
 fn a_clip_error_is_the_mean_over_512_tokens_evenly_apart() {
-    let weight = values(16, 1);
     for (count, stride) in [(512, 1), (513, 2), (1024, 2), (1025, 3)] {
-        let all = values(16 * count, 2);
+        let (weight, all) = outlier(3, count);
         let sampled: Vec<f32> = all.chunks(16).step_by(stride).flatten().copied().collect();
-        // Those left out shout.
-        let mut loud: Vec<f32> = all.iter().map(|x| x * 1000.0).collect();
-        for (i, token) in loud.chunks_mut(16).enumerate().filter(|(i, _)| i % stride == 0) {
-            token.copy_from_slice(&all[i * 16..][..16]);
+        let want = awq(&weight, &sampled).clip_limits().unwrap();
+        assert!(want[0] < 1.0, "{want:?}");
+        // Those left out read only the outlier, which would keep it whole.
+        let mut tokens = all.clone();
+        for (_, token) in tokens.chunks_mut(16).enumerate().filter(|(i, _)| i % stride != 0) {
+            token.fill(0.0);
+            token[3] = 1000.0;
         }
-        let [got, want] = [&loud, &sampled].map(|x| awq(&weight, x).clip_limits().unwrap());
-        assert_eq!(got, want, "{count}");
+        assert_eq!(awq(&weight, &tokens).clip_limits().unwrap(), want, "{count}");
     }
 }
 

@@ -97,23 +97,35 @@ fn straight_through_gradients_are_those_of_the_dequantized_product_once() {
     assert_eq!(problem.gradients(&[2.0]).unwrap(), want);
     let closed = IntegerProjection { relu_threshold: Some(-29.125), ..problem };
     assert_eq!(closed.gradients(&[2.0]).unwrap().weight, [0.0, 0.0]);
+}
+
+/// Scales that are powers of two, another for each token and channel: dequantized values are
+/// exact in f32.
+#[test]
+fn straight_through_gradients_are_under_the_scales_of_their_groups() {
     let [inputs, weights, outputs] = lens(&LOWRANK);
     let (x, w, g) = (codes(inputs, 1), codes(weights, 2), values(outputs, 3));
-    let dequantized = |codes: &[i8]| codes.iter().map(|c| f32::from(*c) / 8.0).collect::<Vec<_>>();
-    let (values_x, values_w) = (dequantized(&x), dequantized(&w));
+    let scales = |len: usize| (0..len).map(|i| [0.5, 0.125, 0.25][i % 3]).collect::<Vec<f32>>();
+    let (sx, sw) = (scales(LOWRANK.tokens()), scales(LOWRANK.channels()));
+    let value = |code: i8, scale: f32| f32::from(code) * scale;
+    let x_values: Vec<f32> =
+        x.iter().enumerate().map(|(i, c)| value(*c, sx[LOWRANK.token(i)])).collect();
+    let w_values: Vec<f32> =
+        w.iter().enumerate().map(|(j, c)| value(*c, sw[LOWRANK.channel(j)])).collect();
     let float = Projection {
         shape: LOWRANK,
-        input: &values_x,
-        weight: &values_w,
+        input: &x_values,
+        weight: &w_values,
         relu_threshold: Some(0.5),
     };
     let integer = IntegerProjection {
         shape: LOWRANK,
-        input: Coded { codes: &x, limit: 127, scales: &[0.125] },
-        weight: Coded { codes: &w, limit: 127, scales: &[0.125] },
+        input: Coded { codes: &x, limit: 127, scales: &sx },
+        weight: Coded { codes: &w, limit: 127, scales: &sw },
         accumulator: Accumulator::I32,
         relu_threshold: Some(0.5),
     };
+    assert_eq!(integer.forward().unwrap(), float.forward().unwrap());
     assert_eq!(integer.gradients(&g).unwrap(), float.gradients(&g).unwrap());
 }
 

@@ -1,0 +1,10 @@
+//! A test for each defect of seed 002, by its number in the list of defects: the source's formula
+//! (`tests/source`) and ours get the same input; the source's answer is wrong, ours is right.
+mod caches;
+mod memory;
+mod packing;
+mod performance;
+mod plans;
+#[allow(dead_code, reason = "each test target uses its share of the source")]
+#[path = "../source/mod.rs"]
+mod source;
