@@ -1,6 +1,6 @@
 //! Which rules the rows that came first know: sign, ternary and int8 codes, a scale for the whole
 //! tensor or for each row, no zero points.
-use lowbit_reference::format::Levels;
+use lowbit_reference::format::{Levels, WeightFormat};
 use lowbit_reference::op::quantize::QuantizeProblem;
 use lowbit_reference::rule::{EpsilonUse, Granularity, Range, Rule};
 
@@ -9,6 +9,15 @@ pub(crate) fn classic_levels(levels: Levels) -> Result<(), String> {
     match levels {
         Levels::Sign | Levels::Ternary | Levels::Int8 => Ok(()),
         other => Err(format!("no {other:?} codes")),
+    }
+}
+
+/// Whether the bits are those of `sign1`, `ternary2` or `int8`: other formats store the same codes
+/// in other places.
+pub(crate) fn classic_format(format: &dyn WeightFormat) -> Result<(), String> {
+    match format.name() {
+        "sign1" | "ternary2" | "int8" => Ok(()),
+        other => Err(format!("no packing of {other}")),
     }
 }
 

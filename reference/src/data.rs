@@ -233,12 +233,12 @@ fn plant_absmean(
 ) {
     // Magnitudes with mean `steps / times`, so that the scale is exactly 1.
     let centre = rule.steps / rule.times;
+    let most = (0..=127u8).rfind(|d| f32::from(*d) <= centre).unwrap_or(0);
     let pair = |rng: &mut ChaCha8Rng| match levels {
         Levels::Sign if rule.centred => (centre, centre),
         Levels::Sign | Levels::Ternary => (2.0 * centre, 0.0),
         _ => {
-            let d =
-                f32::from(rng.random_range(0..=centre.clamp(0.0, 127.0) as u8)) + centre.fract();
+            let d = f32::from(rng.random_range(0..=most)) + centre.fract();
             (centre + d, (centre - d).max(0.0))
         }
     };

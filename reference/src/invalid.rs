@@ -41,6 +41,14 @@ impl Invalid {
         }
     }
 
+    /// Whether every value is finite; the first that is not is named.
+    pub fn check_finite(field: &str, x: &[f32]) -> Result<(), Invalid> {
+        match x.iter().position(|x| !x.is_finite()) {
+            Some(at) => Err(Invalid::new(format!("{field}[{at}]"), x[at], "finite")),
+            None => Ok(()),
+        }
+    }
+
     /// Whether a number lies within limits, both included.
     pub fn check_range(
         field: &str,

@@ -243,6 +243,8 @@ fn a_lossy_state_drifts_the_same_way_every_time() {
         let out = streamed(&stream);
         assert_eq!(out, streamed(&stream), "{name}");
         assert!(out.chunks.iter().all(|chunk| chunk.drift.nmse > 0.0), "{name}");
+        let drift = quality(&streamed(&plain()).state, out.state.iter().copied());
+        assert_eq!(out.chunks[5].drift, drift, "{name}");
         let bytes = stream
             .compression
             .unwrap()
@@ -297,6 +299,28 @@ fn a_rank_of_the_chunk_keeps_its_gain_to_rounding() {
 }
 
 #[test]
+fn the_anchor_of_a_chunk_is_the_state_it_began_with() {
+    let [q, k, v] = tensors();
+    let codec = LowrankDelta::new(1).unwrap();
+    let stream = RhoStream { compression: Some(&codec), ..plain() };
+    let first = |count: usize| {
+        let (q, k, v) = (&q[..6 * count], &k[..6 * count], &v[..5 * count]);
+        rho_stream(&stream, &Tokens { shape: [1, 1, count, 6, 5], q, k, v }).unwrap().state
+    };
+    let anchor = first(4);
+    let mut state = anchor.clone();
+    for (k, v) in k[24..48].chunks(6).zip(v[20..40].chunks(5)) {
+        for (at, s) in state.iter_mut().enumerate() {
+            *s = (f64::from(*s) + f64::from(k[at / 5]) * f64::from(v[at % 5])) as f32;
+        }
+    }
+    let shape = StateShape::new(&[6, 5]).unwrap();
+    let anchor = Some(State::new(shape, &anchor).unwrap());
+    let payload = codec.encode(State::new(shape, &state).unwrap(), anchor).unwrap();
+    assert_eq!(codec.decode(&payload, shape, anchor).unwrap(), first(8));
+}
+
+#[test]
 fn windows_that_are_not_carried_begin_at_zero() {
     let base = RhoStream { compression: Some(compression("int8_block")), ..plain() };
     let reset = streamed(&RhoStream { carry_across_tbptt: false, ..base });
@@ -304,6 +328,8 @@ fn windows_that_are_not_carried_begin_at_zero() {
     let attached = streamed(&RhoStream { detach_between_windows: false, ..base });
     assert_eq!(attached.gradient_stops, [0usize; 0]);
     assert_eq!(attached.output, streamed(&base).output);
+    let exact = streamed(&RhoStream { carry_across_tbptt: false, ..plain() });
+    assert!(exact.chunks.iter().all(|chunk| chunk.drift.max_abs_error == 0.0));
     let both = RhoStream { carry_across_tbptt: false, detach_between_windows: false, ..base };
     assert_eq!(streamed(&both), reset);
     // The last window of the first head alone.

@@ -1,8 +1,9 @@
 //! What each rule costs: SQNR per format and rule, a column per distribution.
 //!
 //! The figure belongs to format, rule and data, not to the row that computed it, so each case
-//! counts once. Cases that differ in nothing but their seed share a cell: their mean, and how far
-//! they lie apart.
+//! counts once. Small tensors say little about a rule: only cases of at least [`FEWEST`] values
+//! count, and of those the largest. Where several are as large (seeds), a cell holds their mean
+//! and how far they lie apart.
 use crate::label::distinct;
 use crate::record::Record;
 use crate::table::markdown_cell;
@@ -13,6 +14,9 @@ use std::fmt::Write as _;
 /// The parameters that name a format and a rule, by op.
 const FORMATS: &[&str] = &["weight", "activation"];
 const RULES: &[&str] = &["weight_rule", "activation_rule"];
+
+/// Values below which a case is left out.
+const FEWEST: f64 = 65_536.0;
 
 /// One table: what is quantized, and a line per format and rule.
 struct Costs<'a> {
@@ -37,7 +41,7 @@ fn of_op<'a>(op: &'a str, records: &'a [Record]) -> Option<Costs<'a>> {
     // `linear` has two rules; what one of them costs is not to be had from a product of both.
     let drawn = |r: &&Record| {
         let sqnr = r.quality.as_ref().is_some_and(|q| q.sqnr_db.is_some());
-        r.op == op && sqnr && r.parameters.contains_key("distribution")
+        r.op == op && sqnr && values(r) >= FEWEST && r.parameters.contains_key("distribution")
     };
     let mut seen = BTreeSet::new();
     let drawn: Vec<&Record> =
@@ -62,10 +66,19 @@ fn of_op<'a>(op: &'a str, records: &'a [Record]) -> Option<Costs<'a>> {
     Some(Costs { op, distributions, lines })
 }
 
-/// Mean and, of several cases, the range.
+/// Values of a case's tensor.
+fn values(record: &Record) -> f64 {
+    let size = |key: &&str| record.parameters.get(*key).and_then(|text| text.parse::<f64>().ok());
+    ["m", "n", "k"].iter().filter_map(size).product()
+}
+
+/// Mean and, of several cases, the range, of the largest cases there are.
 fn cell<'a>(records: impl Iterator<Item = &'a Record>) -> String {
+    let records: Vec<&Record> = records.collect();
+    let largest = records.iter().map(|r| values(r)).fold(0.0, f64::max);
+    let largest = records.iter().filter(|r| values(r) == largest);
     let sqnr: Vec<f64> =
-        records.filter_map(|r| r.quality.as_ref().and_then(|q| q.sqnr_db)).collect();
+        largest.filter_map(|r| r.quality.as_ref().and_then(|q| q.sqnr_db)).collect();
     if sqnr.is_empty() {
         return String::new();
     }

@@ -244,6 +244,7 @@ fn encode(
 /// Whether the device can hold a problem.
 pub(crate) fn accepts<R: Device>(row: &Cube<R>, p: &QuantizeProblem) -> Result<(), String> {
     crate::rules::classic(p)?;
+    crate::rules::classic_format(p.format)?;
     let words = p.rows * Packing::of(p.levels()).words(p.row_len);
     row.binds(4 * p.x.len().max(words))
 }

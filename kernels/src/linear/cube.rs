@@ -295,7 +295,7 @@ impl<R: Device> Kernel<Linear> for Cube<R> {
         }
     }
     fn accepts(&self, p: &LinearProblem) -> Result<(), String> {
-        crate::rules::classic_levels(p.weight.format.levels())?;
+        crate::rules::classic_format(p.weight.format)?;
         let plan = Plan::new(p);
         let words = [p.m * plan.x_words, p.n * plan.w_words, p.m * p.n];
         self.binds(4 * words.into_iter().fold(0, usize::max))

@@ -95,7 +95,7 @@ impl Coder {
         let mut scale = match rule.epsilon_use {
             EpsilonUse::FloorScale => (times * statistic / steps).max(epsilon),
             EpsilonUse::FloorStatistic => times * statistic.max(epsilon) / steps,
-            EpsilonUse::Unit if statistic == 0.0 => 1.0,
+            EpsilonUse::Unit if times * statistic / steps == 0.0 => 1.0,
             EpsilonUse::Add | EpsilonUse::Unit => times * statistic / steps,
         };
         let added = if rule.epsilon_use == EpsilonUse::Add { epsilon / steps } else { 0.0 };

@@ -189,7 +189,7 @@ mod tests {
     fn generation_follows_content_and_nothing_else() {
         let first = artifact(0.5, &[1, 0, -1, 1, 1, 0]);
         assert_eq!(first.generation(), artifact(0.5, &[1, 0, -1, 1, 1, 0]).generation());
-        let elsewhere = vec![first.clone(), first.clone()];
+        let elsewhere = [first.clone(), first.clone()];
         assert_eq!(first.generation(), elsewhere[1].generation());
         let others = [
             artifact(0.25, &[1, 0, -1, 1, 1, 0]),

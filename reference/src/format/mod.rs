@@ -129,7 +129,7 @@ mod tests {
             Levels::Sign => [-1, 1][i * 7 % 5 % 2],
             _ => {
                 let (least, most) = levels.range();
-                least + (i * 37) as Code % (most - least + 1)
+                least + Code::from((i * 37 % 256) as u8) % (most - least + 1)
             }
         };
         (0..len).map(draw).collect()

@@ -8,7 +8,8 @@
 //! bytes         rows * ceil(row_len * bits / 8) + 4 * scales; 16-bit values have no scale
 //! scales        per_tensor 1; per_token batch * time, whatever the heads; per_group
 //!               ceil(row_len / size) a row; per_head_group ceil(heads / size) a tensor or token
-//! rho           n_layer states [batch, n_head, z, n_embd], each in its format's blocks
+//! rho           n_layer states [batch, n_head, z, n_embd], each a payload of its codec; the
+//!               longest one where the length depends on the values
 //! ```
 //!
 //! A cache keeps the inputs of all targeted projections of all layers. A cache that recomputes
@@ -18,11 +19,11 @@ use super::{Buckets, ModelShape, RecomputePolicy, SavedInventory, SavedTensor, a
 use crate::config::lowbit::{
     LowBitActivationFormat, LowBitActivationGrouping, LowBitQuantizationConfig, LowBitRhoConfig,
     LowBitSavedActivationMode as SavedMode, LowBitWeightFormat, LowBitWeightGrouping,
-    RhoCompressionConfig, RhoPrecisionConfig,
+    RhoCompressionConfig,
 };
 use crate::invalid::Invalid;
 use crate::plan::{Projection, ProjectionPlan, stored_weight};
-use crate::rho::{RHO_FORMATS, RhoFormat};
+use crate::rho::{RHO_FORMATS, RhoCodec, RhoFormat, StateShape, rho_compression, rho_precision};
 
 /// What a runtime holds instead of, or beside, packed codes. Nothing by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,48 +124,43 @@ fn execution(
     sum([packed, scales.checked_mul(4), codes.checked_mul(held.weight_copies)])
 }
 
-/// How a state is stored.
+/// How the state of a layer is stored. The source's block compressions may be held unpacked.
 #[derive(Clone, Copy)]
-enum Stored {
-    /// So many bytes a value.
-    Values(u64),
-    /// In blocks.
-    Blocks(&'static RhoFormat),
+struct Stored {
+    codec: &'static dyn RhoCodec,
+    blocks: Option<&'static RhoFormat>,
 }
 
 impl Stored {
-    /// The block format of a word of the config.
-    fn blocks(field: &str, word: &str) -> Result<Stored, Invalid> {
-        let known = |f: &&RhoFormat| f.word.name == word || f.word.aliases.contains(&word);
-        let found = RHO_FORMATS.iter().find(known).map(Stored::Blocks);
-        found.ok_or_else(|| Invalid::new(field, word, "a format whose bytes are known"))
+    fn new(codec: &'static dyn RhoCodec, word: &str) -> Stored {
+        let same = |format: &&RhoFormat| format.word.aliases.contains(&word);
+        Stored { codec, blocks: RHO_FORMATS.iter().find(same) }
     }
 
     fn precision(rho: &LowBitRhoConfig) -> Result<Stored, Invalid> {
-        match rho.precision {
-            RhoPrecisionConfig::Fp32 => Ok(Stored::Values(4)),
-            RhoPrecisionConfig::Bf16 => Ok(Stored::Values(2)),
-            RhoPrecisionConfig::Fp8Exp => Ok(Stored::Values(1)),
-            blocks => Stored::blocks("model.rho.precision", blocks.as_str()),
-        }
+        let word = rho.precision.as_str();
+        let unknown = || Invalid::new("model.rho.precision", word, "a known precision");
+        Ok(Stored::new(rho_precision(word).ok_or_else(unknown)?.codec, word))
     }
 
+    /// The compression, or the precision where there is none.
     fn between_chunks(rho: &LowBitRhoConfig) -> Result<Stored, Invalid> {
-        match rho.compression {
-            RhoCompressionConfig::None => Stored::precision(rho),
-            blocks => Stored::blocks("model.rho.compression", blocks.as_str()),
+        let word = rho.compression.as_str();
+        let unknown = || Invalid::new("model.rho.compression", word, "a known compression");
+        match rho_compression(word).ok_or_else(unknown)?.codec {
+            Some(codec) => Ok(Stored::new(codec, word)),
+            None => Stored::precision(rho),
         }
     }
 
-    /// Bytes of `elements` values.
-    fn bytes(self, elements: u64, held: Held) -> Option<u64> {
-        match self {
-            Stored::Values(bytes) => elements.checked_mul(bytes),
-            Stored::Blocks(format) => {
-                let (codes, scales) = format.stored_bytes(usize::try_from(elements).ok()?);
-                let codes = held.rho_code.map_or(Some(codes), |bytes| elements.checked_mul(bytes));
-                codes?.checked_add(scales)
+    /// Bytes of the state of a layer, the most there can be where they depend on the values.
+    fn bytes(self, state: StateShape, held: Held) -> Option<u64> {
+        match (self.blocks, held.rho_code) {
+            (Some(format), Some(width)) => {
+                let (_, scales) = format.stored_bytes(state.len());
+                (state.len() as u64).checked_mul(width)?.checked_add(scales)
             }
+            _ => Some(self.codec.most_bytes(state)).filter(|bytes| *bytes < u64::MAX),
         }
     }
 }
@@ -190,15 +186,33 @@ fn too_large(shape: &ModelShape) -> Invalid {
     Invalid::new("shape", format!("{shape:?}"), "a model below 2^64 bytes")
 }
 
-/// Values of the state of one layer.
-fn state(shape: &ModelShape) -> Option<u64> {
-    product(&[shape.batch_size, shape.latent_total, shape.n_embd])
+/// The state of one layer.
+fn state(shape: &ModelShape) -> Option<StateShape> {
+    let latent = shape.latent_total.checked_div(shape.n_head)?;
+    StateShape::new(&[shape.batch_size, shape.n_head, latent, shape.n_embd]).ok()
+}
+
+/// Bytes of rho, all layers. A low-rank difference is one from an anchor, which is there as well.
+fn rho_state(
+    rho: &LowBitRhoConfig,
+    shape: &ModelShape,
+    held: Held,
+) -> Result<Option<u64>, Invalid> {
+    let (stored, precision) = (Stored::between_chunks(rho)?, Stored::precision(rho)?);
+    let bytes = || {
+        let anchor = match rho.compression {
+            RhoCompressionConfig::LowrankDeltaExp => precision.bytes(state(shape)?, held),
+            _ => Some(0),
+        };
+        sum([stored.bytes(state(shape)?, held), anchor])?.checked_mul(shape.n_layer as u64)
+    };
+    Ok(bytes())
 }
 
 /// The six buckets.
 ///
-/// Errors: a config that is not valid, `n_head` 0, `latent_total` not a multiple of it, a rho
-/// format whose bytes are not known, a model of 2^64 bytes or more.
+/// Errors: a config that is not valid, `n_head` 0, `latent_total` not a multiple of it, a model of
+/// 2^64 bytes or more.
 pub fn count(
     quant: &LowBitQuantizationConfig,
     rho: &LowBitRhoConfig,
@@ -206,10 +220,9 @@ pub fn count(
     held: Held,
 ) -> Result<Buckets, Invalid> {
     let kept = saved(quant, rho, shape)?;
-    let (stored, precision) = (Stored::between_chunks(rho)?, Stored::precision(rho)?);
+    let (rho_state, precision) = (rho_state(rho, shape, held)?, Stored::precision(rho)?);
     let plan = ProjectionPlan::from_config(quant);
     let buckets = || {
-        let layers = shape.n_layer as u64;
         let masters = plan.targets().map(|_| product(&[4, shape.latent_total, shape.n_embd]));
         let weights = plan.targets().map(|(p, f)| execution((quant, shape, held), p, f.weight));
         let inputs = plan.targets().map(|(p, f)| Rows::input(shape, p)?.bytes(f.activation, quant));
@@ -223,7 +236,7 @@ pub fn count(
             execution_weights: sum(weights)?,
             activations: sum(inputs)?,
             saved_activations: sum(tensors.map(|tensor| Some(tensor.bytes)))?,
-            rho_state: stored.bytes(state(shape)?, held)?.checked_mul(layers)?,
+            rho_state: rho_state?,
             workspace: sum([largest_output(&plan, shape), rebuilt(quant, &plan, shape), unpacked])?,
         })
     };
@@ -287,7 +300,7 @@ pub fn saved(
         RecomputePolicy::Disabled => return Ok(None),
         RecomputePolicy::QuantizedCacheOnly => plan.targets().map(|(p, _)| input(p)).collect(),
         RecomputePolicy::RecomputeSafeWithinWindow => {
-            let anchor = anchor(Stored::between_chunks(rho)?, shape);
+            let anchor = anchor(rho_state(rho, shape, Held::default())?, shape);
             [tensor("layer_input", Projection::X), anchor].into_iter().collect()
         }
     };
@@ -300,14 +313,13 @@ pub fn saved(
 }
 
 /// Rho as it was when the window began, stored as it is between chunks, packed.
-fn anchor(stored: Stored, shape: &ModelShape) -> Option<SavedTensor> {
-    let layers = shape.n_layer as u64;
+fn anchor(bytes: Option<u64>, shape: &ModelShape) -> Option<SavedTensor> {
     let latent = shape.latent_total.checked_div(shape.n_head)?;
     Some(SavedTensor {
         name: "rho_window_anchor",
         shape: vec![shape.n_layer, shape.batch_size, shape.n_head, latent, shape.n_embd],
-        elements: state(shape)?.checked_mul(layers)?,
-        bytes: stored.bytes(state(shape)?, Held::default())?.checked_mul(layers)?,
+        elements: (state(shape)?.len() as u64).checked_mul(shape.n_layer as u64)?,
+        bytes: bytes?,
         policy: RecomputePolicy::RecomputeSafeWithinWindow,
     })
 }

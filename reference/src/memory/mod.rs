@@ -12,7 +12,7 @@
 //! | saved int4 and fp16 | half a byte and 2 bytes, held as 1 and 4 | half a byte and 2 bytes |
 //! | recomputation | half of the bucket, a quarter of the activations as workspace | the layer inputs and rho at the window's start are kept, one layer is rebuilt |
 //! | workspace | half of the activations | the largest output, what is rebuilt, one layer of rho unpacked |
-//! | rho formats it has no kernel for | 1 byte a value; compressions fall back to the precision | an error, until there is a format |
+//! | rho formats it has no kernel for | 1 byte a value; compressions fall back to the precision | their codecs' bytes, the most there can be where these depend on the values |
 //! | scales | 4 bytes a tensor, for fp16 and all of rho as well | 4 bytes for each scale there is |
 //! | `latent_total / n_head` | rounded down | an error unless it is whole |
 //! | overflow | panics or wraps | compat saturates; an error |

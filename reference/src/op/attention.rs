@@ -17,7 +17,6 @@
 //! SageAttention) and takes `score = f64(sum q k) s_q s_k scale` from the exact i32 sum.
 mod dropout;
 use super::int8::MAX_DEPTH;
-use super::quantize_linear::check_finite;
 use super::shape;
 use crate::config::viva::AttentionConfig;
 use crate::format::Levels;
@@ -149,8 +148,8 @@ pub fn attention_int8(
     shape.check(inputs)?;
     let dim = shape.config.head_dim;
     Invalid::check_range("head_dim", dim, (1, MAX_DEPTH))?;
-    check_finite("q", inputs.q)?;
-    check_finite("k", inputs.k)?;
+    Invalid::check_finite("q", inputs.q)?;
+    Invalid::check_finite("k", inputs.k)?;
     let [q, k] = [inputs.q, inputs.k].map(|x| quantize(&Rule::default(), Levels::Int8, x, dim));
     Ok(shape.attend(inputs.v, |query, key| {
         let codes = q.codes[query * dim..][..dim].iter().zip(&k.codes[key * dim..][..dim]);

@@ -4,6 +4,7 @@
 //! `-149 <= e <= 104`, so a product is an integer times a power from `2^-298` to `2^208`, and a
 //! sum of products is one big integer times `2^-298`. It is rounded to the nearest float once,
 //! ties to even, subnormals and overflow to infinity as IEEE 754 has them. A sum of zero is +0.
+use crate::format::minifloat::power_of_two;
 use crate::invalid::Invalid;
 use num_bigint::{BigInt, Sign};
 
@@ -40,12 +41,6 @@ impl ExactSum {
         let value = mantissa as f64 * power_of_two(exponent);
         if self.0.sign() == Sign::Minus { -value } else { value }
     }
-}
-
-/// `2^exponent` for the exponents of sums: all normal in f64.
-fn power_of_two(exponent: i32) -> f64 {
-    let biased = u64::try_from(exponent + 1023).unwrap_or(0).min(2047);
-    f64::from_bits(biased << 52)
 }
 
 /// A finite float as `(m, e)`, the number `m 2^e`, with `e >= -149`.

@@ -10,22 +10,21 @@
 //! takes ties away from zero, and its native one cuts fractions off, for an error of a whole step.)
 //! Values that are not finite are errors.
 use super::integer::MatMulShape;
-use super::quantize_linear::{check_finite, dynamic_quantize_linear};
 use super::shape;
 use crate::config::viva::Int8Config;
 use crate::format::Levels;
 use crate::invalid::Invalid;
-use crate::rule::{Rule, quantize};
+use crate::rule::{Code, Rule, Shared, named::onnx, quantize};
 
 /// Codes of a tensor with their scales.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Int8Tensor {
     /// One code per value: -127 to 127, or 0 to 255 with zero points.
-    pub codes: Vec<i16>,
+    pub codes: Vec<Code>,
     /// One scale per block.
     pub scales: Vec<f32>,
     /// One zero point per block, 0 if symmetric.
-    pub zero_points: Vec<i16>,
+    pub zero_points: Vec<Code>,
     /// Values of a block, at least 1.
     pub block_len: usize,
 }
@@ -33,36 +32,31 @@ pub struct Int8Tensor {
 /// Quantize a tensor.
 pub fn quantize_int8(config: &Int8Config, x: &[f32]) -> Result<Int8Tensor, Invalid> {
     config.validate()?;
-    check_finite("x", x)?;
+    Invalid::check_finite("x", x)?;
     let block_len = if config.block_size == 0 { x.len().max(1) } else { config.block_size };
-    let mut tensor = Int8Tensor { block_len, ..Int8Tensor::default() };
-    for block in x.chunks(block_len) {
-        if config.symmetric {
-            let block = quantize(&Rule::default(), Levels::Int8, block, block_len);
-            tensor.codes.extend(&block.codes);
-            tensor.scales.extend(block.scales());
-            tensor.zero_points.push(0);
-        } else {
-            let (codes, scale, zero_point) = dynamic_quantize_linear(block)?;
-            tensor.codes.extend(codes.iter().map(|code| i16::from(*code)));
-            tensor.scales.push(scale);
-            tensor.zero_points.push(zero_point.into());
-        }
+    let (rule, levels) = match config.symmetric {
+        true => (Rule::default(), Levels::Int8),
+        false => (onnx(Levels::Uint8), Levels::Uint8),
+    };
+    let q = quantize(&rule, levels, x, block_len);
+    if q.shared.iter().any(|block| !block.scale.is_finite()) {
+        return Err(Invalid::new("x", "a wider range", "a range within f32"));
     }
-    Ok(tensor)
+    let (scales, zero_points) = (q.scales(), q.zero_points());
+    Ok(Int8Tensor { codes: q.codes, scales, zero_points, block_len })
 }
 
 impl Int8Tensor {
     /// The values the codes stand for, each an f32 product. The largest may round past f32 if it
     /// lies within an ulp of the end.
     pub fn dequantize(&self) -> Vec<f32> {
-        let parameters = self.scales.iter().zip(&self.zero_points);
-        let blocks = self.codes.chunks(self.block_len.max(1)).zip(parameters);
-        blocks
-            .flat_map(|(codes, (scale, zero))| {
-                codes.iter().map(move |code| f32::from(code - zero) * scale)
-            })
-            .collect()
+        let block = |at: usize| Shared {
+            scale: self.scales[at / self.block_len],
+            zero_point: self.zero_points[at / self.block_len],
+            ..Shared::default()
+        };
+        let value = |(at, code): (usize, &Code)| Rule::default().value(*code, &block(at));
+        self.codes.iter().enumerate().map(value).collect()
     }
 }
 
@@ -79,7 +73,7 @@ pub struct Int8Rows {
 /// absmax))`, the quotient first, ties to even. A row of zeros has codes 0. Where the quotient
 /// would be infinite (absmax below 127 / 2^128) values other than 0 have codes -127 and 127.
 pub fn quantize_rows(x: &[f32], row_len: usize) -> Result<Int8Rows, Invalid> {
-    check_finite("x", x)?;
+    Invalid::check_finite("x", x)?;
     let mut rows = Int8Rows::default();
     for row in x.chunks(row_len.max(1)) {
         let absmax = Rule::default().statistic(Levels::Int8, row);

@@ -14,7 +14,6 @@
 //!   and values 0.
 //!
 //! Source: `onnxruntime/core/mlas/lib/q4_dq.cpp`. Weights that are not finite are errors.
-use super::quantize_linear::check_finite;
 use super::shape;
 use crate::invalid::Invalid;
 
@@ -77,7 +76,7 @@ impl NBitsWeight {
     ) -> Result<NBitsWeight, Invalid> {
         check_block_size(block_size)?;
         Invalid::check_len("w", w.len(), &[k, n])?;
-        check_finite("w", w)?;
+        Invalid::check_finite("w", w)?;
         shape::values("w", &[n, k.div_ceil(block_size), block_size])?;
         let (mut bytes, mut scales, mut zero_points) = (Vec::new(), Vec::new(), Vec::new());
         for column in 0..if k == 0 { 0 } else { n } {

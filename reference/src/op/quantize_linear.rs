@@ -7,8 +7,10 @@
 //!   `z = round(clamp(-lo / s, 0, 255))`.
 //!
 //! An integer code of NaN is the zero point; an infinity saturates.
+use crate::format::Levels;
 use crate::format::minifloat::{E4M3FN, E5M2, Minifloat};
 use crate::invalid::Invalid;
+use crate::rule::{Code, named::onnx};
 
 /// What a code is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,36 +185,18 @@ impl QuantizeLinear<'_> {
     }
 }
 
-/// `s` and `z` that map the values and 0 onto the codes 0 to 255. Values that are all zero, or so
-/// small that the scale would be, have scale 1. NaN, an infinity and a range beyond f32 are errors.
-pub fn asymmetric_scale(x: &[f32]) -> Result<(f32, u8), Invalid> {
-    check_finite("x", x)?;
-    let least = x.iter().fold(0.0f32, |least, x| least.min(*x));
-    let most = x.iter().fold(0.0f32, |most, x| most.max(*x));
-    let scale = (most - least) / 255.0;
-    match scale {
-        0.0 => Ok((1.0, 0)),
-        scale if scale.is_finite() => Ok((scale, uint8_code(-least / scale, 0))),
-        _ => Err(Invalid::new("x", format!("{least:e} to {most:e}"), "a range within f32")),
-    }
-}
-
-/// A [`saturated_code`] of the type [`CodeType::Uint8`].
-fn uint8_code(quotient: f32, zero_point: u8) -> u8 {
-    saturated_code(quotient, zero_point.into(), CodeType::Uint8.range()).to_le_bytes()[0]
-}
-
-/// The first value that is not finite, as an error.
-pub(super) fn check_finite(field: &str, x: &[f32]) -> Result<(), Invalid> {
-    match x.iter().position(|x| !x.is_finite()) {
-        Some(index) => Err(Invalid::new(format!("{field}[{index}]"), x[index], "finite")),
-        None => Ok(()),
-    }
-}
-
-/// DynamicQuantizeLinear: codes 0 to 255, their scale and zero point.
+/// DynamicQuantizeLinear: codes 0 to 255, their scale and zero point, by the rule `onnx`. Values
+/// that are all zero, or so small that the scale would be, have scale 1. NaN, an infinity and a
+/// range beyond f32 are errors.
 pub fn dynamic_quantize_linear(x: &[f32]) -> Result<(Vec<u8>, f32, u8), Invalid> {
-    let (scale, zero_point) = asymmetric_scale(x)?;
-    let code = |x: &f32| uint8_code(x / scale, zero_point);
-    Ok((x.iter().map(code).collect(), scale, zero_point))
+    Invalid::check_finite("x", x)?;
+    let (rule, levels) = (onnx(Levels::Uint8), Levels::Uint8);
+    let shared = rule.shared(levels, x);
+    if !shared.scale.is_finite() {
+        return Err(Invalid::new("x", "a wider range", "a range within f32"));
+    }
+    // Codes of `Uint8` are bytes.
+    let byte = |code: Code| code.to_le_bytes()[0];
+    let codes = x.iter().map(|x| byte(rule.code(levels, *x, &shared))).collect();
+    Ok((codes, shared.scale, byte(shared.zero_point)))
 }

@@ -10,8 +10,9 @@
 //!
 //! Sources of the last two, which seed 001 names only: per-block scaling of "FP8 Formats for Deep
 //! Learning" (2209.05433) and OCP Microscaling v1.0. `Fp8Scaled` keeps NaN and takes its scale from
-//! the finite values, so that infinities saturate. `Scaled` is the source's also for NaN (code 0)
-//! and infinities (the whole block becomes NaN); `Float` and `Mx` say in their files what they do.
+//! the finite values, so that infinities saturate. `Scaled` treats neither as the source does: NaN or
+//! an infinity spoils its block and no other, as [`crate::rule`] says; so do `Float` and `Mx` in
+//! their files.
 use super::codec::{RhoCodec, check_payload, f32_at};
 use super::shape::{State, StateShape};
 use super::{RHO_BLOCK, RhoFormat};
@@ -118,6 +119,10 @@ fn fp8_scale(x: &[f32]) -> f32 {
 impl RhoCodec for FlatBlocks {
     fn payload_bytes(&self, state: State) -> u64 {
         self.bytes(state.values().len()) as u64
+    }
+
+    fn most_bytes(&self, shape: StateShape) -> u64 {
+        self.bytes(shape.len()) as u64
     }
 
     fn encode(&self, state: State, _: Option<State>) -> Result<Vec<u8>, Invalid> {

@@ -19,6 +19,10 @@ pub trait RhoCodec: Sync + std::fmt::Debug {
     /// The exact length of the payload of `state`, without making it.
     fn payload_bytes(&self, state: State) -> u64;
 
+    /// The most bytes a payload of this shape has: what is set aside before the values are known.
+    /// Exact where the length does not depend on them.
+    fn most_bytes(&self, shape: StateShape) -> u64;
+
     /// The payload of `state`. `anchor` is an earlier state that the reader has as well; without
     /// one it is zero. Only [`LowrankDelta`] looks at it.
     ///

@@ -65,7 +65,11 @@ fn anchor_values(anchor: Option<State>, shape: StateShape) -> Result<Vec<f32>, I
 
 impl RhoCodec for LowrankDelta {
     fn payload_bytes(&self, state: State) -> u64 {
-        (state.shape().matrices() * self.matrix_bytes(state.shape())) as u64
+        self.most_bytes(state.shape())
+    }
+
+    fn most_bytes(&self, shape: StateShape) -> u64 {
+        (shape.matrices() * self.matrix_bytes(shape)) as u64
     }
 
     fn encode(&self, state: State, anchor: Option<State>) -> Result<Vec<u8>, Invalid> {

@@ -94,6 +94,12 @@ impl RhoCodec for SparsePositive {
         state.values().chunks(RHO_BLOCK).map(block).sum()
     }
 
+    fn most_bytes(&self, shape: StateShape) -> u64 {
+        let (full, rest) = (shape.len() / RHO_BLOCK, shape.len() % RHO_BLOCK);
+        let kept = full * self.k.min(RHO_BLOCK) + self.k.min(rest);
+        (shape.len().div_ceil(RHO_BLOCK) * HEADER + kept) as u64
+    }
+
     fn encode(&self, state: State, _: Option<State>) -> Result<Vec<u8>, Invalid> {
         Ok(state.values().chunks(RHO_BLOCK).flat_map(|block| self.encode_block(block)).collect())
     }
@@ -154,6 +160,8 @@ mod tests {
         // 255 times a rounded 255th.
         assert!((values[0] / f32::MAX - 1.0).abs() <= f32::EPSILON);
         assert_eq!(decoded(&[1e-45]), (8, vec![0.0]));
+        // A scale of one and a half smallest floats is one of them.
+        assert_eq!(decoded(&[f32::from_bits(380)]), (9, vec![f32::from_bits(255)]));
         assert_eq!(decoded(&[1.0; 40]).0, 8 + 16 + 8 + 8);
         assert_eq!(SparsePositive::negative_energy_dropped(&[1.0, -3.0, 0.0]), 0.9);
         assert_eq!(SparsePositive::negative_energy_dropped(&[0.0]), 0.0);

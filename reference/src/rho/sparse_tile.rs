@@ -2,7 +2,7 @@
 //!
 //! A tile lives if any of its values has `|x| > threshold`; a threshold of 0 loses nothing but the
 //! sign of zeros (beside the rounding of bf16 tiles). NaN lives. Tiles at the lower and right edge
-//! are filled up with zeros. Seed 001 (line 747) names the precision only.
+//! are filled up with zeros. Seed 001 (line 748) names the precision only.
 //!
 //! Layout: a bitmap of all tiles, matrix by matrix, row by row of tiles, low bits first, its last
 //! byte filled up with zeros; then 64 values of every live tile, row by row, bf16 or f32,
@@ -88,6 +88,11 @@ impl RhoCodec for SparseTile {
         let all = tiles(state.shape());
         let live = (0..all).filter(|tile| self.lives(&Self::tile(state, *tile))).count();
         (all.div_ceil(8) + live * self.tile_bytes()) as u64
+    }
+
+    fn most_bytes(&self, shape: StateShape) -> u64 {
+        let all = tiles(shape);
+        all.div_ceil(8).saturating_add(all.saturating_mul(self.tile_bytes())) as u64
     }
 
     fn encode(&self, state: State, _: Option<State>) -> Result<Vec<u8>, Invalid> {

@@ -10,8 +10,10 @@
 //!
 //! *Non-finite values.* A NaN or an infinity in a group makes the statistic, and so the scale,
 //! NaN or infinite; every integer code of the group is then 0 (the zero point's, where there is
-//! one) and every value dequantizes to NaN: a poisoned group is seen, and it stays one group.
-//! The source instead floors the NaN to 1e-8 and saturates the whole tensor.
+//! one) and every value dequantizes to NaN; ternary and sign codes, which have a sign where an
+//! integer has none, dequantize to NaN or an infinity. A poisoned group is seen, and it stays one
+//! group. (Unsigned codes without a zero point take minus infinity for a zero, as any negative
+//! value.) The source instead floors the NaN to 1e-8 and saturates the whole tensor.
 mod grouping;
 pub mod named;
 pub mod spelled;
@@ -198,8 +200,10 @@ impl Rule {
             EpsilonUse::FloorScale => floor(self.times * statistic / self.steps, self.epsilon),
             EpsilonUse::FloorStatistic => self.times * floor(statistic, self.epsilon) / self.steps,
             EpsilonUse::Add => self.times * statistic / self.steps,
-            EpsilonUse::Unit if statistic == 0.0 => 1.0,
-            EpsilonUse::Unit => self.times * statistic / self.steps,
+            EpsilonUse::Unit => {
+                let scale = self.times * statistic / self.steps;
+                if scale == 0.0 { 1.0 } else { scale }
+            }
         }
     }
 

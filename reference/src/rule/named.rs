@@ -73,7 +73,7 @@ pub fn burn_dragon(levels: Levels) -> Rule {
 }
 
 /// ONNX: the whole tensor; the full range of signed codes, minmax with zero for unsigned ones.
-fn onnx(levels: Levels) -> Rule {
+pub fn onnx(levels: Levels) -> Rule {
     let rule = Rule { granularity: Granularity::Tensor, ..absmax(levels) };
     match levels.unsigned() {
         true => {

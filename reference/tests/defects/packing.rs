@@ -2,11 +2,12 @@
 use crate::source::packing::{encoding, pack_i8x4, unpack_rho_int8, unpack_ternary};
 use lowbit_reference::artifact::Artifact;
 use lowbit_reference::config::lowbit::{
-    LowBitQuantizationConfig, LowBitRhoConfig, RhoCompressionConfig,
+    LowBitQuantizationConfig, LowBitRhoConfig, RhoCompressionConfig, RhoPrecisionConfig,
 };
 use lowbit_reference::format::{INT4, INT8, SIGN1, TERNARY2, UnpackError, WeightFormat};
 use lowbit_reference::invalid::Invalid;
 use lowbit_reference::memory::{Held, ModelShape, count};
+use lowbit_reference::rho::rho_compression;
 use lowbit_reference::rule::Code;
 
 #[test]
@@ -55,14 +56,17 @@ fn defect_19_missing_scales_are_an_error_and_not_a_shorter_state() {
 #[test]
 fn defect_19_unsupported_compressions_are_errors() {
     assert!(encoding("lowrank_delta_exp").is_err(), "an `expect` there");
-    let quant = LowBitQuantizationConfig::default();
-    let rho = LowBitRhoConfig {
-        compression: RhoCompressionConfig::LowrankDeltaExp,
+    assert!(rho_compression("lowrank_delta_exp").is_some_and(|known| known.codec.is_some()));
+    assert!(rho_compression("no such compression").is_none());
+    let both = LowBitRhoConfig {
+        precision: RhoPrecisionConfig::Fp8Exp,
+        compression: RhoCompressionConfig::Fp8BlockExp,
         ..Default::default()
     };
-    let shape = ModelShape { n_head: 1, ..Default::default() };
-    let error = count(&quant, &rho, &shape, Held::default()).unwrap_err();
-    assert_eq!(error.field, "model.rho.compression");
+    let (quant, shape) =
+        (LowBitQuantizationConfig::default(), ModelShape { n_head: 1, ..Default::default() });
+    let error = count(&quant, &both, &shape, Held::default()).unwrap_err();
+    assert_eq!(error.field, "model.rho.precision");
 }
 
 #[test]

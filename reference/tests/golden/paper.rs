@@ -5,7 +5,7 @@ use lowbit_reference::invalid::Invalid;
 use lowbit_reference::op::awq::{Awq, AwqConfig};
 use lowbit_reference::op::hadamard::hadamard;
 use lowbit_reference::op::top_k::top_k_mask;
-use lowbit_reference::rule::{Quantized, Rule, activation_rule, mean, quantize, weight_rule};
+use lowbit_reference::rule::{Quantized, Rule, activation_rule, mean, quantize, ulp, weight_rule};
 use serde_json::Value;
 
 /// Unit roundoff of f64.
@@ -75,12 +75,18 @@ fn quantized(rule: Option<Rule>, levels: Levels, x: &[f32], group_len: usize) ->
 fn weights(document: &Value, w: &[f32], replay: &mut Replay) {
     let q = quantized(weight_rule("b158", Levels::Ternary), Levels::Ternary, w, w.len());
     let want = &document["b158_weight"];
-    replay.integers("b158_weight", "codes", &want["codes"], q.codes.iter().copied());
+    // The vector multiplies by 1 / mean and rounds: two roundings before the threshold.
+    let limit = q.shared[0].limit;
+    let near = |i: usize| (w[i].abs() - limit).abs() <= 4.0 * ulp(limit);
+    replay.codes("b158_weight", "codes", &want["codes"], &q.codes, near);
     // The vector is 1 / (1 / mean): two roundings, each at most half an ulp of its result, which
     // is a whole ulp of the mean on the other side of a power of two.
     replay.floats("b158_weight", "scale", &want["scale"], &q.scales(), Within::Ulps(1.5));
     let a48 = quantized(weight_rule("a48", Levels::Ternary), Levels::Ternary, w, w.len());
-    replay.integers("a48_weight", "codes", &want["codes"], a48.codes);
+    // a48 compares with half of mean + 1e-5, the vector of b158 with half of the mean.
+    let limit = a48.shared[0].limit;
+    let near = |i: usize| (w[i].abs() - limit).abs() <= 0.5e-5 + 4.0 * ulp(limit);
+    replay.codes("a48_weight", "codes", &want["codes"], &a48.codes, near);
     let q = quantized(weight_rule("b1", Levels::Sign), Levels::Sign, w, w.len());
     let want = &document["b1_weight"];
     replay.integers("b1_weight", "codes", &want["codes"], q.codes.iter().copied());
@@ -97,7 +103,20 @@ fn activations(document: &Value, (x, columns): (&[f32], usize), replay: &mut Rep
     ] {
         let (want, case) = (&document[key], format!("{key} by {rule}"));
         let q = quantized(activation_rule(rule, levels), levels, x, columns);
-        replay.integers(&case, "codes", &want["codes"], q.codes.iter().copied());
+        // The vector multiplies by 127 / max: within 2 ulp of our quotient. a48 divides by
+        // max + 1e-5, which the vector of b158 does not.
+        let near = |i: usize| {
+            let scale = q.shared[i / columns].scale;
+            let quotient = (x[i] / scale).abs();
+            let added = if key == "act_int8_per_token" && rule == "a48" {
+                1e-5 / (127.0 * scale)
+            } else {
+                0.0
+            };
+            let off = (quotient - quotient.floor() - 0.5).abs();
+            off <= 4.0 * ulp(quotient) + quotient * added
+        };
+        replay.codes(&case, "codes", &want["codes"], &q.codes, near);
         replay.floats(&case, "scale", &want["scale"], &q.scales(), within);
     }
 }

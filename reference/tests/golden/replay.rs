@@ -159,6 +159,28 @@ impl Replay {
         }
     }
 
+    /// Codes of a formula that rounds its quotients another way: equal, or one off where `near` a
+    /// tie.
+    pub(crate) fn codes(
+        &mut self,
+        case: &str,
+        field: &str,
+        want: &Value,
+        got: &[i16],
+        near: impl Fn(usize) -> bool,
+    ) {
+        let all = list(want);
+        self.same_len(case, field, all.len(), got.len());
+        for (i, (want, got)) in all.into_iter().zip(got).enumerate() {
+            self.take(want);
+            match want.as_i64().map(|want| (want - i64::from(*got)).abs()) {
+                Some(0) => self.exact += 1,
+                Some(1) if near(i) => self.within += 1,
+                _ => self.fail(case, format!("{field}[{i}] is {got}, golden {want}")),
+            }
+        }
+    }
+
     /// A string of hexadecimal bytes.
     pub(crate) fn hex(&mut self, case: &str, field: &str, want: &Value, got: &[u8]) {
         self.take(want);

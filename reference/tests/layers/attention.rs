@@ -239,6 +239,10 @@ fn empty_huge_and_wrong_shapes() {
     assert_eq!(field(&wide, &no_keys), "y");
     let inputs = AttentionInputs { q: &[1.0; 16], k: &[1.0; 8], v: &[1.0; 11] };
     assert_eq!(field(&shape(config, [1, 2, 2, 2]), &inputs), "v");
+    let many = vec![0.0; 1 << 15];
+    let inputs = AttentionInputs { q: &many, k: &many, v: &[] };
+    let square = shape(AttentionConfig::new(1, 1), [1, 1, 1 << 15, 1 << 15]);
+    assert_eq!(field(&AttentionShape { value_dim: 0, ..square }, &inputs), "scores");
     let dropout = AttentionShape { config: config.with_dropout(1.0), ..wide };
     assert_eq!(field(&dropout, &no_keys), "dropout");
     let long = AttentionConfig::new(1, 133_145);

@@ -137,6 +137,11 @@ fn same_padding_keeps_the_size_for_every_kernel() {
     }
     let window = Conv2dConfig::same(4, 2).same_window([7, 7], SamePadding::Upper).unwrap();
     assert_eq!(window.pads, [1, 0, 2, 1]);
+    // Stride 2 over 8 pixels starts its last window at 6: one pixel is missing, or none is.
+    let pads =
+        |kernel| Conv2dConfig::new(kernel, kernel, 2, 0).same_window([8, 7], SamePadding::Upper);
+    assert_eq!(pads(3).unwrap().pads, [0, 1, 1, 1]);
+    assert_eq!(pads(1).unwrap().pads, [0, 0, 0, 0]);
     let empty = Conv2dConfig::default().same_window([0, 7], SamePadding::Upper);
     assert_eq!(empty.unwrap_err().field, "height");
 }

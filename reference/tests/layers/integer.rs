@@ -84,6 +84,7 @@ fn requantization_rounds_half_to_even_adds_the_zero_point_and_saturates() {
     let field = |requantize| codes(requantize).unwrap_err().field;
     assert_eq!(field(Requantize { y_scale: 0.0, ..base }), "a_scale * b_scale / y_scale");
     assert_eq!(field(Requantize { a_scale: f32::NAN, ..base }), "a_scale * b_scale / y_scale");
+    assert_eq!(field(Requantize { a_scale: -0.25, ..base }), "a_scale * b_scale / y_scale");
     assert_eq!(field(Requantize { y_zero_point: 256, ..base }), "y_zero_point");
     assert_eq!(field(Requantize { b_scales: &per_column[..2], ..base }), "b_scales");
 }

@@ -57,6 +57,12 @@ fn empty_pools_are_empty_and_huge_ones_refused() {
     assert!(max_pool2d(&pool, &[]).is_err());
     let pool = Pool2dShape::new(&PoolConfig::default(), [0, 1, 4, 4]);
     assert_eq!(max_pool2d(&pool, &[]), Ok(vec![]));
+    let window = PoolConfig::new(3, 1).window();
+    for pads in [[3, 0, 0, 0], [0, 3, 0, 0], [0, 0, 3, 0], [0, 0, 0, 3]] {
+        let window = lowbit_reference::op::window::Window { pads, ..window };
+        let pool = Pool2dShape { batch: 1, window, ..pool };
+        assert!(max_pool2d(&pool, &[0.0; 16]).unwrap_err().field.starts_with("pad_"));
+    }
     assert!(global_average_pool2d([0, 1, usize::MAX, 2], &[]).is_err());
     assert_eq!(global_average_pool2d([1, 2, 0, 4], &[]), Ok(vec![0.0; 2]));
 }

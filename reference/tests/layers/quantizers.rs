@@ -67,16 +67,20 @@ fn rows_are_quantized_by_the_quotient_of_127() {
     assert_eq!(rows.codes, [64, -127, 32, 0, 0, 0]);
     assert_eq!(rows.absmax, [2.0, 0.0]);
     // x (127 / absmax), not x / (absmax / 127): values at half a step tell them apart.
-    let (absmax, mut told) = (0.731f32, 0);
-    for step in 0..126u8 {
-        let tie = (f32::from(step) + 0.5) * absmax / 127.0;
-        for x in [tie.next_down(), tie, tie.next_up()] {
-            let code = quantize_rows(&[x, absmax], 2).unwrap().codes[0];
-            assert_eq!(f32::from(code), (x * (127.0 / absmax)).round_ties_even(), "{x}");
-            told += usize::from((x / (absmax / 127.0)).round_ties_even() != f32::from(code));
+    let mut told = [0; 2];
+    for absmax in [0.731f32, 0.9, 1.1, 1.3, 1.7] {
+        for tie in (0..126u8).map(|step| (f32::from(step) + 0.5) * absmax / 127.0) {
+            for x in [tie.next_down(), tie, tie.next_up()] {
+                let code = quantize_rows(&[x, absmax], 2).unwrap().codes[0];
+                assert_eq!(f32::from(code), (x * (127.0 / absmax)).round_ties_even(), "{x}");
+                let others = [x / (absmax / 127.0), x * (1.0 / (absmax / 127.0))];
+                for (told, other) in told.iter_mut().zip(others) {
+                    *told += usize::from(other.round_ties_even() != f32::from(code));
+                }
+            }
         }
     }
-    assert!(told > 0);
+    assert!(told.iter().all(|told| *told > 0), "{told:?}");
     // So small that 127 / absmax is infinite: only the sign is left.
     assert_eq!(quantize_rows(&[1e-40, 0.0, -1e-41], 3).unwrap().codes, [127, 0, -127]);
 }
@@ -132,6 +136,20 @@ fn groups_lie_along_their_axis() {
     let x = [1.0, 2.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 16.0, 32.0, 64.0, 128.0];
     assert_eq!(blocks.scale_shape(), Ok(vec![2, 2, 2]));
     assert_eq!(blocks.dequantize(&[1; 12]), Ok(x.to_vec()));
+}
+
+#[test]
+fn quotients_are_divisions() {
+    // x / s, not x (1 / s): values at half a step tell them apart.
+    let (scale, mut told) = (0.37f32, 0);
+    for tie in (0..126u8).map(|step| (f32::from(step) + 0.5) * scale) {
+        for x in [tie.next_down(), tie, tie.next_up()] {
+            let code = onnx(&[1], Grouping::Tensor, &[scale]).quantize(&[x]).unwrap()[0];
+            assert_eq!(f32::from(code), (x / scale).round_ties_even(), "{x}");
+            told += usize::from((x * (1.0 / scale)).round_ties_even() != f32::from(code));
+        }
+    }
+    assert!(told > 0);
 }
 
 #[test]
@@ -193,6 +211,10 @@ fn four_bits_by_hand() {
     // An odd number of blocks: the zero point that is not there is 8.
     let weight = NBitsWeight::quantize(&[1.0; 16], (16, 1), 16, false).unwrap();
     assert_eq!(weight.zero_points, Some(vec![0x80]));
+    // Of -8 and 8 the negative has code 0.
+    let w: Vec<f32> = [8.0, -8.0].repeat(8);
+    let weight = NBitsWeight::quantize(&w, (16, 1), 16, true).unwrap();
+    assert_eq!((weight.scales, weight.bytes), (vec![1.0], vec![0x0f; 8]));
     // Zeros, and values too small to divide by.
     for x in [0.0, 1e-44] {
         let weight = NBitsWeight::quantize(&[x; 16], (16, 1), 16, true).unwrap();
@@ -241,6 +263,8 @@ fn four_bit_weights_that_do_not_fit_are_named() {
     assert_eq!(quantize(&[0.0], 1, 1, 1 << 40), Err("w".into()));
     assert_eq!(quantize(&[0.0, f32::NAN], 2, 1, 16), Err("w[1]".into()));
     assert_eq!(quantize(&[], 0, usize::MAX, 16), Ok(()));
+    let wide = NBitsWeight::quantize(&[3e38, -3e38], (2, 1), 16, false);
+    assert_eq!(wide.unwrap_err().field, "w");
     let good = NBitsWeight::quantize(&[1.0; 16], (16, 1), 16, false).unwrap();
     assert_eq!(good.linear(&[1.0; 15], 1).unwrap_err().field, "a");
     assert_eq!(good.linear(&[], 0), Ok(vec![]));

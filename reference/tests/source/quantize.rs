@@ -33,7 +33,13 @@ pub(crate) fn signed(x: &[f32], qmax: f32) -> (f32, Vec<i8>) {
 pub(crate) fn positive(x: &[f32]) -> (f32, Vec<u8>) {
     let clamped: Vec<f32> = x.iter().map(|x| x.max(0.0)).collect();
     let scale = ((mean(clamped.iter().copied()) * 2.0).max(EPSILON) / 255.0).max(EPSILON);
-    (scale, clamped.iter().map(|x| (x / scale).round().clamp(0.0, 255.0) as u8).collect())
+    (
+        scale,
+        clamped
+            .iter()
+            .map(|x| ((x / scale).round().clamp(0.0, 255.0) as i16).to_le_bytes()[0])
+            .collect(),
+    )
 }
 
 /// The rule that the crate's "reference" forward has and its runtime has not.

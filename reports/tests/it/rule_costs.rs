@@ -15,7 +15,10 @@ fn record(case: &str, kernel: &str, sqnr: f64) -> Record {
 #[test]
 fn a_case_counts_once_and_seeds_share_a_cell() {
     let case = |rule: &str, distribution: &str, seed: u32| {
-        format!("q/weight=ternary2/weight_rule={rule}/distribution={distribution}/seed={seed}")
+        format!(
+            "q/weight=ternary2/weight_rule={rule}/k=512/n=512/distribution={distribution}\
+             /seed={seed}"
+        )
     };
     let records = [
         record(&case("b158", "normal", 1), "scalar", 5.79),
@@ -23,6 +26,9 @@ fn a_case_counts_once_and_seeds_share_a_cell() {
         record(&case("b158", "laplace", 1), "scalar", 4.06),
         record(&case("twn", "normal", 1), "scalar", 7.0),
         record(&case("twn", "normal", 2), "scalar", 7.5),
+        // A smaller tensor beside a larger one, and one too small for any figure.
+        record(&case("twn", "normal", 3).replace("n=512", "n=256"), "scalar", 1.0),
+        record(&case("twn", "laplace", 1).replace("n=512", "n=1"), "scalar", 1.0),
     ];
     let text = rule_costs_markdown(&records);
     assert!(text.contains("| format | rule | bits/value | normal dB | laplace dB |"), "{text}");
@@ -34,6 +40,7 @@ fn a_case_counts_once_and_seeds_share_a_cell() {
 
 #[test]
 fn one_rule_makes_no_table() {
-    let one = record("q/weight=int8/weight_rule=onnx/distribution=normal", "scalar", 38.0);
+    let one =
+        record("q/weight=int8/weight_rule=onnx/k=512/n=512/distribution=normal", "scalar", 38.0);
     assert_eq!(rule_costs(&[one]), "");
 }

@@ -1,6 +1,8 @@
 //! Buckets of a model small enough to be counted by hand.
 use super::*;
+use crate::config::lowbit::RhoPrecisionConfig;
 use crate::config::lowbit::{BitNetLowBitProtocol, LowBitTargetModule, LowBitTrainingMode};
+use crate::rho::{RHO_COMPRESSIONS, RHO_PRECISIONS, State};
 
 /// 2 sequences of 5 tokens, 3 layers, 2 heads of 3 latents, embedding 10.
 const SHAPE: ModelShape =
@@ -29,6 +31,29 @@ fn rho(compression: RhoCompressionConfig) -> LowBitRhoConfig {
 }
 
 #[test]
+fn no_payload_is_longer_than_the_most_there_can_be() {
+    let shape = StateShape::new(&[2, 2, 9, 10]).unwrap();
+    let x: Vec<f32> = (0..shape.len()).map(|i| (i * 37 % 101) as f32 + 1.0).collect();
+    let state = State::new(shape, &x).unwrap();
+    let all = RHO_COMPRESSIONS.iter().filter_map(|c| c.codec.map(|codec| (c.word.name, codec)));
+    for (name, codec) in all.chain(RHO_PRECISIONS.iter().map(|p| (p.word.name, p.codec))) {
+        // Every value is positive and every tile lives: the most is reached.
+        assert_eq!(codec.payload_bytes(state), codec.most_bytes(shape), "{name}");
+        let zeros = State::new(shape, &[0.0; 360]).map(|zeros| codec.payload_bytes(zeros));
+        assert!(zeros.unwrap() <= codec.most_bytes(shape), "{name}");
+    }
+}
+
+#[test]
+fn a_low_rank_difference_needs_what_it_differs_from() {
+    let off = LowBitQuantizationConfig::default();
+    let lowrank = buckets(&off, &rho(RhoCompressionConfig::LowrankDeltaExp));
+    let rank = rho_compression("lowrank_delta").and_then(|c| c.codec).unwrap();
+    let payload = rank.most_bytes(StateShape::new(&[2, 2, 3, 10]).unwrap());
+    assert_eq!(lowrank.rho_state, 3 * (payload + 240));
+}
+
+#[test]
 fn buckets_are_those_counted_by_hand() {
     let buckets = buckets(&quant(), &LowBitRhoConfig::default());
     let expected = Buckets {
@@ -46,6 +71,10 @@ fn buckets_are_those_counted_by_hand() {
     };
     assert_eq!(buckets, expected);
     assert_eq!(buckets.total(), 720 + 102 + 480 + 720 + 400);
+    // With more latents than embedding the first outputs are the largest.
+    let wide = ModelShape { latent_total: 40, ..SHAPE };
+    let wide = count(&quant(), &LowBitRhoConfig::default(), &wide, Held::default());
+    assert_eq!(wide.unwrap().workspace, 10 * 40 * 4);
 }
 
 #[test]
@@ -64,6 +93,13 @@ fn rho_is_counted_without_quantization_and_unpacked_a_layer_at_a_time() {
     assert_eq!(precise(RhoPrecisionConfig::Fp32), 3 * 480);
     assert_eq!(precise(RhoPrecisionConfig::Fp8Exp), 3 * 120);
     assert_eq!(precise(RhoPrecisionConfig::Int8BlockExp), 3 * 136);
+    // Blocks of 32 and one of 24; a scale of one byte, of four, of none.
+    assert_eq!(precise(RhoPrecisionConfig::Blockfp8Exp), 3 * (120 + 4));
+    assert_eq!(state(RhoCompressionConfig::Fp8BlockExp), 3 * (120 + 16));
+    assert_eq!(state(RhoCompressionConfig::BlockfpExp), 3 * (120 + 4));
+    // At most 16 codes of a block beside 8 bytes; 4 matrices of 3 x 10 are 2 tiles each.
+    assert_eq!(state(RhoCompressionConfig::SparsePositiveExp), 3 * 4 * (8 + 16));
+    assert_eq!(precise(RhoPrecisionConfig::SparseTileExp), 3 * (1 + 8 * 128));
 }
 
 #[test]
@@ -146,11 +182,6 @@ fn what_cannot_be_counted_is_an_error_that_names_it() {
     let bf16 = LowBitRhoConfig::default();
     assert_eq!(field(&off, &bf16, ModelShape { latent_total: 7, ..SHAPE }), "latent_total");
     assert_eq!(field(&off, &bf16, ModelShape { n_head: 0, ..SHAPE }), "n_head");
-    let lowrank = rho(RhoCompressionConfig::LowrankDeltaExp);
-    assert_eq!(field(&off, &lowrank, SHAPE), "model.rho.compression");
-    let tiles =
-        LowBitRhoConfig { precision: RhoPrecisionConfig::SparseTileExp, ..Default::default() };
-    assert_eq!(field(&off, &tiles, SHAPE), "model.rho.precision");
     let no_protocol = LowBitQuantizationConfig { enable: true, ..off.clone() };
     assert_eq!(field(&no_protocol, &bf16, SHAPE), "model.quant.protocol");
     let huge = |batch_size| ModelShape { batch_size, n_head: 1, ..SHAPE };

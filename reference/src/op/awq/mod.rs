@@ -87,8 +87,8 @@ impl Awq<'_> {
             let found = format!("{} values", self.tokens.len());
             return Err(Invalid::new("tokens", found, format!("whole tokens of {}", self.k)));
         }
-        check_finite("weight", self.weight)?;
-        check_finite("tokens", self.tokens)?;
+        Invalid::check_finite("weight", self.weight)?;
+        Invalid::check_finite("tokens", self.tokens)?;
         let rule = weight_rule("llm_awq", levels).map(|rule| Rule { group_size, ..rule });
         rule.ok_or_else(|| Invalid::new("levels", format!("{levels:?}"), "Uint4 or Int4"))
     }
@@ -107,13 +107,6 @@ impl Awq<'_> {
     fn product(&self, weight: &[f32]) -> Vec<f64> {
         let rows = |x| weight.chunks(self.k).map(move |w| f64_dot(x, w));
         self.tokens.chunks(self.k).flat_map(rows).collect()
-    }
-}
-
-fn check_finite(field: &str, x: &[f32]) -> Result<(), Invalid> {
-    match x.iter().position(|x| !x.is_finite()) {
-        Some(at) => Err(Invalid::new(format!("{field}[{at}]"), x[at], "finite")),
-        None => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The quantized weight and its product: `Y = (X / s) Q(W diag(s))^T`.
 use super::search::scale_columns;
-use super::{Awq, check_finite, dequantize, quantize_matrix};
+use super::{Awq, dequantize, quantize_matrix};
 use crate::format::Levels;
 use crate::invalid::Invalid;
 use crate::rule::{Quantized, Rule};
@@ -39,7 +39,7 @@ impl Awq<'_> {
                 group.iter_mut().for_each(|w| *w = w.clamp(-limit, limit));
             }
         }
-        check_finite("weight", &weight)?;
+        Invalid::check_finite("weight", &weight)?;
         let quantized = quantize_matrix(&rule, self.config.levels, &weight, self.k)?;
         let channel_scales = channel_scales.to_vec();
         Ok(AwqWeight { channel_scales, quantized, rule, levels: self.config.levels })

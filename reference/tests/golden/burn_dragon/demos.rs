@@ -203,7 +203,7 @@ fn stale(key: &str, demo: &Value, replay: &mut Replay) {
     // Both outputs are rounded sums of the same codes; six roundings each are generous for the
     // four products of a row.
     let bounds: Vec<f64> = expected.iter().map(|y| gamma(12) * f64::from(y.abs())).collect();
-    let fresh = output(&*artifact);
+    let fresh = output(&artifact);
     replay.floats(key, "expected", &demo["expected"], &fresh, Within::Each(&bounds));
 }
 
