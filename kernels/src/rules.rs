@@ -8,7 +8,7 @@ use lowbit_reference::rule::{EpsilonUse, Granularity, Range, Rule};
 pub(crate) fn classic_levels(levels: Levels) -> Result<(), String> {
     match levels {
         Levels::Sign | Levels::Ternary | Levels::Int8 => Ok(()),
-        other => Err(format!("no {other:?} codes")),
+        other => Err(format!("no {}", other.name())),
     }
 }
 

@@ -151,7 +151,17 @@ fn weight_cases() -> Vec<String> {
     let rules = [
         ("ternary2", vec!["burn_dragon", "b158", "a48", "twn"]),
         ("sign1", vec!["burn_dragon", "b1"]),
-        ("int8", vec!["burn_dragon", "absmax", "onnx", "bnb", r#"{"steps":15,"times":0.9}"#]),
+        (
+            "int8",
+            vec![
+                "burn_dragon",
+                "absmax",
+                "onnx",
+                "bnb",
+                r#"{"rounding":"half_away"}"#,
+                r#"{"steps":15,"times":0.9}"#,
+            ],
+        ),
         ("int4", vec!["burn_dragon", "absmax", "onnx", "llm_awq"]),
         (
             "uint4",
@@ -166,9 +176,9 @@ fn weight_cases() -> Vec<String> {
                 // Groups fill their rows.
                 let groups = rule == "llm_awq" || rule.contains("group_size");
                 let k = if groups { k.next_multiple_of(128) } else { k };
-                // A rule spelled out has scales that are no powers of two.
+                // Not every rule spelled out has scales that are powers of two.
                 let tiers: &[&str] =
-                    if rule.starts_with('{') { &["realistic"] } else { &["exact", "realistic"] };
+                    if rule.contains("steps") { &["realistic"] } else { &["exact", "realistic"] };
                 ids.extend(tiers.iter().map(|data| {
                     format!(
                         "quantize_weight/weight={weight}/weight_rule={rule}/k={k}/n={n}\
@@ -185,7 +195,8 @@ fn activation_cases() -> Vec<String> {
     let formats = [
         ("int8", vec!["burn_dragon", "b1", "b158", "a48", "absmax", "onnx", "bnb"]),
         ("int4", vec!["burn_dragon", "a48", "absmax", "onnx"]),
-        ("uint8", vec!["burn_dragon", "absmax", "onnx"]),
+        // A rule spelled out keeps the signed `min_code` that unsigned codes have no use for.
+        ("uint8", vec!["burn_dragon", "absmax", "onnx", r#"{"granularity":"tensor"}"#]),
     ];
     let mut ids = Vec::new();
     for (format, rules) in formats {

@@ -24,7 +24,7 @@ pub enum Levels {
 
 /// A code that its levels do not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("code {value} at {index} is no {levels:?} code, which are {}", levels.set())]
+#[error("code {value} at {index} is none of the {}, which are {}", levels.name(), levels.set())]
 pub struct CodeOutOfRange {
     /// Position of the first offender.
     pub index: usize,
@@ -54,6 +54,26 @@ impl Levels {
     /// Whether no code is negative.
     pub fn unsigned(self) -> bool {
         matches!(self, Levels::Uint4 | Levels::Uint8)
+    }
+
+    /// What such codes are called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Levels::Sign => "sign codes",
+            Levels::Ternary => "ternary codes",
+            Levels::Int4 => "int4 codes",
+            Levels::Uint4 => "uint4 codes",
+            Levels::Int8 => "int8 codes",
+            Levels::Uint8 => "uint8 codes",
+        }
+    }
+
+    /// `rounded + zero_point` as a code between the limits; the zero point for NaN.
+    pub fn saturated(rounded: f32, zero_point: i32, (least, most): (Code, Code)) -> Code {
+        let rounded = if rounded.is_nan() { 0.0 } else { rounded };
+        let code = rounded + zero_point as f32;
+        // Unlike `clamp`, with an answer where the least is above the largest; exact as a cast.
+        code.min(f32::from(most)).max(f32::from(least)) as Code
     }
 
     /// The codes, for people.

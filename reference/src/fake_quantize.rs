@@ -1,11 +1,15 @@
 //! What a quantizer leaves of a tensor: quantized and dequantized again, in f32.
 //!
 //! One trait for rules, block formats and NF4, so that a straight-through estimator, a quality
-//! figure or a training loop takes any of them.
-use crate::config::lowbit::{LowBitActivationFormat, LowBitWeightFormat};
+//! figure or a training loop takes any of them. [`weights`] and [`activations`] are those a config
+//! asks for; [`source_weight`] and [`source_activation`] are what the source does instead.
+use crate::config::lowbit::{LowBitActivationFormat, LowBitQuantizationConfig, LowBitWeightFormat};
 use crate::format::{BlockFormat, FP16, Levels, nf4::Nf4};
 use crate::invalid::Invalid;
-use crate::rule::{Groups, Rule, burn_dragon, quantize_groups};
+use crate::op::hadamard::hadamard_f32;
+use crate::plan::{stored_activation, stored_weight};
+use crate::rule::{Groups, Rule, burn_dragon, dequantize_groups, quantize_groups};
+use std::borrow::Cow;
 
 /// A quantizer and the way back.
 pub trait FakeQuantize: Sync + std::fmt::Debug {
@@ -15,6 +19,10 @@ pub trait FakeQuantize: Sync + std::fmt::Debug {
 
 /// A rule for codes of some levels. Three dimensions are the weight `[H, rows, columns]`, four the
 /// activation `[B, H, T, E]`; in any other number there are no heads.
+///
+/// A rotated rule quantizes the rows as the orthonormal Hadamard transform `H` leaves them and turns
+/// them back: `H^-1 Q(H x)`, each transform rounded to f32 once. Rows that are no power of two are
+/// an error then.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ByRule {
     /// The rule.
@@ -26,24 +34,21 @@ pub struct ByRule {
 impl FakeQuantize for ByRule {
     fn fake_quantize(&self, x: &[f32], shape: &[usize]) -> Result<Vec<f32>, Invalid> {
         Invalid::check_len("x", x.len(), shape)?;
-        let groups = match *shape {
-            [batch, heads, tokens, features] => {
-                Groups::activation_heads(&self.rule, [batch, heads, tokens, features])?
-            }
-            [heads, rows, columns] => Groups::weight_heads(&self.rule, [heads, rows, columns])?,
-            _ => {
-                let columns = shape.last().copied().unwrap_or(1);
-                Groups::matrix(&self.rule, (x.len() / columns.max(1), columns))?
-            }
+        let groups = match shape.len() {
+            4 => Groups::activation(&self.rule, shape)?,
+            _ => Groups::weight(&self.rule, shape)?,
         };
-        let q = quantize_groups(&self.rule, self.levels, x, &groups);
-        let mut values = vec![0.0; x.len()];
-        for (group, shared) in q.shared.iter().enumerate() {
-            for at in groups.positions(group) {
-                values[at] = self.rule.value(q.codes[at], shared);
-            }
+        let row_len = shape.last().copied().unwrap_or(1);
+        let rows = match self.rule.rotated {
+            true => Cow::Owned(hadamard_f32(x, row_len)?),
+            false => Cow::Borrowed(x),
+        };
+        let q = quantize_groups(&self.rule, self.levels, &rows, &groups);
+        let values = dequantize_groups(&self.rule, (&q.codes, &q.shared), &groups);
+        match self.rule.rotated {
+            true => hadamard_f32(&values, row_len),
+            false => Ok(values),
         }
-        Ok(values)
     }
 }
 
@@ -71,24 +76,50 @@ impl FakeQuantize for Nf4 {
     }
 }
 
-/// The source's weight formats under its own rule. Its fp16 leaves f32 as it is; ours rounds.
-pub fn of_weight(format: LowBitWeightFormat) -> Box<dyn FakeQuantize> {
-    let levels = match format {
-        LowBitWeightFormat::Fp16 => return Box::new(ByBlocks(&FP16)),
-        LowBitWeightFormat::Int8 => Levels::Int8,
-        LowBitWeightFormat::Sign1 => Levels::Sign,
-        LowBitWeightFormat::Ternary158 | LowBitWeightFormat::Packed2 => Levels::Ternary,
-    };
-    Box::new(ByRule { rule: burn_dragon(levels), levels })
+/// What a config leaves of weights in this format: its protocol's rule under its grouping
+/// ([`LowBitQuantizationConfig::weight_rule`]); `fp16` rounds. Weights are `[H, rows, columns]` or
+/// `[rows, columns]`.
+///
+/// Errors name the group size that its grouping needs and lacks.
+pub fn weights(
+    config: &LowBitQuantizationConfig,
+    format: LowBitWeightFormat,
+) -> Result<Box<dyn FakeQuantize>, Invalid> {
+    by_rule(stored_weight(format).map(|f| f.levels()), |levels| config.weight_rule(levels))
 }
 
-/// The source's activation formats under its own rule; see [`of_weight`] for fp16.
-pub fn of_activation(format: LowBitActivationFormat) -> Box<dyn FakeQuantize> {
-    let levels = match format {
-        LowBitActivationFormat::Fp16 => return Box::new(ByBlocks(&FP16)),
-        LowBitActivationFormat::Int8 => Levels::Int8,
-        LowBitActivationFormat::Int4Exp => Levels::Int4,
-        LowBitActivationFormat::Uint8PosExp => Levels::Uint8,
-    };
-    Box::new(ByRule { rule: burn_dragon(levels), levels })
+/// What a config leaves of activations in its `act_format`, as [`weights`] does of weights
+/// ([`LowBitQuantizationConfig::activation_rule`]). Activations are `[B, H, T, E]` or rows.
+pub fn activations(config: &LowBitQuantizationConfig) -> Result<Box<dyn FakeQuantize>, Invalid> {
+    let levels = stored_activation(config.act_format).map(|f| f.levels());
+    by_rule(levels, |levels| config.activation_rule(levels))
+}
+
+/// The source's weight formats under its own rule: one scale a tensor, whatever the config says of
+/// protocol and grouping. Its fp16 leaves f32 as it is; ours rounds.
+pub fn source_weight(format: LowBitWeightFormat) -> Box<dyn FakeQuantize> {
+    by_source(stored_weight(format).map(|f| f.levels()))
+}
+
+/// The source's activation formats under its own rule; see [`source_weight`].
+pub fn source_activation(format: LowBitActivationFormat) -> Box<dyn FakeQuantize> {
+    by_source(stored_activation(format).map(|f| f.levels()))
+}
+
+/// The rule for these levels; half precision where there are none.
+fn by_rule(
+    levels: Option<Levels>,
+    rule: impl Fn(Levels) -> Result<Rule, Invalid>,
+) -> Result<Box<dyn FakeQuantize>, Invalid> {
+    Ok(match levels {
+        Some(levels) => Box::new(ByRule { rule: rule(levels)?, levels }),
+        None => Box::new(ByBlocks(&FP16)),
+    })
+}
+
+fn by_source(levels: Option<Levels>) -> Box<dyn FakeQuantize> {
+    match levels {
+        Some(levels) => Box::new(ByRule { rule: burn_dragon(levels), levels }),
+        None => Box::new(ByBlocks(&FP16)),
+    }
 }

@@ -49,7 +49,7 @@ fn parts_that_make_no_case_together_are_refused_with_a_reason() {
     let rule = error(&LINEAR.replace("b158", "b1"));
     assert!(
         rule.contains(
-            "`weight_rule=b1` has no Ternary codes; rules that have: burn_dragon, b158, a48"
+            "`weight_rule=b1` is no rule for ternary codes; rules that are: burn_dragon, b158, a48"
         ),
         "{rule}"
     );

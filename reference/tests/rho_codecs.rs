@@ -358,6 +358,13 @@ fn streams_of_the_wrong_shape_are_errors() {
     assert_eq!(field(&plain(), &Tokens { v: &[], ..tokens }), "v");
     let huge = Tokens { shape: [usize::MAX, 2, 0, 1, 1], q: &[], k: &[], v: &[] };
     assert_eq!(field(&plain(), &huge), "q");
+    let endless = Tokens { shape: [0, 1, usize::MAX, 2, 2], q: &[], k: &[], v: &[] };
+    assert_eq!(field(&plain(), &endless), "tokens");
+    let empty = Tokens { shape: [1 << 24, 1 << 24, 9, 0, 0], ..endless };
+    assert_eq!(rho_stream(&plain(), &empty).unwrap().state, [0.0; 0]);
+    // No token, but a state of 2^56 values.
+    let huge = Tokens { shape: [1, 1, 0, 1 << 28, 1 << 28], q: &[], k: &[], v: &[] };
+    assert_eq!(field(&plain(), &huge), "state");
     let none = Tokens { shape: [2, 2, 0, 6, 5], q: &[], k: &[], v: &[] };
     let out = rho_stream(&plain(), &none).unwrap();
     assert_eq!((out.chunks.len(), out.state), (0, vec![0.0; 120]));

@@ -1,9 +1,9 @@
 //! What each rule costs: SQNR per format and rule, a column per distribution.
 //!
 //! The figure belongs to format, rule and data, not to the row that computed it, so each case
-//! counts once. Small tensors say little about a rule: only cases of at least [`FEWEST`] values
+//! counts once. Small tensors say little about a rule: only cases of at least 65,536 values
 //! count, and of those the largest. Where several are as large (seeds), a cell holds their mean
-//! and how far they lie apart.
+//! and how far from it the farthest lies.
 use crate::label::distinct;
 use crate::record::Record;
 use crate::table::markdown_cell;
@@ -72,7 +72,7 @@ fn values(record: &Record) -> f64 {
     ["m", "n", "k"].iter().filter_map(size).product()
 }
 
-/// Mean and, of several cases, the range, of the largest cases there are.
+/// Mean and, of several cases, the farthest from it, of the largest cases there are.
 fn cell<'a>(records: impl Iterator<Item = &'a Record>) -> String {
     let records: Vec<&Record> = records.collect();
     let largest = records.iter().map(|r| values(r)).fold(0.0, f64::max);
@@ -87,7 +87,7 @@ fn cell<'a>(records: impl Iterator<Item = &'a Record>) -> String {
     let most = sqnr.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     match sqnr.len() {
         1 => format!("{mean:.2}"),
-        n => format!("{mean:.2} ({least:.2} to {most:.2}, {n} cases)"),
+        _ => format!("{mean:.2} ±{:.2}", (mean - least).max(most - mean)),
     }
 }
 

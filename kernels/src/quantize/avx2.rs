@@ -100,13 +100,20 @@ fn zeros() -> Lanes {
 fn take(fold: Fold, mut lanes: Lanes, x: &[f32; STEP]) -> Lanes {
     for (lane, x) in lanes.iter_mut().zip(load(x)) {
         *lane = match fold {
-            // The lane where `x` is NaN.
-            Fold::Absmax => _mm256_max_ps(abs(x), *lane),
+            Fold::Absmax => larger(abs(x), *lane),
             Fold::Magnitudes => _mm256_add_ps(*lane, abs(x)),
             Fold::Values => _mm256_add_ps(*lane, x),
         };
     }
     lanes
+}
+
+/// The larger of magnitudes, as integers: their bits are in order, and those of NaN above all.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn larger(a: __m256, b: __m256) -> __m256 {
+    let bits = _mm256_max_epu32(_mm256_castps_si256(a), _mm256_castps_si256(b));
+    _mm256_castsi256_ps(bits)
 }
 
 #[inline]
@@ -115,10 +122,11 @@ fn finish(fold: Fold, lanes: Lanes) -> f32 {
     let [a, b, c, d] = lanes;
     match fold {
         Fold::Absmax => {
-            let x = _mm256_max_ps(_mm256_max_ps(a, b), _mm256_max_ps(c, d));
-            let x = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
-            let x = _mm_max_ps(x, _mm_movehl_ps(x, x));
-            _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)))
+            let x = _mm256_castps_si256(larger(larger(a, b), larger(c, d)));
+            let x = _mm_max_epu32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+            let x = _mm_max_epu32(x, _mm_unpackhi_epi64(x, x));
+            let x = _mm_max_epu32(x, _mm_shuffle_epi32::<1>(x));
+            _mm_cvtss_f32(_mm_castsi128_ps(x))
         }
         Fold::Magnitudes | Fold::Values => {
             let x = _mm256_add_ps(_mm256_add_ps(a, b), _mm256_add_ps(c, d));

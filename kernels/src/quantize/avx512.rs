@@ -87,8 +87,7 @@ fn zeros() -> Lanes {
 fn take(fold: Fold, mut lanes: Lanes, x: &[f32; STEP]) -> Lanes {
     for (lane, x) in lanes.iter_mut().zip(load(x)) {
         *lane = match fold {
-            // The lane where `x` is NaN.
-            Fold::Absmax => _mm512_max_ps(_mm512_abs_ps(x), *lane),
+            Fold::Absmax => larger(_mm512_abs_ps(x), *lane),
             Fold::Magnitudes => _mm512_add_ps(*lane, _mm512_abs_ps(x)),
             Fold::Values => _mm512_add_ps(*lane, x),
         };
@@ -96,12 +95,20 @@ fn take(fold: Fold, mut lanes: Lanes, x: &[f32; STEP]) -> Lanes {
     lanes
 }
 
+/// The larger of magnitudes, as integers: their bits are in order, and those of NaN above all.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn larger(a: __m512, b: __m512) -> __m512 {
+    let bits = _mm512_max_epu32(_mm512_castps_si512(a), _mm512_castps_si512(b));
+    _mm512_castsi512_ps(bits)
+}
+
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn finish(fold: Fold, lanes: Lanes) -> f32 {
     let [a, b] = lanes;
     match fold {
-        Fold::Absmax => _mm512_reduce_max_ps(_mm512_max_ps(a, b)),
+        Fold::Absmax => f32::from_bits(_mm512_reduce_max_epu32(_mm512_castps_si512(larger(a, b)))),
         Fold::Magnitudes | Fold::Values => _mm512_reduce_add_ps(_mm512_add_ps(a, b)),
     }
 }

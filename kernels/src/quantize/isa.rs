@@ -93,3 +93,17 @@ pub(crate) trait Work<I> {
     /// Do it.
     fn run(self, isa: I);
 }
+
+/// The larger of two magnitudes, NaN if one of them is: whichever way they are compared, one of
+/// the two answers is then NaN, and its bits stay NaN whatever is added to them.
+#[inline(always)]
+pub(crate) fn larger(a: f32, b: f32) -> f32 {
+    let (one, other) = (if a > b { a } else { b }, if b > a { b } else { a });
+    f32::from_bits(one.to_bits() | other.to_bits())
+}
+
+/// At least `least`, but NaN stays NaN.
+#[inline(always)]
+pub(crate) fn floor(x: f32, least: f32) -> f32 {
+    if x < least { least } else { x }
+}

@@ -4,6 +4,7 @@
 //! `code = clamp(round(x / step) + zero_point, least, most)` (or a comparison with a limit, or a
 //! sign), one byte a code. Means are added in f64, as the reference adds them. It is the row that
 //! the tables of rules are made with, and the slowest: whoever wants speed writes another.
+use super::isa::{floor, larger};
 use crate::buffer::Buffer;
 use crate::context::Context;
 use crate::{Failure, Kernel, Prepared, Threads};
@@ -80,11 +81,13 @@ impl Coder {
         let first = if rule.with_zero { 0.0 } else { group[0] };
         let (mut min, mut max) = (first, first);
         for x in group {
-            let magnitude = if unsigned { x.max(0.0) } else { x.abs() };
+            let magnitude = if unsigned { floor(*x, 0.0) } else { x.abs() };
             sum += f64::from(*x);
             magnitudes += f64::from(magnitude);
-            largest = largest.max(magnitude);
-            (min, max) = (min.min(*x), max.max(*x));
+            largest = larger(largest, magnitude);
+            // A NaN stays: nothing is smaller or larger than it.
+            min = if x.is_nan() || *x < min { *x } else { min };
+            max = if x.is_nan() || *x > max { *x } else { max };
         }
         let statistic = match rule.range {
             Range::Absmax => largest,
@@ -93,8 +96,8 @@ impl Coder {
         };
         let Rule { times, steps, epsilon, .. } = *rule;
         let mut scale = match rule.epsilon_use {
-            EpsilonUse::FloorScale => (times * statistic / steps).max(epsilon),
-            EpsilonUse::FloorStatistic => times * statistic.max(epsilon) / steps,
+            EpsilonUse::FloorScale => floor(times * statistic / steps, epsilon),
+            EpsilonUse::FloorStatistic => times * floor(statistic, epsilon) / steps,
             EpsilonUse::Unit if times * statistic / steps == 0.0 => 1.0,
             EpsilonUse::Add | EpsilonUse::Unit => times * statistic / steps,
         };
@@ -114,7 +117,7 @@ impl Coder {
         Coder { scale, step, limit, centre: mean(sum, group.len()), zero_point }
     }
 
-    fn code(&self, rule: &Rule, levels: Levels, x: f32) -> u8 {
+    fn encode(&self, rule: &Rule, levels: Levels, x: f32) -> u8 {
         let code = match levels {
             Levels::Sign => {
                 let x = if rule.centred { x - self.centre } else { x };
@@ -135,8 +138,10 @@ impl Coder {
     }
 }
 
+/// The nearest integer; 0 for NaN.
 fn nearest(rule: &Rule, x: f32) -> f32 {
     match rule.rounding {
+        _ if x.is_nan() => 0.0,
         Rounding::HalfEven => x.round_ties_even(),
         Rounding::HalfAway => x.round(),
     }
@@ -165,7 +170,7 @@ impl Prepared for Quantize {
             (self.scales[i], self.centres[i]) = (coder.scale, coder.centre);
             self.zero_points[i] = coder.zero_point as i32;
             for (code, x) in codes.iter_mut().zip(x) {
-                *code = coder.code(&rule, levels, *x);
+                *code = coder.encode(&rule, levels, *x);
             }
         }
         Ok(())

@@ -5,7 +5,7 @@
 //! has no fraction: `r = (q + M) - M` is the nearest integer, ties to even. `q - r` is exact, so a
 //! tie is seen as `|q - r| = 0.5` and goes away from zero as `q + copysign(0.5, q)`. That holds for
 //! `|q| < 2^22`; here it is at most 128.
-use super::isa::{Fold, Int8, Isa, MAX, STEP, Sign, Ternary, Work};
+use super::isa::{Fold, Int8, Isa, MAX, STEP, Sign, Ternary, Work, larger};
 use crate::hardware::Need;
 
 /// Runs anywhere.
@@ -40,8 +40,7 @@ impl Isa for Scalar {
         for x in x.as_chunks::<LANES>().0 {
             for (lane, x) in lanes.iter_mut().zip(x) {
                 *lane = match fold {
-                    Fold::Absmax if x.abs() > *lane => x.abs(),
-                    Fold::Absmax => *lane,
+                    Fold::Absmax => larger(x.abs(), *lane),
                     Fold::Magnitudes => *lane + x.abs(),
                     Fold::Values => *lane + x,
                 };
@@ -56,8 +55,7 @@ impl Isa for Scalar {
             for i in 0..half {
                 let (a, b) = (lanes[i], lanes[i + half]);
                 lanes[i] = match fold {
-                    Fold::Absmax if b > a => b,
-                    Fold::Absmax => a,
+                    Fold::Absmax => larger(a, b),
                     Fold::Magnitudes | Fold::Values => a + b,
                 };
             }

@@ -1,5 +1,5 @@
 //! Pieces of quantization that one thread does at a time, for any instruction set.
-use super::isa::{Fold, Int8, Isa, STEP, Sign, Ternary, Work};
+use super::isa::{Fold, Int8, Isa, STEP, Sign, Ternary, Work, floor, larger};
 use lowbit_reference::rule::{EpsilonUse, Range, Rounding, Rule};
 
 /// Values whose statistic is taken in f32 lanes. Even one lane would chain 4096 additions, below
@@ -62,8 +62,8 @@ impl Plan {
     pub(crate) fn scale(&self, statistic: f32) -> f32 {
         let Rule { times, steps, epsilon, .. } = self.rule;
         match self.rule.epsilon_use {
-            EpsilonUse::FloorScale => (times * statistic / steps).max(epsilon),
-            EpsilonUse::FloorStatistic => times * statistic.max(epsilon) / steps,
+            EpsilonUse::FloorScale => floor(times * statistic / steps, epsilon),
+            EpsilonUse::FloorStatistic => times * floor(statistic, epsilon) / steps,
             _ => times * statistic / steps,
         }
     }
@@ -148,7 +148,7 @@ impl Combine {
     #[inline(always)]
     pub(crate) fn push(&mut self, block: f32) {
         match self.fold {
-            Fold::Absmax => self.max = if block > self.max { block } else { self.max },
+            Fold::Absmax => self.max = larger(block, self.max),
             Fold::Magnitudes | Fold::Values => self.sum += f64::from(block),
         }
     }

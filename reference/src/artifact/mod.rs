@@ -1,18 +1,21 @@
 //! A packed weight: bytes, scales and shape under one format, known by its content.
 //!
-//! `generation = fnv1a(format name, shape, scale bits, bytes)`, each part behind its length, all
+//! `generation = fnv1a(format name, shape, groups, scale bits, bytes)`, each part behind its length, all
 //! numbers little-endian. Two artifacts of equal content have the same generation wherever they
 //! lie; an artifact whose content is replaced has another. The source keys its caches by the
 //! address of the artifact (seed 002, lines 1960-1995 and 2261-2268), so that it finds the values
 //! of an artifact that is no longer there.
 //!
 //! Layout: rows of the last dimension, each packed on its own and starting on a byte; one scale
-//! for the tensor or one for each row.
+//! for each of the [`Groups`] of the tensor, in their order, four bytes each. A scale may be 0 (that
+//! of zeros under a rule that adds its epsilon elsewhere): its values are zeros.
 mod cache;
 use crate::format::WeightFormat;
 use crate::hash::fnv1a;
 use crate::invalid::Invalid;
-use crate::rule::Code;
+use crate::rule::{
+    Code, Granularity, Groups, Range, Rule, Shared, dequantize_groups, quantize_groups,
+};
 pub use cache::Cache;
 
 /// What an artifact is known by: a hash of its content, never an address.
@@ -31,36 +34,77 @@ impl Generation {
 pub struct Artifact {
     format: &'static dyn WeightFormat,
     shape: Vec<usize>,
+    groups: Groups,
     scales: Vec<f32>,
     bytes: Vec<u8>,
     generation: Generation,
 }
 
 impl Artifact {
-    /// An artifact of `shape` from packed rows and their scales.
+    /// An artifact of `shape` from packed rows and a scale for the tensor or one for each row.
     ///
-    /// Errors name `format` (its codes need zero points), `shape` (no dimension, or a product that overflows), `scales` (neither one nor
-    /// one a row, or not finite and positive) and `bytes` (not those of the rows, or no codes of
-    /// the format).
+    /// Errors as [`grouped`](Artifact::grouped).
     pub fn new(
         format: &'static dyn WeightFormat,
         shape: &[usize],
         scales: Vec<f32>,
         bytes: Vec<u8>,
     ) -> Result<Artifact, Invalid> {
+        let (rows, row_len) = rows(shape)?;
+        let granularity = match scales.len() {
+            1 => Granularity::Tensor,
+            found if found == rows || row_len == 0 => Granularity::Row,
+            found => {
+                let allowed = format!("1 value or {rows} values, one a row");
+                return Err(Invalid::new("scales", format!("{found} values"), allowed));
+            }
+        };
+        let rule = Rule { granularity, ..Rule::default() };
+        Artifact::grouped(format, &rule, shape, (scales, bytes))
+    }
+
+    /// An artifact of `shape` from a scale for each of a rule's groups (three dimensions are heads,
+    /// rows and columns: [`Groups::weight`]) and packed rows.
+    ///
+    /// Errors name `format` (its codes need zero points), `rule` (rotated, or with zero points),
+    /// `shape` (no dimension, or a product that overflows), what the groups refuse, `scales` (not
+    /// those of the groups, negative or not finite) and `bytes` (not those of the rows, or no codes
+    /// of the format).
+    pub fn grouped(
+        format: &'static dyn WeightFormat,
+        rule: &Rule,
+        shape: &[usize],
+        content: (Vec<f32>, Vec<u8>),
+    ) -> Result<Artifact, Invalid> {
+        if rule.rotated {
+            return Err(Invalid::new("rule.rotated", true, "false: rows are packed as they are"));
+        }
+        if rule.range == Range::Minmax {
+            return Err(Invalid::new("rule.range", "minmax", "absmax or absmean: no zero points"));
+        }
+        rows(shape)?;
+        Artifact::of_groups(format, Groups::weight(rule, shape)?, shape, content)
+    }
+
+    fn of_groups(
+        format: &'static dyn WeightFormat,
+        groups: Groups,
+        shape: &[usize],
+        (scales, bytes): (Vec<f32>, Vec<u8>),
+    ) -> Result<Artifact, Invalid> {
         if format.levels().unsigned() {
             return Err(Invalid::new("format", format.name(), "a format of signed codes"));
         }
         let (rows, row_len) = rows(shape)?;
-        check_scales(&scales, rows)?;
+        check_scales(&scales, &groups)?;
         let row_bytes = format.row_bytes(row_len);
         Invalid::check_len("bytes", bytes.len(), &[rows, row_bytes])?;
         unpack(format, &bytes, (rows, row_len))?;
-        let generation = generation(format, shape, &scales, &bytes);
-        Ok(Artifact { format, shape: shape.to_vec(), scales, bytes, generation })
+        let generation = generation((format, shape, &groups), &scales, &bytes);
+        Ok(Artifact { format, shape: shape.to_vec(), groups, scales, bytes, generation })
     }
 
-    /// An artifact of `shape` from codes and their scales.
+    /// An artifact of `shape` from codes and a scale for the tensor or one for each row.
     ///
     /// Errors as [`new`](Artifact::new); `codes` that are too few or outside the format's range.
     pub fn pack(
@@ -69,21 +113,29 @@ impl Artifact {
         scales: Vec<f32>,
         codes: &[Code],
     ) -> Result<Artifact, Invalid> {
-        let (_, row_len) = rows(shape)?;
-        Invalid::check_len("codes", codes.len(), shape)?;
-        let pack = |row| {
-            format
-                .pack(row)
-                .map_err(|e| Invalid::new("codes", e, format!("{} codes", format.name())))
-        };
-        let packed: Result<Vec<_>, _> = codes.chunks(row_len.max(1)).map(pack).collect();
-        Artifact::new(format, shape, scales, packed?.concat())
+        Artifact::new(format, shape, scales, pack_rows(format, shape, codes)?)
     }
 
-    /// Put other content of the same shape and format in its place; the generation follows.
-    /// Errors as [`new`](Artifact::new), and then nothing is changed.
+    /// The weight `w` of `shape` under a rule.
+    ///
+    /// Errors as [`grouped`](Artifact::grouped); `w` that has not the values of its shape. A group
+    /// that holds NaN or an infinity has no finite scale.
+    pub fn quantize(
+        format: &'static dyn WeightFormat,
+        rule: &Rule,
+        w: &[f32],
+        shape: &[usize],
+    ) -> Result<Artifact, Invalid> {
+        Invalid::check_len("w", w.len(), shape)?;
+        let q = quantize_groups(rule, format.levels(), w, &Groups::weight(rule, shape)?);
+        let bytes = pack_rows(format, shape, &q.codes)?;
+        Artifact::grouped(format, rule, shape, (q.scales(), bytes))
+    }
+
+    /// Put other content of the same shape, groups and format in its place; the generation follows.
+    /// Errors as [`grouped`](Artifact::grouped), and then nothing is changed.
     pub fn replace(&mut self, scales: Vec<f32>, bytes: Vec<u8>) -> Result<(), Invalid> {
-        *self = Artifact::new(self.format, &self.shape, scales, bytes)?;
+        *self = Artifact::of_groups(self.format, self.groups, &self.shape, (scales, bytes))?;
         Ok(())
     }
 
@@ -95,7 +147,11 @@ impl Artifact {
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
-    /// One scale for the tensor or one for each row.
+    /// Which values share a scale.
+    pub fn groups(&self) -> Groups {
+        self.groups
+    }
+    /// One scale for each group.
     pub fn scales(&self) -> &[f32] {
         &self.scales
     }
@@ -108,14 +164,40 @@ impl Artifact {
         self.generation
     }
 
+    /// Bytes that are stored: the packed rows and four for each scale.
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len() + 4 * self.scales.len()
+    }
+
     /// The values `code * scale`, row-major.
     pub fn values(&self) -> Result<Vec<f32>, Invalid> {
-        let (rows, row_len) = rows(&self.shape)?;
-        let codes = unpack(self.format, &self.bytes, (rows, row_len))?;
-        let group = if self.scales.len() == 1 { codes.len() } else { row_len };
-        let groups = codes.chunks(group.max(1)).zip(&self.scales);
-        Ok(groups.flat_map(|(codes, s)| codes.iter().map(move |c| f32::from(*c) * s)).collect())
+        let codes = unpack(self.format, &self.bytes, rows(&self.shape)?)?;
+        let shared = |scale: &f32| Shared { scale: *scale, ..Shared::default() };
+        let shared: Vec<Shared> = self.scales.iter().map(shared).collect();
+        Ok(dequantize_groups(&Rule::default(), (&codes, &shared), &self.groups))
     }
+}
+
+/// Bytes of packed rows and of a scale for each group, of a tensor that need not be there:
+/// [`Artifact::byte_len`]. `None` from 2^64 bytes on, or without a dimension.
+pub fn stored_bytes(format: &dyn WeightFormat, shape: &[usize], groups: &Groups) -> Option<u64> {
+    let (rows, row_len) = rows(shape).ok()?;
+    let packed = (rows as u64).checked_mul(format.row_bytes(row_len) as u64)?;
+    packed.checked_add((groups.count() as u64).checked_mul(4)?)
+}
+
+fn pack_rows(
+    format: &dyn WeightFormat,
+    shape: &[usize],
+    codes: &[Code],
+) -> Result<Vec<u8>, Invalid> {
+    let (_, row_len) = rows(shape)?;
+    Invalid::check_len("codes", codes.len(), shape)?;
+    let pack = |row| {
+        format.pack(row).map_err(|e| Invalid::new("codes", e, format!("{} codes", format.name())))
+    };
+    let packed: Result<Vec<_>, _> = codes.chunks(row_len.max(1)).map(pack).collect();
+    Ok(packed?.concat())
 }
 
 /// Rows and codes of a row.
@@ -131,13 +213,13 @@ fn rows(shape: &[usize]) -> Result<(usize, usize), Invalid> {
     }
 }
 
-fn check_scales(scales: &[f32], rows: usize) -> Result<(), Invalid> {
-    if scales.len() != 1 && scales.len() != rows {
-        let allowed = format!("1 value or {rows} values, one a row");
+fn check_scales(scales: &[f32], groups: &Groups) -> Result<(), Invalid> {
+    if scales.len() != groups.count() {
+        let allowed = format!("{} values, one a group", groups.count());
         return Err(Invalid::new("scales", format!("{} values", scales.len()), allowed));
     }
-    match scales.iter().position(|s| !(s.is_finite() && *s > 0.0)) {
-        Some(i) => Err(Invalid::new(format!("scales[{i}]"), scales[i], "finite and above 0")),
+    match scales.iter().position(|s| !(s.is_finite() && *s >= 0.0)) {
+        Some(i) => Err(Invalid::new(format!("scales[{i}]"), scales[i], "finite and at least 0")),
         None => Ok(()),
     }
 }
@@ -159,8 +241,7 @@ fn unpack(
 }
 
 fn generation(
-    format: &dyn WeightFormat,
-    shape: &[usize],
+    (format, shape, groups): (&dyn WeightFormat, &[usize], &Groups),
     scales: &[f32],
     bytes: &[u8],
 ) -> Generation {
@@ -170,84 +251,13 @@ fn generation(
         content.extend(bytes);
     };
     part(format.name().len(), &mut format.name().bytes());
-    part(shape.len(), &mut shape.iter().flat_map(|dim| (*dim as u64).to_le_bytes()));
+    for numbers in [shape, &groups.numbers()] {
+        part(numbers.len(), &mut numbers.iter().flat_map(|n| (*n as u64).to_le_bytes()));
+    }
     part(scales.len(), &mut scales.iter().flat_map(|s| s.to_bits().to_le_bytes()));
     part(bytes.len(), &mut bytes.iter().copied());
     Generation(fnv1a(&content))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::format::{INT8, SIGN1, TERNARY2, UINT4};
-
-    fn artifact(scale: f32, codes: &[Code]) -> Artifact {
-        Artifact::pack(&TERNARY2, &[2, 3], vec![scale], codes).unwrap()
-    }
-
-    #[test]
-    fn generation_follows_content_and_nothing_else() {
-        let first = artifact(0.5, &[1, 0, -1, 1, 1, 0]);
-        assert_eq!(first.generation(), artifact(0.5, &[1, 0, -1, 1, 1, 0]).generation());
-        let elsewhere = [first.clone(), first.clone()];
-        assert_eq!(first.generation(), elsewhere[1].generation());
-        let others = [
-            artifact(0.25, &[1, 0, -1, 1, 1, 0]),
-            artifact(0.5, &[1, 0, -1, 1, 1, 1]),
-            Artifact::pack(&TERNARY2, &[3, 2], vec![0.5], &[1, 0, -1, 1, 1, 0]).unwrap(),
-            Artifact::pack(&TERNARY2, &[2, 3], vec![0.5; 2], &[1, 0, -1, 1, 1, 0]).unwrap(),
-            Artifact::pack(&INT8, &[2, 3], vec![0.5], &[1, 0, -1, 1, 1, 0]).unwrap(),
-        ];
-        let mut all: Vec<_> = others.iter().map(Artifact::generation).collect();
-        all.push(first.generation());
-        all.sort();
-        all.dedup();
-        assert_eq!(all.len(), 6, "six contents, six generations");
-        // Same bytes and scale, other shape: only the shape part tells them apart.
-        let flat =
-            |shape: &[usize]| Artifact::pack(&INT8, shape, vec![1.0], &[1, 2, 3, 4]).unwrap();
-        assert_eq!(flat(&[1, 4]).bytes(), flat(&[2, 2]).bytes());
-        assert_ne!(flat(&[1, 4]).generation(), flat(&[2, 2]).generation());
-        // Same bytes, scale and shape, other format.
-        let sign = Artifact::new(&SIGN1, &[1], vec![1.0], vec![1]).unwrap();
-        let int8 = Artifact::new(&INT8, &[1], vec![1.0], vec![1]).unwrap();
-        assert_ne!(sign.generation(), int8.generation());
-    }
-
-    #[test]
-    fn replaced_content_has_another_generation_and_bad_content_changes_nothing() {
-        let mut artifact = artifact(0.5, &[1, 0, -1, 1, 1, 0]);
-        let (before, bytes) = (artifact.generation(), artifact.bytes().to_vec());
-        assert!(artifact.replace(vec![0.5], vec![0xff, 0xff]).is_err(), "pattern 3");
-        assert!(artifact.replace(vec![f32::NAN], bytes.clone()).is_err());
-        assert!(artifact.replace(vec![0.5; 3], bytes.clone()).is_err());
-        assert!(artifact.replace(vec![0.5], bytes[1..].to_vec()).is_err());
-        assert_eq!(artifact.generation(), before);
-        artifact.replace(vec![1.5], bytes.clone()).unwrap();
-        assert_ne!(artifact.generation(), before);
-        artifact.replace(vec![0.5], bytes).unwrap();
-        assert_eq!(artifact.generation(), before, "the first content is back");
-    }
-
-    #[test]
-    fn values_are_codes_times_the_scale_of_the_tensor_or_the_row() {
-        let codes = [1, 0, -1, 1, 1, 0];
-        assert_eq!(artifact(0.5, &codes).values().unwrap(), [0.5, 0.0, -0.5, 0.5, 0.5, 0.0]);
-        let rows = Artifact::pack(&TERNARY2, &[2, 3], vec![0.5, 2.0], &codes).unwrap();
-        assert_eq!(rows.values().unwrap(), [0.5, 0.0, -0.5, 2.0, 2.0, 0.0]);
-        let empty = Artifact::pack(&TERNARY2, &[2, 0], vec![1.0], &[]).unwrap();
-        assert_eq!(empty.values().unwrap(), Vec::<f32>::new());
-    }
-
-    #[test]
-    fn shapes_without_a_size_and_codes_out_of_range_are_errors() {
-        let field = |result: Result<Artifact, Invalid>| result.unwrap_err().field;
-        assert_eq!(field(Artifact::pack(&UINT4, &[1], vec![1.0], &[1])), "format");
-        assert_eq!(field(Artifact::pack(&INT8, &[], vec![1.0], &[])), "shape");
-        let huge = [usize::MAX, 2];
-        assert_eq!(field(Artifact::new(&INT8, &huge, vec![1.0], vec![])), "shape");
-        assert_eq!(field(Artifact::pack(&TERNARY2, &[1], vec![1.0], &[2])), "codes");
-        assert_eq!(field(Artifact::pack(&TERNARY2, &[2], vec![1.0], &[1])), "codes");
-        assert_eq!(field(Artifact::new(&TERNARY2, &[1 << 60], vec![1.0], vec![])), "bytes");
-    }
-}
+mod tests;

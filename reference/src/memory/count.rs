@@ -1,29 +1,34 @@
 //! Bytes that the formats store, counted.
 //!
 //! ```text
-//! weights       x, y [n_head, n_embd, z]: n_head * z rows of n_embd codes; residual
-//!               [latent_total, n_embd]: n_embd rows of latent_total codes; z = latent_total / n_head
+//! weights       x, y [n_head, z, n_embd]: rows of n_embd codes; residual [n_embd, latent_total]:
+//!               rows of latent_total codes; z = latent_total / n_head
 //! inputs        x [batch, 1, time, n_embd], y [batch, n_head, time, n_embd],
 //!               residual [batch, n_head, time, z]; rows of the last dimension
-//! bytes         rows * ceil(row_len * bits / 8) + 4 * scales; 16-bit values have no scale
-//! scales        per_tensor 1; per_token batch * time, whatever the heads; per_group
-//!               ceil(row_len / size) a row; per_head_group ceil(heads / size) a tensor or token
+//! codes         weights and inputs: rows, each on a byte; saved inputs: one run
+//! scales        4 bytes for each of the groups of the config's rule; 16-bit values have none
 //! rho           n_layer states [batch, n_head, z, n_embd], each a payload of its codec; the
 //!               longest one where the length depends on the values
 //! ```
 //!
+//! Scales are counted by [`Groups`] and codes by the packers ([`artifact::stored_bytes`],
+//! `SavedFormat::stored_bytes`), so that what they refuse is refused here: head groups that do not
+//! divide the heads of a tensor, those of `x`, which all heads share, and those of the residual's
+//! weight, which has no heads.
+//!
 //! A cache keeps the inputs of all targeted projections of all layers. A cache that recomputes
 //! keeps the inputs of the layers alone (`x`, targeted or not) and rho as it was when the window
 //! began; the rest is rebuilt from these, one layer at a time, in the workspace.
-use super::{Buckets, ModelShape, RecomputePolicy, SavedInventory, SavedTensor, activation_bits};
+use super::{Buckets, ModelShape, RecomputePolicy, SavedInventory, SavedTensor};
+use crate::artifact;
 use crate::config::lowbit::{
-    LowBitActivationFormat, LowBitActivationGrouping, LowBitQuantizationConfig, LowBitRhoConfig,
-    LowBitSavedActivationMode as SavedMode, LowBitWeightFormat, LowBitWeightGrouping,
-    RhoCompressionConfig,
+    LowBitActivationFormat, LowBitQuantizationConfig, LowBitRhoConfig,
+    LowBitSavedActivationMode as SavedMode, LowBitWeightFormat, RhoCompressionConfig,
 };
 use crate::invalid::Invalid;
-use crate::plan::{Projection, ProjectionPlan, stored_weight};
+use crate::plan::{Projection, ProjectionPlan, stored_activation, stored_weight};
 use crate::rho::{RHO_FORMATS, RhoCodec, RhoFormat, StateShape, rho_compression, rho_precision};
+use crate::rule::Groups;
 
 /// What a runtime holds instead of, or beside, packed codes. Nothing by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,52 +41,90 @@ pub struct Held {
     pub rho_code: Option<u64>,
 }
 
-/// A tensor whose rows are the last dimension.
-struct Rows {
-    dims: [usize; 4],
+/// A config and the model it quantizes.
+#[derive(Clone, Copy)]
+struct Model<'a> {
+    quant: &'a LowBitQuantizationConfig,
+    shape: &'a ModelShape,
 }
 
-impl Rows {
+impl Model<'_> {
+    /// Latents of a head; `check` made them whole.
+    fn latent(&self) -> usize {
+        self.shape.latent_total.checked_div(self.shape.n_head).unwrap_or(0)
+    }
+
     /// `[batch, heads, time, width]`.
-    fn input(shape: &ModelShape, projection: Projection) -> Option<Rows> {
+    fn input(&self, projection: Projection) -> [usize; 4] {
+        let ModelShape { batch_size, time_steps, n_head, n_embd, .. } = *self.shape;
         let (heads, width) = match projection {
-            Projection::X => (1, shape.n_embd),
-            Projection::Y => (shape.n_head, shape.n_embd),
-            Projection::Residual => (shape.n_head, shape.latent_total.checked_div(shape.n_head)?),
+            Projection::X => (1, n_embd),
+            Projection::Y => (n_head, n_embd),
+            Projection::Residual => (n_head, self.latent()),
         };
-        Some(Rows { dims: [shape.batch_size, heads, shape.time_steps, width] })
+        [batch_size, heads, time_steps, width]
     }
 
-    fn elements(&self) -> Option<u64> {
-        product(&self.dims)
-    }
-
-    /// Bytes in an activation format, with the scales of the config's grouping.
-    fn bytes(
+    /// Bytes of a projection's input, packed as it is computed with: row by row.
+    fn input_bytes(
         &self,
+        projection: Projection,
         format: LowBitActivationFormat,
-        quant: &LowBitQuantizationConfig,
-    ) -> Option<u64> {
-        let [batch, heads, time, width] = self.dims;
-        let row = (width as u64).checked_mul(activation_bits(format))?.div_ceil(8);
-        let codes = product(&self.dims[..3])?.checked_mul(row)?;
-        let scales = match (format, quant.act_grouping) {
-            (LowBitActivationFormat::Fp16, _) => 0,
-            (_, LowBitActivationGrouping::PerToken) => product(&[batch, time])?,
-            (_, LowBitActivationGrouping::PerGroup) => {
-                product(&[batch, heads, time, width.div_ceil(size(quant.act_group_size))])?
-            }
-            (_, LowBitActivationGrouping::PerHeadGroup) => {
-                product(&[batch, time, heads.div_ceil(size(quant.act_heads_per_group))])?
+    ) -> Result<u64, Invalid> {
+        let dims = self.input(projection);
+        let values = self.values(&dims)?;
+        let bytes = match stored_activation(format) {
+            None => values.checked_mul(2),
+            Some(format) => {
+                let rule = self.quant.activation_rule(format.levels())?;
+                artifact::stored_bytes(format, &dims, &Groups::activation(&rule, &dims)?)
             }
         };
-        codes.checked_add(scales.checked_mul(4)?)
+        bytes.ok_or_else(|| too_large(self.shape))
     }
-}
 
-/// A group's size; there and above 0 in every config that was validated.
-fn size(size: Option<usize>) -> usize {
-    size.unwrap_or(1).max(1)
+    /// Bytes of a projection's input as it is saved for the backward pass: one run.
+    fn saved_bytes(&self, projection: Projection) -> Result<u64, Invalid> {
+        let dims = self.input(projection);
+        self.values(&dims)?;
+        self.quant.saved_format()?.stored_bytes(&dims)
+    }
+
+    /// Bytes of a projection's weight as it is computed with.
+    fn weight_bytes(
+        &self,
+        (projection, format): (Projection, LowBitWeightFormat),
+        held: Held,
+    ) -> Result<u64, Invalid> {
+        let ModelShape { n_head, n_embd, latent_total, .. } = *self.shape;
+        let dims = match projection {
+            // The heads have whole shares of the latents.
+            Projection::X | Projection::Y => &[n_head, self.latent(), n_embd][..],
+            Projection::Residual => &[n_embd, latent_total],
+        };
+        let codes = self.values(dims)?;
+        let bytes = match stored_weight(format) {
+            None => codes.checked_mul(2),
+            Some(format) => {
+                let rule = self.quant.weight_rule(format.levels())?;
+                let packed = artifact::stored_bytes(format, dims, &Groups::weight(&rule, dims)?);
+                sum([packed, codes.checked_mul(held.weight_copies)])
+            }
+        };
+        bytes.ok_or_else(|| too_large(self.shape))
+    }
+
+    fn values(&self, dims: &[usize]) -> Result<u64, Invalid> {
+        product(dims).ok_or_else(|| too_large(self.shape))
+    }
+
+    /// The sum, unless it overflows; the first error otherwise.
+    fn total(&self, parts: impl IntoIterator<Item = Result<u64, Invalid>>) -> Result<u64, Invalid> {
+        let add = |sum: u64, part: Result<u64, Invalid>| {
+            sum.checked_add(part?).ok_or_else(|| too_large(self.shape))
+        };
+        parts.into_iter().try_fold(0, add)
+    }
 }
 
 fn product(factors: &[usize]) -> Option<u64> {
@@ -91,37 +134,6 @@ fn product(factors: &[usize]) -> Option<u64> {
 /// The sum, unless one of them or the sum is not a number.
 fn sum(parts: impl IntoIterator<Item = Option<u64>>) -> Option<u64> {
     parts.into_iter().try_fold(0u64, |sum, part| sum.checked_add(part?))
-}
-
-/// Rows of a projection's weight and codes of a row.
-fn weight_rows(shape: &ModelShape, projection: Projection) -> (usize, usize) {
-    match projection {
-        // The heads have whole shares of the latents: n_head * z.
-        Projection::X | Projection::Y => (shape.latent_total, shape.n_embd),
-        Projection::Residual => (shape.n_embd, shape.latent_total),
-    }
-}
-
-/// Bytes of a projection's weight as it is computed with.
-fn execution(
-    (quant, shape, held): (&LowBitQuantizationConfig, &ModelShape, Held),
-    projection: Projection,
-    format: LowBitWeightFormat,
-) -> Option<u64> {
-    let (rows, row_len) = weight_rows(shape, projection);
-    let codes = product(&[rows, row_len])?;
-    let Some(format) = stored_weight(format) else { return codes.checked_mul(2) };
-    let scales = match quant.weight_grouping {
-        LowBitWeightGrouping::PerTensor => 1,
-        LowBitWeightGrouping::PerGroup => {
-            product(&[rows, row_len.div_ceil(size(quant.weight_group_size))])?
-        }
-        LowBitWeightGrouping::PerHeadGroup => {
-            shape.n_head.div_ceil(size(quant.weight_heads_per_group)) as u64
-        }
-    };
-    let packed = product(&[rows, format.row_bytes(row_len)]);
-    sum([packed, scales.checked_mul(4), codes.checked_mul(held.weight_copies)])
 }
 
 /// How the state of a layer is stored. The source's block compressions may be held unpacked.
@@ -211,8 +223,8 @@ fn rho_state(
 
 /// The six buckets.
 ///
-/// Errors: a config that is not valid, `n_head` 0, `latent_total` not a multiple of it, a model of
-/// 2^64 bytes or more.
+/// Errors: a config that is not valid, `n_head` 0, `latent_total` not a multiple of it, groups of
+/// heads that a tensor does not have, a model of 2^64 bytes or more.
 pub fn count(
     quant: &LowBitQuantizationConfig,
     rho: &LowBitRhoConfig,
@@ -220,12 +232,15 @@ pub fn count(
     held: Held,
 ) -> Result<Buckets, Invalid> {
     let kept = saved(quant, rho, shape)?;
+    let model = Model { quant, shape };
     let (rho_state, precision) = (rho_state(rho, shape, held)?, Stored::precision(rho)?);
     let plan = ProjectionPlan::from_config(quant);
+    let weights = plan.targets().map(|(p, f)| model.weight_bytes((p, f.weight), held));
+    let inputs = plan.targets().map(|(p, f)| model.input_bytes(p, f.activation));
+    let (execution_weights, activations) = (model.total(weights)?, model.total(inputs)?);
+    let rebuilt = rebuilt(model, &plan)?;
     let buckets = || {
         let masters = plan.targets().map(|_| product(&[4, shape.latent_total, shape.n_embd]));
-        let weights = plan.targets().map(|(p, f)| execution((quant, shape, held), p, f.weight));
-        let inputs = plan.targets().map(|(p, f)| Rows::input(shape, p)?.bytes(f.activation, quant));
         let tensors = kept.iter().flat_map(|kept| &kept.tensors);
         let unpacked = match rho.compression {
             RhoCompressionConfig::None => Some(0),
@@ -233,11 +248,11 @@ pub fn count(
         };
         Some(Buckets {
             master_weights: sum(masters)?,
-            execution_weights: sum(weights)?,
-            activations: sum(inputs)?,
+            execution_weights,
+            activations,
             saved_activations: sum(tensors.map(|tensor| Some(tensor.bytes)))?,
             rho_state: rho_state?,
-            workspace: sum([largest_output(&plan, shape), rebuilt(quant, &plan, shape), unpacked])?,
+            workspace: sum([largest_output(&plan, shape), Some(rebuilt), unpacked])?,
         })
     };
     buckets().ok_or_else(|| too_large(shape))
@@ -255,18 +270,11 @@ fn largest_output(plan: &ProjectionPlan, shape: &ModelShape) -> Option<u64> {
     plan.targets().try_fold(0u64, |largest, (p, _)| Some(largest.max(output(p)?)))
 }
 
-/// Bytes of one layer's inputs that are computed again.
-fn rebuilt(
-    quant: &LowBitQuantizationConfig,
-    plan: &ProjectionPlan,
-    shape: &ModelShape,
-) -> Option<u64> {
-    let saved = &quant.saved_activations;
-    let rebuilt = |(p, _): &(Projection, _)| {
-        saved.mode == SavedMode::QuantizedCacheRecomputeExp && *p != Projection::X
-    };
-    let targets = plan.targets().filter(rebuilt);
-    sum(targets.map(|(p, _)| Rows::input(shape, p)?.bytes(saved.format, quant)))
+/// Bytes of one layer's inputs that are computed again, as they would be saved.
+fn rebuilt(model: Model, plan: &ProjectionPlan) -> Result<u64, Invalid> {
+    let recomputes = model.quant.saved_activations.mode == SavedMode::QuantizedCacheRecomputeExp;
+    let targets = plan.targets().filter(|(p, _)| recomputes && *p != Projection::X);
+    model.total(targets.map(|(p, _)| model.saved_bytes(p)))
 }
 
 /// What is saved for the backward pass, for all layers; `None` where nothing is. Errors as
@@ -280,14 +288,16 @@ pub fn saved(
     let saved = &quant.saved_activations;
     let policy = RecomputePolicy::of(saved.mode);
     let plan = ProjectionPlan::from_config(quant);
+    let model = Model { quant, shape };
+    let times =
+        |number: u64| number.checked_mul(shape.n_layer as u64).ok_or_else(|| too_large(shape));
     let tensor = |name, projection| {
-        let rows = Rows::input(shape, projection)?;
-        let layers = shape.n_layer as u64;
-        Some(SavedTensor {
+        let dims = model.input(projection);
+        Ok(SavedTensor {
             name,
-            shape: [&[shape.n_layer][..], &rows.dims].concat(),
-            elements: rows.elements()?.checked_mul(layers)?,
-            bytes: rows.bytes(saved.format, quant)?.checked_mul(layers)?,
+            shape: [&[shape.n_layer][..], &dims].concat(),
+            elements: times(model.values(&dims)?)?,
+            bytes: times(model.saved_bytes(projection)?)?,
             policy,
         })
     };
@@ -296,11 +306,12 @@ pub fn saved(
         Projection::Y => tensor("y_projection_input", projection),
         Projection::Residual => tensor("residual_tail_input", projection),
     };
-    let tensors: Option<Vec<SavedTensor>> = match policy {
+    let tensors: Result<Vec<SavedTensor>, Invalid> = match policy {
         RecomputePolicy::Disabled => return Ok(None),
         RecomputePolicy::QuantizedCacheOnly => plan.targets().map(|(p, _)| input(p)).collect(),
         RecomputePolicy::RecomputeSafeWithinWindow => {
             let anchor = anchor(rho_state(rho, shape, Held::default())?, shape);
+            let anchor = anchor.ok_or_else(|| too_large(shape));
             [tensor("layer_input", Projection::X), anchor].into_iter().collect()
         }
     };
@@ -308,7 +319,7 @@ pub fn saved(
         mode: saved.mode,
         format: saved.format,
         requires_rho_window_anchor: policy == RecomputePolicy::RecomputeSafeWithinWindow,
-        tensors: tensors.ok_or_else(|| too_large(shape))?,
+        tensors: tensors?,
     }))
 }
 

@@ -4,6 +4,7 @@
 //! `-149 <= e <= 104`, so a product is an integer times a power from `2^-298` to `2^208`, and a
 //! sum of products is one big integer times `2^-298`. It is rounded to the nearest float once,
 //! ties to even, subnormals and overflow to infinity as IEEE 754 has them. A sum of zero is +0.
+use super::shape;
 use crate::format::minifloat::power_of_two;
 use crate::invalid::Invalid;
 use num_bigint::{BigInt, Sign};
@@ -83,6 +84,7 @@ pub fn exact_linear(x: &[f32], w: &[f32], [m, n, k]: [usize; 3]) -> Result<Vec<f
     Invalid::check_range("k", k, (1, usize::MAX))?;
     Invalid::check_len("x", x.len(), &[m, k])?;
     Invalid::check_len("w", w.len(), &[n, k])?;
+    shape::values("y", &[m, n])?;
     let outputs = x.chunks(k).flat_map(|x| w.chunks(k).map(move |w| exact_dot(x, w)));
     outputs.map(|sum| sum.map(|sum| sum.to_f32())).collect()
 }

@@ -20,6 +20,12 @@ pub fn hadamard(x: &[f64], row_len: usize) -> Result<Vec<f64>, Invalid> {
     Ok(y)
 }
 
+/// [`hadamard`] of f32 values, rounded once.
+pub fn hadamard_f32(x: &[f32], row_len: usize) -> Result<Vec<f32>, Invalid> {
+    let wide: Vec<f64> = x.iter().copied().map(f64::from).collect();
+    Ok(hadamard(&wide, row_len)?.into_iter().map(|y| y as f32).collect())
+}
+
 /// Sums and differences of pairs 1, 2, 4, ... apart, then one division by the square root.
 fn transform(row: &mut [f64]) {
     let mut distance = 1;

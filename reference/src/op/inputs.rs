@@ -1,5 +1,5 @@
 //! Parameters that several ops share, and the values they stand for.
-use super::hadamard::hadamard;
+use super::hadamard::hadamard_f32;
 use crate::case::{Case, CaseError, Kind, Param, Value, Word};
 use crate::data::{self, Distribution, Files, Stream};
 use crate::format::{self, Levels, WeightFormat};
@@ -125,9 +125,16 @@ pub(super) fn area(
 
 /// The weight rule of a case, for the levels of its format.
 pub(super) fn weight_rule(case: &Case, levels: Levels) -> Result<Rule, CaseError> {
-    find_rule(case, "weight_rule", levels, named::weight_rule_words(), |name| {
+    let rule = find_rule(case, "weight_rule", levels, named::weight_rule_words(), |name| {
         named::weight_rule(name, levels)
-    })
+    })?;
+    if levels.unsigned() && rule.range != Range::Minmax {
+        return Err(case.conflict(
+            "weight_rule",
+            "has no zero point, so that unsigned codes lose every negative weight; use `minmax`",
+        ));
+    }
+    Ok(rule)
 }
 
 /// The activation rule of a case, for the levels of its format.
@@ -146,13 +153,15 @@ pub(super) fn check_groups(
 ) -> Result<(), CaseError> {
     let row_len = case.number(columns);
     match rule.granularity {
-        Granularity::HeadGroup => Err(case.conflict(columns, "is no row of heads".to_owned())),
+        Granularity::HeadGroup => {
+            Err(case.conflict(columns, "has no heads for a rule with the granularity head_group"))
+        }
         Granularity::Group if !row_len.is_multiple_of(rule.group_size.max(1)) => {
             let size = rule.group_size;
             Err(case.conflict(columns, format!("is no multiple of the rule's groups of {size}")))
         }
         _ if rule.rotated && !row_len.is_power_of_two() => {
-            Err(case.conflict(columns, "is no power of two, which a rotated rule needs".to_owned()))
+            Err(case.conflict(columns, "is no power of two, which a rotated rule needs"))
         }
         _ => Ok(()),
     }
@@ -169,35 +178,13 @@ fn find_rule(
         Some(Value::Word(name)) => named(name).ok_or_else(|| {
             let known = words.iter().map(|w| w.name).filter(|name| named(name).is_some());
             let known = known.collect::<Vec<_>>().join(", ");
-            case.conflict(key, format!("has no {levels:?} codes; rules that have: {known}"))
+            case.conflict(key, format!("is no rule for {}; rules that are: {known}", levels.name()))
         }),
-        Some(Value::Config(text)) => spelled_out(text, levels).map_err(|e| case.conflict(key, e)),
+        Some(Value::Config(text)) => {
+            Rule::spelled_out(text, levels).map_err(|e| case.conflict(key, e))
+        }
         _ => Err(case.conflict(key, "is not a rule")),
     }
-}
-
-/// A rule spelled out, for the levels of a format: sign and ternary codes have one step.
-fn spelled_out(text: &str, levels: Levels) -> Result<Rule, String> {
-    let rule: Rule = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    if rule.centred && levels != Levels::Sign {
-        return Err("is `centred`, which only sign codes can be".into());
-    }
-    // What is not spelled out is the format's: 7 steps of int4, 255 of uint8, 1 of ternary.
-    let given = |field: &str| text.contains(&format!("\"{field}\""));
-    let steps = if given("steps") { rule.steps } else { named::steps(levels) };
-    let (least, _) = levels.range();
-    let symmetric = -rule.steps.min(named::steps(levels)).max(1.0);
-    let min_code = match (given("min_code"), levels) {
-        (true, _) if i16::from(rule.min_code) < least => {
-            return Err(format!("has a `min_code` of {}, below {least}", rule.min_code));
-        }
-        (false, Levels::Int4) => symmetric as i8,
-        _ => rule.min_code,
-    };
-    if rule.range == Range::Minmax && !levels.unsigned() {
-        return Err("is `minmax`, which needs unsigned codes".into());
-    }
-    Ok(Rule { steps, min_code, ..rule })
 }
 
 /// Distribution of a case's values, when they are drawn.
@@ -242,15 +229,9 @@ pub(super) fn values(
         _ => from_file(case, (len, row_len), files)?,
     };
     match rule.is_some_and(|(rule, _)| rule.rotated) {
-        true => rotated(&values, row_len),
+        true => hadamard_f32(&values, row_len).map_err(|e| e.to_string()),
         false => Ok(values),
     }
-}
-
-fn rotated(values: &[f32], row_len: usize) -> Result<Vec<f32>, String> {
-    let wide: Vec<f64> = values.iter().map(|x| f64::from(*x)).collect();
-    let turned = hadamard(&wide, row_len).map_err(|e| e.to_string())?;
-    Ok(turned.into_iter().map(|x| x as f32).collect())
 }
 
 fn from_file(

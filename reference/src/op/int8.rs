@@ -50,13 +50,16 @@ impl Int8Tensor {
     /// The values the codes stand for, each an f32 product. The largest may round past f32 if it
     /// lies within an ulp of the end.
     pub fn dequantize(&self) -> Vec<f32> {
-        let block = |at: usize| Shared {
-            scale: self.scales[at / self.block_len],
-            zero_point: self.zero_points[at / self.block_len],
+        let shared = self.scales.iter().zip(&self.zero_points).map(|(scale, zero_point)| Shared {
+            scale: *scale,
+            zero_point: *zero_point,
             ..Shared::default()
+        });
+        let blocks = self.codes.chunks(self.block_len.max(1)).zip(shared);
+        let values = |(codes, shared): (&[Code], Shared)| -> Vec<f32> {
+            codes.iter().map(|code| Rule::default().value(*code, &shared)).collect()
         };
-        let value = |(at, code): (usize, &Code)| Rule::default().value(*code, &block(at));
-        self.codes.iter().enumerate().map(value).collect()
+        blocks.flat_map(values).collect()
     }
 }
 

@@ -5,6 +5,7 @@
 //! multiplies by absmax `[k / B][n]`.) Weights are dequantized to f32, `table[code] * absmax`; sums
 //! are f64, rounded once.
 use super::exact::f64_dot;
+use super::shape;
 use crate::format::nf4::Nf4Tensor;
 use crate::invalid::Invalid;
 
@@ -29,6 +30,7 @@ impl Nf4Linear<'_> {
         Invalid::check_range("k", self.k, (1, usize::MAX))?;
         Invalid::check_len("x", self.x.len(), &[self.m, self.k])?;
         Invalid::check_len("weight", self.weight.len(), &[self.n, self.k])?;
+        shape::values("y", &[self.m, self.n])?;
         let weight = self.weight.dequantize();
         let row = |x| weight.chunks(self.k).map(move |w| f64_dot(x, w) as f32);
         Ok(self.x.chunks(self.k).flat_map(row).collect())
@@ -92,5 +94,7 @@ mod tests {
         assert_eq!(field(1, 3, 40, 40), Err("weight".into()));
         assert_eq!(field(0, 0, 0, 0), Err("k".into()));
         assert_eq!(field(1, usize::MAX, 2, 2), Err("weight".into()));
+        // 80 by 2^22 outputs of depth 1.
+        assert_eq!(field(1 << 22, 80, 1, 1 << 22), Err("y".into()));
     }
 }

@@ -50,10 +50,10 @@ impl CodeType {
     }
 }
 
-/// `saturate(round(quotient) + zero_point)`, ties to even; NaN is the zero point.
-pub fn saturated_code(quotient: f32, zero_point: i32, (least, most): (i16, i16)) -> i16 {
-    let rounded = if quotient.is_nan() { 0.0 } else { quotient.round_ties_even() };
-    (rounded + zero_point as f32).clamp(f32::from(least), f32::from(most)) as i16
+/// `saturate(round(quotient) + zero_point)`, ties to even; NaN is the zero point. No code is below
+/// the least, not even one above the most.
+pub fn saturated_code(quotient: f32, zero_point: i32, range: (Code, Code)) -> Code {
+    Levels::saturated(quotient.round_ties_even(), zero_point, range)
 }
 
 /// The pattern of an 8-bit float as a code.

@@ -7,7 +7,9 @@
 //! and `int4` in bytes, and panics where this answers an error.
 use crate::format::{BlockFormat, FP16, WeightFormat, activation_format, activation_words};
 use crate::invalid::Invalid;
-use crate::rule::{Groups, Quantized, Range, Rule, Shared, burn_dragon, quantize_groups};
+use crate::rule::{
+    Groups, Quantized, Range, Rule, Shared, burn_dragon, dequantize_groups, quantize_groups,
+};
 
 /// How activations are saved.
 #[derive(Clone, Copy, Debug)]
@@ -66,14 +68,25 @@ impl SavedFormat {
         if rule.rotated {
             return Err(Invalid::new("rule.rotated", true, "false: rows are saved as they are"));
         }
-        let (rows, columns) = match shape {
-            [batch, heads, time, features] => {
-                return Groups::activation_heads(rule, [*batch, *heads, *time, *features]);
-            }
-            [rows @ .., columns] => (count(rows)?, *columns),
-            [] => (1, 1),
-        };
-        Groups::matrix(rule, (rows, columns))
+        Groups::activation(rule, shape)
+    }
+
+    /// Bytes of what a group shares: four for the scale and, under a rule that has them, one for
+    /// the zero point.
+    fn group_bytes(&self) -> usize {
+        match self {
+            SavedFormat::Coded { rule, .. } if rule.range == Range::Minmax => 4 + 1,
+            _ => 4,
+        }
+    }
+
+    /// Bytes kept of a tensor of this shape, which need not be there: [`SavedActivation::byte_len`].
+    pub fn stored_bytes(&self, shape: &[usize]) -> Result<u64, Invalid> {
+        let (values, groups) = (count(shape)?, self.groups(shape)?.count());
+        let shared = (groups as u64).checked_mul(self.group_bytes() as u64);
+        let bytes = shared.and_then(|shared| shared.checked_add(self.payload(values) as u64));
+        bytes
+            .ok_or_else(|| Invalid::new("shape", format!("{shape:?}"), "a tensor below 2^64 bytes"))
     }
 }
 
@@ -115,11 +128,7 @@ impl SavedActivation {
             SavedFormat::Coded { format, rule } => {
                 let codes = format.unpack(&self.bytes, len);
                 let codes = codes.map_err(|error| Invalid::new("bytes", error, format.name()))?;
-                let mut x = vec![0.0; len];
-                for (group, shared) in self.shared.iter().enumerate() {
-                    groups.positions(group).for_each(|at| x[at] = rule.value(codes[at], shared));
-                }
-                Ok(x)
+                Ok(dequantize_groups(&rule, (&codes, &self.shared), &groups))
             }
         }
     }
@@ -127,11 +136,7 @@ impl SavedActivation {
     /// Bytes kept: the values, four for each scale and, under a rule that has them, one for each
     /// zero point.
     pub fn byte_len(&self) -> usize {
-        let per_group = match self.format {
-            SavedFormat::Coded { rule, .. } if rule.range == Range::Minmax => 4 + 1,
-            _ => 4,
-        };
-        self.bytes.len() + per_group * self.shared.len()
+        self.bytes.len() + self.format.group_bytes() * self.shared.len()
     }
 }
 

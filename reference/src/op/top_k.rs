@@ -20,10 +20,11 @@ pub fn top_k_mask(x: &[f32], row_len: usize, fraction: f64) -> Result<Vec<bool>,
     Ok(x.chunks_exact(row_len).flat_map(|row| mask(row, k)).collect())
 }
 
-/// `k` of a row of `row_len` values: the least count that is at least `fraction row_len`.
+/// `k` of a row of `row_len` values: the least count that is at least `fraction row_len`, and no
+/// more than there are.
+#[allow(clippy::cast_sign_loss, reason = "the cast saturates")]
 pub fn kept(row_len: usize, fraction: f64) -> usize {
-    let wanted = row_len as f64 * fraction;
-    (0..row_len).find(|k| *k as f64 >= wanted).unwrap_or(row_len)
+    ((row_len as f64 * fraction).ceil() as usize).min(row_len)
 }
 
 fn mask(row: &[f32], k: usize) -> Vec<bool> {
@@ -60,6 +61,8 @@ mod tests {
         assert_eq!(kept(5, 0.5), 3);
         assert_eq!(kept(16, 0.5), 8);
         assert_eq!(kept(16, 0.001), 1);
+        assert_eq!(kept(usize::MAX, 1.0), usize::MAX);
+        assert_eq!(top_k_mask(&[], usize::MAX, 0.5).unwrap(), [false; 0]);
     }
 
     #[test]

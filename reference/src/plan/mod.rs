@@ -7,7 +7,7 @@ mod kernel;
 use crate::config::lowbit::{
     LowBitActivationFormat, LowBitQuantizationConfig, LowBitTargetModule, LowBitWeightFormat,
 };
-use crate::format::{INT8, SIGN1, TERNARY2, WeightFormat};
+use crate::format::{INT4, INT8, SIGN1, TERNARY2, UINT8, WeightFormat};
 pub use kernel::{
     Capabilities, Fallback, KernelPlan, NativeKernel, PackedArtifacts, Pass, Runtime, Want,
 };
@@ -111,6 +111,16 @@ pub fn stored_weight(format: LowBitWeightFormat) -> Option<&'static dyn WeightFo
         LowBitWeightFormat::Int8 => Some(&INT8),
         LowBitWeightFormat::Sign1 => Some(&SIGN1),
         LowBitWeightFormat::Ternary158 | LowBitWeightFormat::Packed2 => Some(&TERNARY2),
+    }
+}
+
+/// How the codes of an activation are stored; `None` where it stays 16 bits.
+pub fn stored_activation(format: LowBitActivationFormat) -> Option<&'static dyn WeightFormat> {
+    match format {
+        LowBitActivationFormat::Fp16 => None,
+        LowBitActivationFormat::Int8 => Some(&INT8),
+        LowBitActivationFormat::Int4Exp => Some(&INT4),
+        LowBitActivationFormat::Uint8PosExp => Some(&UINT8),
     }
 }
 

@@ -19,7 +19,7 @@ use super::{RHO_BLOCK, RhoFormat};
 use crate::format::minifloat::E4M3FN;
 use crate::format::{BlockFormat, Float, MX_BLOCK, Mx};
 use crate::invalid::Invalid;
-use crate::rule::quantize;
+use crate::rule::{Groups, dequantize_groups, quantize};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +92,8 @@ impl FlatBlocks {
                 let codes = format.codes.unpack(codes, len);
                 let allowed = || format!("codes of {}", format.codes.name());
                 let codes = codes.map_err(|error| Invalid::new("payload", error, allowed()))?;
-                Ok(codes.into_iter().map(|code| f32::from(code) * scale).collect())
+                let (rule, groups) = (format.rule(), Groups::runs(len, RHO_BLOCK));
+                Ok(dequantize_groups(&rule, (&codes, &[rule.under(scale)]), &groups))
             }
             FlatBlocks::Fp8Scaled => {
                 let value = |code: &u8| E4M3FN.decode(u16::from(*code)) * f32_at(bytes, 0);

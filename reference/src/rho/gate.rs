@@ -48,17 +48,42 @@ impl RhoGate {
     /// are absolute, so the verdict depends on the magnitude of the state: int8 breaks them once
     /// the state's absolute maximum passes about 10.
     pub fn check(&self, quality: &Quality, compression_ratio: f64) -> Vec<Violation> {
-        [
-            at_most("rho.mean_abs_error", quality.mean_abs_error, self.mean_abs_error),
-            at_most("rho.max_abs_error", quality.max_abs_error, self.max_abs_error),
-            at_least("rho.rms_ratio", quality.rms_ratio, self.min_rms_ratio),
-            at_most("rho.rms_ratio", quality.rms_ratio, self.max_rms_ratio),
-            at_most("rho.compression_ratio", compression_ratio, self.compression_ratio),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        let Quality { mean_abs_error, max_abs_error, rms_ratio, .. } = *quality;
+        self.broken(&Figures { mean_abs_error, max_abs_error, rms_ratio, compression_ratio })
     }
+
+    /// The limits as the source holds them.
+    pub(super) fn in_f32(&self) -> RhoGate {
+        let round = |limit: f64| f64::from(limit as f32);
+        RhoGate {
+            mean_abs_error: round(self.mean_abs_error),
+            max_abs_error: round(self.max_abs_error),
+            min_rms_ratio: round(self.min_rms_ratio),
+            max_rms_ratio: round(self.max_rms_ratio),
+            compression_ratio: round(self.compression_ratio),
+        }
+    }
+
+    /// Every limit that these figures break.
+    pub(super) fn broken(&self, figures: &Figures) -> Vec<Violation> {
+        let limits = [
+            at_most("rho.mean_abs_error", figures.mean_abs_error, self.mean_abs_error),
+            at_most("rho.max_abs_error", figures.max_abs_error, self.max_abs_error),
+            at_least("rho.rms_ratio", figures.rms_ratio, self.min_rms_ratio),
+            at_most("rho.rms_ratio", figures.rms_ratio, self.max_rms_ratio),
+            at_most("rho.compression_ratio", figures.compression_ratio, self.compression_ratio),
+        ];
+        limits.into_iter().flatten().collect()
+    }
+}
+
+/// What a [`RhoGate`] looks at; the meaning of each is its limit's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Figures {
+    pub(super) mean_abs_error: f64,
+    pub(super) max_abs_error: f64,
+    pub(super) rms_ratio: f64,
+    pub(super) compression_ratio: f64,
 }
 
 /// Limits relative to the state's own magnitude; both inclusive. A verdict under them is the same
@@ -94,7 +119,7 @@ impl RelativeGate {
 }
 
 /// The violation, if `value` is not at most `limit`.
-pub(super) fn at_most(limit_name: &'static str, value: f64, limit: f64) -> Option<Violation> {
+fn at_most(limit_name: &'static str, value: f64, limit: f64) -> Option<Violation> {
     let broken = value.is_nan() || value > limit;
     broken.then(|| Violation { limit_name, value, allowed: format!("at most {limit}") })
 }
@@ -129,5 +154,30 @@ mod tests {
         let all =
             ["rho.mean_abs_error", "rho.max_abs_error", "rho.rms_ratio", "rho.compression_ratio"];
         assert_eq!(names, all);
+    }
+
+    #[test]
+    fn the_sources_limits_are_f32() {
+        let in_f32 = RhoGate { compression_ratio: 0.3, ..RhoGate::default() }.in_f32();
+        let rounded = RhoGate {
+            mean_abs_error: f64::from(0.02f32),
+            max_abs_error: f64::from(0.05f32),
+            min_rms_ratio: f64::from(0.95f32),
+            max_rms_ratio: f64::from(1.05f32),
+            compression_ratio: f64::from(0.3f32),
+        };
+        assert_eq!(in_f32, rounded);
+        let figures = Figures {
+            mean_abs_error: f64::from(0.02f32),
+            max_abs_error: f64::from(0.05f32),
+            rms_ratio: f64::from(0.95f32),
+            compression_ratio: f64::from(0.5f32),
+        };
+        assert_eq!(RhoGate::default().in_f32().broken(&figures), []);
+        let names = |figures: &Figures| -> Vec<_> {
+            RhoGate::default().broken(figures).iter().map(|v| v.limit_name).collect()
+        };
+        // 0.02 and 0.95 as f32 are below the f64 numbers, 0.05 is above.
+        assert_eq!(names(&figures), ["rho.max_abs_error", "rho.rms_ratio"]);
     }
 }

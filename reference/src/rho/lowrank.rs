@@ -14,6 +14,7 @@ use super::codec::{RhoCodec, check_payload, f32_at};
 use super::shape::{State, StateShape};
 use super::svd::svd;
 use crate::invalid::Invalid;
+use crate::op::shape;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +92,10 @@ impl RhoCodec for LowrankDelta {
         shape: StateShape,
         anchor: Option<State>,
     ) -> Result<Vec<f32>, Invalid> {
-        let mut values = anchor_values(anchor, shape)?;
         check_payload(payload.len(), shape.matrices() * self.matrix_bytes(shape))?;
+        // Few bytes of factors can stand for a state that no memory holds.
+        shape::values("shape", &[shape.matrices(), shape.rows(), shape.columns()])?;
+        let mut values = anchor_values(anchor, shape)?;
         let (terms, columns) = (self.terms(shape), shape.columns());
         let right_at = shape.rows() * terms;
         let matrices = payload.chunks(self.matrix_bytes(shape).max(1));
@@ -185,5 +188,17 @@ mod tests {
         assert_eq!(LowrankDelta::new(0).unwrap_err().field, "rank");
         let empty = StateShape::new(&[3, 0, 5]).unwrap();
         assert_eq!(codec.decode(&[], empty, None).unwrap(), [0.0; 0]);
+    }
+
+    #[test]
+    fn states_that_no_memory_holds_are_refused_before_there_is_one() {
+        let field = |dims: &[usize], payload: usize| {
+            let shape = StateShape::new(dims).unwrap();
+            let codec = LowrankDelta::new(1).unwrap();
+            codec.decode(&vec![0; payload], shape, None).unwrap_err().field
+        };
+        assert_eq!(field(&[1 << 28, 1 << 28], 8), "payload");
+        // All its factors are here: 256 KiB for 4 GiB.
+        assert_eq!(field(&[1 << 15, 1 << 15], 1 << 18), "shape");
     }
 }

@@ -12,7 +12,7 @@
 //! and fails a state of zeros that was kept perfectly, for it divides by an rms of zero. Beside
 //! its verdict stands ours, in which every value counts the same, NaN is seen and zeros that stay
 //! zeros pass; and one under limits relative to the state's own magnitude.
-use super::gate::{at_least, at_most};
+use super::gate::{Figures, at_least};
 use super::{RHO_BLOCK, RelativeGate, RhoGate, Violation};
 use crate::invalid::Invalid;
 use crate::quality::{Quality, Sums};
@@ -105,23 +105,21 @@ impl RhoStatistics {
     /// The source's verdict, in f32 as there: a violation more where it refuses to judge.
     pub fn compat_verdict(&self, gate: &RhoGate) -> Vec<Violation> {
         let wide = |value: Option<f32>| value.map(f64::from);
-        let limit = |limit: f64| f64::from(limit as f32);
-        let Some(mean) = wide(self.compat_mean_abs_error()) else {
+        let Some(mean_abs_error) = wide(self.compat_mean_abs_error()) else {
             return at_least("rho.calls", 0.0, 1.0).into_iter().collect();
         };
         let Some(rms_ratio) = wide(self.compat_rms_ratio()) else {
             let allowed = "above 0".to_owned();
             return vec![Violation { limit_name: "rho.rms", value: self.rms_sum, allowed }];
         };
-        let ratio = wide(self.compression_ratio()).unwrap_or(f64::NAN);
-        let limits = [
-            at_most("rho.mean_abs_error", mean, limit(gate.mean_abs_error)),
-            at_most("rho.max_abs_error", f64::from(self.max_error), limit(gate.max_abs_error)),
-            at_least("rho.rms_ratio", rms_ratio, limit(gate.min_rms_ratio)),
-            at_most("rho.rms_ratio", rms_ratio, limit(gate.max_rms_ratio)),
-            at_most("rho.compression_ratio", ratio, limit(gate.compression_ratio)),
-        ];
-        limits.into_iter().flatten().collect()
+        let compression_ratio = wide(self.compression_ratio()).unwrap_or(f64::NAN);
+        let max_abs_error = f64::from(self.max_error);
+        gate.in_f32().broken(&Figures {
+            mean_abs_error,
+            max_abs_error,
+            rms_ratio,
+            compression_ratio,
+        })
     }
 
     /// All three verdicts. Where nothing was counted nothing passes.

@@ -19,6 +19,7 @@ use super::codec::{RhoCodec, rho_compression, rho_precision};
 use super::shape::{State, StateShape};
 use crate::config::lowbit::{LowBitRhoConfig, RhoCompressionInterval};
 use crate::invalid::Invalid;
+use crate::op::shape::values;
 use crate::quality::{Quality, quality};
 use std::ops::Range;
 
@@ -90,6 +91,10 @@ impl Tokens<'_> {
         Invalid::check_len("q", self.q.len(), &[batch, heads, tokens, key])?;
         Invalid::check_len("k", self.k.len(), &[batch, heads, tokens, key])?;
         Invalid::check_len("v", self.v.len(), &[batch, heads, tokens, value])?;
+        // A few tokens, or none, can ask for a state that no memory holds.
+        values("state", &[batch, heads, key, value])?;
+        // Tokens without a value would be counted all the same.
+        values("tokens", &[tokens])?;
         StateShape::new(&[batch, heads, key, value])
     }
 
@@ -115,7 +120,8 @@ impl Tokens<'_> {
     /// `o = qᵀ S` of every matrix, into its place.
     fn read(&self, state: &[f32], shape: StateShape, token: usize, output: &mut [f32]) {
         let (rows, columns) = (shape.rows(), shape.columns());
-        for matrix in 0..shape.matrices() {
+        // Matrices without a column may be of any number.
+        for matrix in 0..if columns == 0 { 0 } else { shape.matrices() } {
             let q = self.row(self.q, (matrix, token), rows);
             let start = (matrix * self.shape[2] + token) * columns;
             for (j, o) in output[start..start + columns].iter_mut().enumerate() {

@@ -18,7 +18,7 @@ mod grouping;
 pub mod named;
 pub mod spelled;
 use crate::format::Levels;
-pub use grouping::{Groups, quantize_groups};
+pub use grouping::{Groups, dequantize_groups, quantize_groups};
 pub use named::{activation_rule, burn_dragon, weight_rule};
 use serde::{Deserialize, Serialize};
 
@@ -259,12 +259,9 @@ impl Rule {
             }
             Levels::Int4 | Levels::Int8 | Levels::Uint4 | Levels::Uint8 => {
                 let (least, most) = levels.range();
-                let least = if levels.unsigned() { least } else { self.min_code.into() };
+                let least = if levels.unsigned() { least } else { least.max(self.min_code.into()) };
                 let rounded = self.rounding.round(x / self.step(shared.scale));
-                // The zero point of NaN; else within limits that the cast holds exactly.
-                let rounded = if rounded.is_nan() { 0.0 } else { rounded };
-                let code = rounded + f32::from(shared.zero_point);
-                code.clamp(f32::from(least), f32::from(most)) as Code
+                Levels::saturated(rounded, shared.zero_point.into(), (least, most))
             }
         }
     }
@@ -282,9 +279,9 @@ impl Rule {
         }
     }
 
-    /// The value a code stands for.
+    /// The value a code stands for. The difference is exact, whatever the zero point.
     pub fn value(&self, code: Code, shared: &Shared) -> f32 {
-        f32::from(code - shared.zero_point) * shared.scale
+        (f32::from(code) - f32::from(shared.zero_point)) * shared.scale
     }
 
     /// Whether the value lies within 4 ulp of the border between two codes, so that a division
@@ -360,4 +357,20 @@ impl Quantized {
 /// Quantize `x` in consecutive groups of `group_len` values (the last may be short).
 pub fn quantize(rule: &Rule, levels: Levels, x: &[f32], group_len: usize) -> Quantized {
     quantize_groups(rule, levels, x, &Groups::runs(x.len(), group_len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_code_has_a_value_and_any_rule_a_code() {
+        let shared = |zero_point| Shared { scale: 2.0, zero_point, ..Shared::default() };
+        let rule = Rule::default();
+        assert_eq!(rule.value(Code::MIN, &shared(Code::MAX)), -131_070.0);
+        assert_eq!(rule.value(255, &shared(Code::MIN)), 66_046.0);
+        // The formats refuse such a code.
+        let upside_down = Rule { min_code: 100, ..rule };
+        assert_eq!(upside_down.code(Levels::Int4, 1.0, &shared(0)), 100);
+    }
 }

@@ -49,7 +49,7 @@ pub fn steps(levels: Levels) -> f32 {
 }
 
 /// Symmetric absmax per row in the format's own steps.
-fn absmax(levels: Levels) -> Rule {
+pub fn absmax(levels: Levels) -> Rule {
     let steps = steps(levels);
     // Exact: at most 127 where codes are signed; unsigned codes have no use for it.
     let min_code = if levels.unsigned() { 0 } else { -steps as i8 };

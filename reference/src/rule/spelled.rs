@@ -1,10 +1,18 @@
 //! Rules a scenario spells out as JSON: canonical text, limits of each field, schema.
-use super::Rule;
+use super::{Granularity, Range, Rule, named};
+use crate::case::nearest;
+use crate::format::Levels;
+use serde_json::{Map, Value};
+
+/// Fields whose default is the format's and not the rule's: once given, they are kept.
+const OF_THE_FORMAT: [&str; 2] = ["steps", "min_code"];
 
 impl Rule {
     /// Parse a rule spelled out as JSON and rewrite it canonically: keys sorted, defaults left out.
     pub fn canonical(text: &str) -> Result<String, String> {
-        let rule: Rule = serde_json::from_str(text).map_err(|e| format!("a rule object: {e}"))?;
+        let given: Map<String, Value> =
+            serde_json::from_str(text).map_err(|e| format!("a rule object ({e})"))?;
+        let rule: Rule = serde_json::from_str(text).map_err(|e| unreadable(&given, &e))?;
         rule.validate()?;
         // Through text, where an f32 is its shortest decimal: 0.7, not 0.699999988079071.
         let value = |rule: &Rule| -> Result<serde_json::Value, String> {
@@ -13,13 +21,47 @@ impl Rule {
         };
         let (default, mut value) = (value(&Rule::default())?, value(&rule)?);
         if let Some(fields) = value.as_object_mut() {
-            fields.retain(|key, value| default.get(key) != Some(value));
+            fields.retain(|key, value| {
+                let kept = OF_THE_FORMAT.contains(&key.as_str()) && given.contains_key(key);
+                kept || default.get(key) != Some(value)
+            });
             fields.sort_keys();
         }
         Ok(value.to_string())
     }
 
+    /// A canonical rule for the levels of a format. What is not spelled out is the format's: 7
+    /// steps of int4, 255 of uint8, 1 of ternary, and a symmetric range.
+    pub fn spelled_out(text: &str, levels: Levels) -> Result<Rule, String> {
+        let given: Map<String, Value> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let rule: Rule = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        if rule.centred && levels != Levels::Sign {
+            return Err("is `centred`, which only sign codes can be".into());
+        }
+        if rule.range == Range::Minmax && !levels.unsigned() {
+            return Err("is `minmax`, which needs unsigned codes".into());
+        }
+        let (least, most) = levels.range();
+        if given.contains_key("min_code") && i16::from(rule.min_code) < least {
+            return Err(format!("has a `min_code` of {}, below {least}", rule.min_code));
+        }
+        let steps = if given.contains_key("steps") { rule.steps } else { named::steps(levels) };
+        let min_code = match i8::try_from(-most) {
+            Ok(symmetric) if !given.contains_key("min_code") => symmetric,
+            _ => rule.min_code,
+        };
+        Ok(Rule { steps, min_code, ..rule })
+    }
+
     fn validate(&self) -> Result<(), String> {
+        let grouped = matches!(self.granularity, Granularity::Group | Granularity::HeadGroup);
+        if grouped != (self.group_size > 0) {
+            return Err(format!(
+                "a rule whose `group_size` is at least 1 where `granularity` is group, and absent \
+                 elsewhere, not {}",
+                self.group_size
+            ));
+        }
         let ranges = [("times", self.times, 1e-6, 1e6), ("steps", self.steps, 1e-6, 1e6)];
         let epsilon = ("epsilon", self.epsilon, f32::from_bits(1), 1.0);
         for (field, value, least, most) in ranges.into_iter().chain([epsilon]) {
@@ -67,5 +109,63 @@ impl Rule {
                 "epsilon_use": word(&["floor_scale", "floor_statistic", "add", "unit"]),
             }
         })
+    }
+}
+
+/// What stands where a rule should, with the nearest field to one that is none.
+fn unreadable(given: &Map<String, Value>, error: &serde_json::Error) -> String {
+    let fields = serde_json::to_value(Rule::default()).unwrap_or_default();
+    let known: Vec<&str> =
+        fields.as_object().map(|f| f.keys().map(String::as_str).collect()).unwrap_or_default();
+    let unknown = given.keys().find(|key| !known.contains(&key.as_str()));
+    match unknown.map(|key| (key, nearest(key, known.iter().copied()))) {
+        Some((key, Some(near))) => format!("a rule without `{key}` (did you mean `{near}`?)"),
+        Some((key, None)) => format!("a rule without `{key}`; fields: {}", known.join(", ")),
+        None => format!("a rule object ({error})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(text: &str, levels: Levels) -> Result<Rule, String> {
+        Rule::spelled_out(&Rule::canonical(text)?, levels)
+    }
+
+    #[test]
+    fn what_is_spelled_out_is_what_is_used() {
+        // A default of int8 given for another format is not a default there.
+        assert_eq!(rule(r#"{"steps":127}"#, Levels::Uint8).unwrap().steps, 127.0);
+        assert_eq!(rule("{}", Levels::Uint8).unwrap().steps, 255.0);
+        assert_eq!(rule(r#"{"steps":127}"#, Levels::Ternary).unwrap().steps, 127.0);
+        assert_eq!(rule("{}", Levels::Ternary).unwrap().steps, 1.0);
+        let error = rule(r#"{"min_code":-127}"#, Levels::Int4).unwrap_err();
+        assert_eq!(error, "has a `min_code` of -127, below -8");
+        // The range is symmetric whatever the steps are.
+        assert_eq!(rule(r#"{"steps":4}"#, Levels::Int4).unwrap().min_code, -7);
+        assert_eq!(rule(r#"{"steps":4}"#, Levels::Int8).unwrap().min_code, -127);
+        assert_eq!(rule(r#"{"min_code":-8}"#, Levels::Int4).unwrap().min_code, -8);
+    }
+
+    #[test]
+    fn canonical_text_is_its_own_and_keeps_what_a_format_would_change() {
+        for (text, canonical) in [
+            (r#"{"times":1,"threshold":0.7}"#, r#"{"threshold":0.7}"#),
+            (r#"{"steps":127}"#, r#"{"steps":127.0}"#),
+            (r#"{"granularity":"token"}"#, "{}"),
+        ] {
+            assert_eq!(Rule::canonical(text).unwrap(), canonical);
+            assert_eq!(Rule::canonical(canonical).unwrap(), canonical);
+        }
+    }
+
+    #[test]
+    fn errors_say_what_is_meant() {
+        let error = Rule::canonical(r#"{"group_sise":32}"#).unwrap_err();
+        assert_eq!(error, "a rule without `group_sise` (did you mean `group_size`?)");
+        for text in [r#"{"granularity":"group"}"#, r#"{"group_size":32}"#] {
+            assert!(Rule::canonical(text).unwrap_err().contains("`group_size`"), "{text}");
+        }
     }
 }

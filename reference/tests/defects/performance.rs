@@ -1,109 +1,88 @@
 //! Defects 33 to 35: work that is done again and again. What is counted is the work.
 use lowbit_reference::artifact::{Artifact, Cache};
+use lowbit_reference::config::lowbit::{
+    BitNetLowBitProtocol, LowBitActivationFormat, LowBitQuantizationConfig, LowBitTargetModule,
+    LowBitWeightFormat,
+};
 use lowbit_reference::format::{INT8, Levels, TERNARY2};
-use lowbit_reference::op::quantize::pack;
-use lowbit_reference::rho::{RHO_BLOCK, RhoStatistics, rho_format};
-use lowbit_reference::rule::{Code, burn_dragon, quantize};
+use lowbit_reference::plan::{Capabilities, KernelPlan, PackedArtifacts, Want};
+use lowbit_reference::rho::{RhoStatistics, State, StateShape, rho_compression};
+use lowbit_reference::rule::{Code, burn_dragon};
 use std::cell::Cell;
-use std::fmt;
 
-/// A tensor on a device; reading it back is counted.
-struct OnDevice<'a> {
-    values: Vec<f32>,
-    reads: &'a Cell<usize>,
-}
-
-impl OnDevice<'_> {
-    fn read(&self) -> Vec<f32> {
-        self.reads.set(self.reads.get() + 1);
-        self.values.clone()
-    }
-}
-
+/// Structural, there being no device here: `pack_rho_int8_block_state_device` reads codes, scales,
+/// reconstruction and original back to count statistics nobody asked for. Of ours, packing answers
+/// codes and scales in one payload and takes no statistics; these are a value of their own, which
+/// is not changed by anything but `record`.
 #[test]
 fn defect_33_packing_on_the_device_reads_everything_back() {
-    /// `pack_rho_int8_block_state_device`: codes, scales, reconstruction and original.
-    fn source(tensors: &[OnDevice; 4]) {
-        tensors.iter().for_each(|tensor| drop(tensor.read()));
-    }
-    let reads = Cell::new(0);
-    let tensor = |values: &[f32]| OnDevice { values: values.to_vec(), reads: &reads };
     let x: Vec<f32> = (0..64).map(|i| i as f32 - 31.5).collect();
-    let four = [&x[..], &x[..2], &x, &x].map(tensor);
-    (0..10).for_each(|_| source(&four));
-    assert_eq!(reads.take(), 40, "four transfers a call, wanted or not");
-    // Ours packs what it is given and hands codes and scales over; statistics are a call of their
-    // own, for whoever has both states and wants them.
-    let format = rho_format("int8").unwrap();
-    let state = four[0].read();
-    let q = quantize(&format.rule(), format.codes.levels(), &state, RHO_BLOCK);
-    let bytes = pack(format.codes, &q.codes, RHO_BLOCK);
-    assert_eq!((reads.take(), bytes.len(), q.shared.len()), (1, 64, 2));
-    let kept: Vec<f32> = q
-        .codes
-        .chunks(RHO_BLOCK)
-        .zip(&q.shared)
-        .flat_map(|(codes, shared)| codes.iter().map(|code| f32::from(*code) * shared.scale))
-        .collect();
+    let codec = rho_compression("int8_block_exp").and_then(|known| known.codec).unwrap();
+    let state = State::new(StateShape::new(&[1, 1, 2, 32]).unwrap(), &x).unwrap();
     let mut statistics = RhoStatistics::default();
-    statistics.record(&state, &kept, 64 + 8).unwrap();
-    assert_eq!((reads.get(), statistics.calls()), (0, 1));
+    let payloads: Vec<_> = (0..10).map(|_| codec.encode(state, None).unwrap()).collect();
+    // Two blocks of 32 codes and a scale: neither a reconstruction nor the original.
+    assert!(payloads.iter().all(|payload| *payload == payloads[0] && payload.len() == 2 * 36));
+    assert_eq!(statistics.calls(), 0);
+    let kept = codec.decode(&payloads[0], state.shape(), None).unwrap();
+    statistics.record(&x, &kept, 2 * 36).unwrap();
+    assert_eq!(statistics.calls(), 1);
 }
 
+/// The source quantizes in every forward pass. An artifact is quantized once, and what is made of
+/// it is made once for its content: also for the same weights quantized again.
 #[test]
 fn defect_33_weights_are_quantized_again_in_every_step() {
     let w: Vec<f32> = (0..64).map(|i| (i as f32 - 31.5) * 0.01).collect();
-    let (there, here) = (Cell::new(0), Cell::new(0));
-    let quantized = |count: &Cell<usize>| {
-        count.set(count.get() + 1);
-        quantize(&burn_dragon(Levels::Ternary), Levels::Ternary, &w, w.len())
-    };
-    let q = quantized(&Cell::new(0));
-    let artifact = Artifact::pack(&TERNARY2, &[1, 64], q.scales(), &q.codes).unwrap();
+    let rule = burn_dragon(Levels::Ternary);
+    let quantize = |w: &[f32]| Artifact::quantize(&TERNARY2, &rule, w, &[1, 64]).unwrap();
+    let (artifact, made) = (quantize(&w), Cell::new(0));
     let mut cache = Cache::new(1).unwrap();
+    let mut values = |artifact: &Artifact| {
+        let make = || {
+            made.set(made.get() + 1);
+            artifact.values().unwrap()
+        };
+        cache.get_or_make(artifact.generation(), make).clone()
+    };
     for _ in 0..10 {
-        let again = quantized(&there);
-        let once = cache.get_or_make(artifact.generation(), || quantized(&here));
-        assert_eq!(*once, again);
+        assert_eq!(values(&artifact), artifact.values().unwrap());
+        assert_eq!(values(&quantize(&w)), artifact.values().unwrap());
     }
-    assert_eq!((there.get(), here.get()), (10, 1));
+    assert_eq!(made.get(), 1);
+    let other = quantize(&w.iter().map(|w| 2.0 * w).collect::<Vec<_>>());
+    assert_eq!(values(&other), other.values().unwrap());
+    assert_eq!(made.get(), 2);
 }
 
-/// A device whose name takes work to write.
-struct Device<'a> {
-    named: &'a Cell<usize>,
-}
-
-impl fmt::Debug for Device<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.named.set(self.named.get() + 1);
-        f.write_str("device")
-    }
-}
-
+/// Structural: the source reads two environment variables and writes the device's name in every
+/// call, and so answers what they say. The crate reads no environment (`cargo test` would have to
+/// change its own to show it); what can be shown is that plan, key and values follow from the
+/// arguments alone: asked twice they are the same, and with other arguments they are others.
 #[test]
 fn defect_34_every_call_asks_the_environment_and_writes_its_key() {
-    let (named, asked) = (Cell::new(0), Cell::new(0));
-    let device = Device { named: &named };
-    let environment = |_: &str| {
-        asked.set(asked.get() + 1);
-        None::<String>
+    let rule = burn_dragon(Levels::Int8);
+    let make = |w: &[f32]| Artifact::quantize(&INT8, &rule, w, &[1, 2]).unwrap();
+    let (first, again, other) = (make(&[1.0, -2.0]), make(&[1.0, -2.0]), make(&[1.0, -3.0]));
+    assert_eq!(first.generation(), again.generation());
+    assert_eq!(first.values(), again.values());
+    assert_ne!(first.generation(), other.generation());
+    let config = LowBitQuantizationConfig {
+        enable: true,
+        protocol: BitNetLowBitProtocol::BitnetB158,
+        decoder_x_mode: LowBitWeightFormat::Int8,
+        act_format: LowBitActivationFormat::Int8,
+        target_modules: vec![LowBitTargetModule::DecoderX],
+        ..Default::default()
     };
-    // The source's key and its two switches, read in the hot path.
-    let source_key = || {
-        let only = environment("BURN_DRAGON_LOWBIT_INFERENCE_DYNAMIC_SCALE_ONLY");
-        let cached = environment("BURN_DRAGON_LOWBIT_INFERENCE_CACHED_SCALE");
-        (only.is_none() && cached.is_some(), format!("{device:?}"))
+    let plan = |x: Option<&Artifact>, want| {
+        let artifacts = PackedArtifacts { x, ..Default::default() };
+        KernelPlan::resolve(&config, artifacts, &Capabilities::new([]), want)
     };
-    (0..10).for_each(|_| drop(source_key()));
-    assert_eq!((named.take(), asked.take()), (10, 20));
-    // Ours: the key is a number that the artifact has, and there are no switches.
-    let artifact = Artifact::pack(&INT8, &[1, 2], vec![1.0], &[1, 2]).unwrap();
-    let (mut cache, made) = (Cache::new(1).unwrap(), Cell::new(0));
-    for _ in 0..10 {
-        cache.get_or_make(artifact.generation(), || made.set(made.get() + 1));
-    }
-    assert_eq!((named.get(), asked.get(), made.get()), (0, 0, 1));
+    let native = plan(Some(&first), Want::Native);
+    assert_eq!(plan(Some(&again), Want::Native), native);
+    assert_ne!(plan(Some(&first), Want::ExactReference), native);
+    assert_ne!(plan(None, Want::Native), native);
 }
 
 #[test]

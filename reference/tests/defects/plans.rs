@@ -127,6 +127,8 @@ fn defect_23_signs_and_ternary_codes_are_expanded_to_bytes() {
     assert_eq!((packed(&SIGN1), packed(&TERNARY2)), (32, 64));
 }
 
+/// Structural: there are no stages here that a call could be counted for. The source's counting
+/// stands beside the one counter that we have.
 #[test]
 fn defect_24_a_call_is_counted_once_for_each_stage() {
     /// `record_low_bit_training_lowrank_memory_stage`, its counting.
@@ -141,9 +143,14 @@ fn defect_24_a_call_is_counted_once_for_each_stage() {
     assert_eq!(calls, 3, "one call of three stages");
     assert!(!record(&mut calls, "no such stage"));
     assert_eq!(calls, 4, "and one of none");
-    // Ours counts what it was given, once, and nothing that it refused.
+    // Ours counts the calls of `record`, each with all of its figures, and nothing that it refused.
     let mut statistics = RhoStatistics::default();
-    statistics.record(&[1.0, 2.0], &[1.0, 2.0], 8).unwrap();
-    assert!(statistics.record(&[1.0, 2.0], &[1.0], 8).is_err());
-    assert_eq!(statistics.calls(), 1);
+    for calls in 1..=3 {
+        statistics.record(&[1.0, 2.0], &[1.0, 1.5], 8).unwrap();
+        assert!(statistics.record(&[1.0, 2.0], &[1.0], 8).is_err());
+        assert_eq!(statistics.calls(), calls);
+        // Not diluted by what was refused.
+        assert_eq!(statistics.compat_mean_abs_error(), Some(0.25));
+        assert_eq!(statistics.compression_ratio(), Some(1.0));
+    }
 }

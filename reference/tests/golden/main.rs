@@ -18,6 +18,7 @@ mod replay;
 mod source;
 use replay::Replay;
 use serde_json::Value;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -44,19 +45,18 @@ fn compare(file: &str, document: &Value) -> Replay {
         return replay;
     };
     // A file that breaks the schema stops its replay; the others go on.
-    let whole = std::panic::catch_unwind(|| {
-        let mut replay = Replay::new(file);
+    let mut replay = Replay::new(file);
+    let whole = std::panic::catch_unwind(AssertUnwindSafe(|| {
         run(document, &mut replay);
         replay.finish(document);
-        replay
-    });
-    whole.unwrap_or_else(|panic| {
+    }));
+    if let Err(panic) = whole {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let why = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("panicked");
-        let mut replay = Replay::new(file);
-        replay.fail("file", format!("does not follow its schema: {why}"));
-        replay
-    })
+        let after = replay.last.clone();
+        replay.fail(&after, format!("what follows breaks the schema: {why}"));
+    }
+    replay
 }
 
 fn main() -> ExitCode {

@@ -2,7 +2,7 @@
 use super::replay::{Replay, Within, floats, integers, size};
 use lowbit_reference::format::Levels;
 use lowbit_reference::invalid::Invalid;
-use lowbit_reference::op::awq::{Awq, AwqConfig};
+use lowbit_reference::op::awq::{Awq, AwqSearchConfig};
 use lowbit_reference::op::hadamard::hadamard;
 use lowbit_reference::op::top_k::top_k_mask;
 use lowbit_reference::rule::{Quantized, Rule, activation_rule, mean, quantize, ulp, weight_rule};
@@ -47,13 +47,18 @@ pub(crate) fn replay(document: &Value, replay: &mut Replay) {
         replay.equal(name, "bits", &want["bits"], &4.into());
         clip_group = size(replay.input(&want["group"]));
         let n_grid = size(replay.input(&want["n_grid"]));
-        let config = AwqConfig { levels, group_size: clip_group, n_grid, ..AwqConfig::default() };
+        let config = AwqSearchConfig {
+            levels,
+            group_size: clip_group,
+            n_grid,
+            ..AwqSearchConfig::default()
+        };
         if let Err(error) = search(name, want, &awq(config), replay) {
             replay.fail(name, error);
         }
     }
     // Clip limits are those of the unscaled weight, in the groups of the searches.
-    let config = AwqConfig { group_size: clip_group, ..AwqConfig::default() };
+    let config = AwqSearchConfig { group_size: clip_group, ..AwqSearchConfig::default() };
     let want = &document["awq_clip_max_val"];
     replay.integers(
         "awq_clip_max_val",

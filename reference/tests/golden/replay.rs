@@ -33,13 +33,16 @@ pub(crate) struct Replay {
     pub(crate) excluded: BTreeMap<&'static str, usize>,
     /// What differs: file, case, field, index.
     pub(crate) failures: Vec<String>,
+    /// Case and field compared last.
+    pub(crate) last: String,
 }
 
 impl Replay {
     pub(crate) fn new(file: &str) -> Replay {
         let (seen, unseen) = (HashSet::new(), HashSet::new());
         let (excluded, failures) = (BTreeMap::new(), Vec::new());
-        Replay { file: file.to_owned(), seen, unseen, exact: 0, within: 0, excluded, failures }
+        let (file, last) = (file.to_owned(), "start".to_owned());
+        Replay { file, seen, unseen, exact: 0, within: 0, excluded, failures, last }
     }
 
     /// Numbers that were compared.
@@ -204,6 +207,7 @@ impl Replay {
     }
 
     fn same_len(&mut self, case: &str, field: &str, want: usize, got: usize) {
+        self.last = format!("{case} {field}");
         if want != got {
             self.fail(case, format!("{field} has {got} values, golden {want}"));
         }
@@ -246,12 +250,15 @@ fn leaves(value: &Value, visit: &mut impl FnMut(&Value)) {
     }
 }
 
-/// Numbers in a value; a byte string counts its bytes.
+/// What a value holds to compare: numbers, bytes of byte strings, booleans; prose is none.
 fn numbers(value: &Value) -> usize {
     match value {
         Value::Array(items) => items.iter().map(numbers).sum(),
         Value::Object(fields) => fields.values().map(numbers).sum(),
-        Value::Number(_) => 1,
+        Value::Number(_) | Value::Bool(_) => 1,
+        Value::String(text) if text.len() >= 4 && text.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            text.len() / 2
+        }
         _ => 0,
     }
 }

@@ -2,6 +2,10 @@
 use lowbit_reference::config::viva::{
     AttentionConfig, AwqConfig, Conv2dConfig, Int8Config, Nf4Config, PoolConfig,
 };
+use lowbit_reference::format::codebook::Table;
+use lowbit_reference::format::double_quant::DoubleQuant;
+use lowbit_reference::format::nf4::{Nf4, Nibbles};
+use lowbit_reference::op::awq::{Awq, AwqSearchConfig};
 use lowbit_reference::op::window::SamePadding;
 
 #[test]
@@ -84,7 +88,11 @@ fn what_is_wrong_is_named() {
     assert_eq!(awq.with_calibration(0).validate().unwrap_err().field, "n_calibration");
     assert_eq!(awq.with_block_size(0).validate().unwrap_err().field, "block_size");
     let nf4 = Nf4Config::default();
-    assert_eq!(nf4.with_block_size(0).validate().unwrap_err().field, "block_size");
+    for block_size in [0, 1, 48, 8192] {
+        let odd = nf4.with_block_size(block_size);
+        assert_eq!(odd.validate().unwrap_err().field, "block_size");
+        assert_eq!(odd.bits_per_weight().unwrap_err(), Nf4::try_from(&odd).unwrap_err());
+    }
     for legal in [conv.validate(), attention.validate(), awq.validate(), nf4.validate()] {
         assert_eq!(legal, Ok(()));
     }
@@ -95,9 +103,43 @@ fn what_is_wrong_is_named() {
 #[test]
 fn nf4_bits_are_those_of_the_arithmetic() {
     let nf4 = Nf4Config::default();
-    assert_eq!(nf4.bits_per_weight(), 4.126_953_125);
-    assert_eq!(nf4.with_double_quant(false).bits_per_weight(), 4.5);
-    assert_eq!(nf4.with_block_size(32).with_double_quant(false).bits_per_weight(), 5.0);
+    assert_eq!(nf4.bits_per_weight(), Ok(4.126_953_125));
+    assert_eq!(nf4.with_double_quant(false).bits_per_weight(), Ok(4.5));
+    assert_eq!(nf4.with_block_size(32).with_double_quant(false).bits_per_weight(), Ok(5.0));
+}
+
+#[test]
+fn configs_become_what_is_computed_with() {
+    let nf4 = Nf4::try_from(&Nf4Config::default().with_block_size(128)).unwrap();
+    let dynamic = Some(DoubleQuant::Dynamic8);
+    assert_eq!(Ok(nf4), Nf4::new(Table::Nf4, 128, dynamic, Nibbles::LowFirst));
+    let plain = Nf4::try_from(&Nf4Config::default().with_double_quant(false)).unwrap();
+    assert_eq!((plain.block_size(), plain.double_quant()), (64, None));
+    let awq = AwqConfig::default().with_block_size(2).with_calibration(3);
+    let config = AwqSearchConfig::try_from(&awq).unwrap();
+    let wanted = AwqSearchConfig { group_size: 2, max_tokens: 3, ..AwqSearchConfig::default() };
+    assert_eq!(config, wanted);
+    // Whatever the factor; but one that is none is an error.
+    assert_eq!(AwqSearchConfig::try_from(&awq.with_scale_factor(7.0)), Ok(wanted));
+    let error = AwqSearchConfig::try_from(&awq.with_scale_factor(0.0)).unwrap_err();
+    assert_eq!(error.field, "scale_factor");
+}
+
+#[test]
+fn calibration_reads_no_more_tokens_than_it_is_given() {
+    let weight: Vec<f32> = (0..16).map(|i| (i * 7 % 11) as f32 - 5.0).collect();
+    let mut tokens: Vec<f32> = (0..24).map(|i| (i * 5 % 13) as f32 - 6.0).collect();
+    let awq = AwqConfig::default().with_block_size(2).with_calibration(4);
+    let config = AwqSearchConfig::try_from(&awq).unwrap();
+    let found = |tokens: &[f32]| {
+        let awq = Awq { config, n: 4, k: 4, weight: &weight, tokens };
+        (awq.statistic().unwrap(), awq.search().unwrap(), awq.clip_limits().unwrap())
+    };
+    let first = found(&tokens[..16]);
+    tokens[16..].fill(1000.0);
+    assert_eq!(found(&tokens), first, "tokens five and six");
+    tokens[12..16].fill(1000.0);
+    assert_ne!(found(&tokens).0, first.0, "token four");
 }
 
 #[test]

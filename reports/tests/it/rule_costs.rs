@@ -33,7 +33,7 @@ fn a_case_counts_once_and_seeds_share_a_cell() {
     let text = rule_costs_markdown(&records);
     assert!(text.contains("| format | rule | bits/value | normal dB | laplace dB |"), "{text}");
     assert!(text.contains("| ternary2 | b158 | 2.000 | 5.79 | 4.06 |"), "{text}");
-    let cell = "7.25 (7.00 to 7.50, 2 cases)";
+    let cell = "7.25 ±0.25";
     assert!(text.contains(&format!("| ternary2 | twn | 2.000 | {cell} |  |")), "{text}");
     assert!(rule_costs(&records).contains("SQNR of quantize_weight:"));
 }

@@ -3,6 +3,7 @@
 //! JSON keys and words are the source's. Unknown keys, which the source ignores, are refused.
 mod quant;
 mod rho;
+mod rules;
 mod words;
 pub use quant::{LowBitQuantizationConfig, LowBitSavedActivationConfig};
 pub use rho::LowBitRhoConfig;

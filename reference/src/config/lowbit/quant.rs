@@ -157,14 +157,14 @@ impl LowBitQuantizationConfig {
         refuse(uint8 && !encoder_only, "act_format", self.act_format, allowed)
     }
 
-    fn check_act_sizes(&self) -> Result<(), Invalid> {
+    pub(super) fn check_act_sizes(&self) -> Result<(), Invalid> {
         let group = self.act_grouping == LowBitActivationGrouping::PerGroup;
         let heads = self.act_grouping == LowBitActivationGrouping::PerHeadGroup;
         check_size("act_group_size", self.act_group_size, group)?;
         check_size("act_heads_per_group", self.act_heads_per_group, heads)
     }
 
-    fn check_weight_sizes(&self) -> Result<(), Invalid> {
+    pub(super) fn check_weight_sizes(&self) -> Result<(), Invalid> {
         let group = self.weight_grouping == LowBitWeightGrouping::PerGroup;
         let heads = self.weight_grouping == LowBitWeightGrouping::PerHeadGroup;
         check_size("weight_group_size", self.weight_group_size, group)?;

@@ -1,5 +1,9 @@
 //! `Int8Config`, `Nf4Config`, `AwqConfig`: how weights are quantized (seed 000).
+use crate::format::codebook::Table;
+use crate::format::double_quant::DoubleQuant;
+use crate::format::nf4::{Nf4, Nibbles};
 use crate::invalid::Invalid;
+use crate::op::awq::AwqSearchConfig;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -76,17 +80,29 @@ impl Nf4Config {
         Nf4Config { double_quant, ..self }
     }
 
-    /// At least one value per block.
+    /// A block size that NF4 has: a power of two from 32 to 4096.
     pub fn validate(&self) -> Result<(), Invalid> {
-        Invalid::check_range("block_size", self.block_size, (1, usize::MAX))
+        Nf4::try_from(self).map(drop)
     }
 
-    /// Stored bits per weight: 4, and f32 scales (`32 / B`) or 8-bit scales with one f32 for 256
-    /// of them (`8 / B + 32 / (256 B)`). At B = 64 that is 4.5 or 4.127; the 4.69, 4.44 and
-    /// 3.1 GB for 7 billion weights of the source hold under neither.
-    pub fn bits_per_weight(&self) -> f64 {
-        let scale = if self.double_quant { 8.0 + 32.0 / 256.0 } else { 32.0 };
-        4.0 + scale / self.block_size as f64
+    /// Stored bits per weight, [`Nf4::bits`]: 4, and f32 scales (`32 / B`) or 8-bit scales with one
+    /// f32 for 256 of them (`8 / B + 32 / (256 B)`). At B = 64 that is 4.5 or 4.127; the 4.69, 4.44
+    /// and 3.1 GB for 7 billion weights of the source hold under neither.
+    ///
+    /// Errors as [`validate`](Nf4Config::validate).
+    pub fn bits_per_weight(&self) -> Result<f64, Invalid> {
+        Ok(Nf4::try_from(self)?.bits())
+    }
+}
+
+/// NF4 as viva_tensor lays it out, the second code in the high nibble; the scales by bitsandbytes'
+/// dynamic map, for the source has no scheme of its own.
+impl TryFrom<&Nf4Config> for Nf4 {
+    type Error = Invalid;
+
+    fn try_from(config: &Nf4Config) -> Result<Nf4, Invalid> {
+        let double_quant = config.double_quant.then_some(DoubleQuant::Dynamic8);
+        Nf4::new(Table::Nf4, config.block_size, double_quant, Nibbles::LowFirst)
     }
 }
 
@@ -103,9 +119,10 @@ impl fmt::Display for Nf4Config {
 pub struct AwqConfig {
     /// Values that share a scale of the 4-bit codes.
     pub block_size: usize,
-    /// Samples the activation statistic is taken over.
+    /// Most tokens the activation statistic is taken over.
     pub n_calibration: usize,
-    /// Factor of salient channels; 1 until a search finds better.
+    /// A factor of every channel scale. It changes nothing: the scales are normalized by
+    /// `sqrt(max * min)`, in which it cancels. The source's code reads it nowhere either.
     pub scale_factor: f64,
 }
 
@@ -117,7 +134,7 @@ impl Default for AwqConfig {
 }
 
 impl AwqConfig {
-    /// Samples the activation statistic is taken over.
+    /// Most tokens the activation statistic is taken over.
     pub fn with_calibration(self, n_calibration: usize) -> AwqConfig {
         AwqConfig { n_calibration, ..self }
     }
@@ -127,7 +144,7 @@ impl AwqConfig {
         AwqConfig { block_size, ..self }
     }
 
-    /// Factor of salient channels; the source has no setter.
+    /// A factor of every channel scale, which cancels; the source has no setter.
     pub fn with_scale_factor(self, scale_factor: f64) -> AwqConfig {
         AwqConfig { scale_factor, ..self }
     }
@@ -140,6 +157,21 @@ impl AwqConfig {
             true => Ok(()),
             false => Err(Invalid::new("scale_factor", self.scale_factor, "finite and above 0")),
         }
+    }
+}
+
+/// The search of these groups over at most `n_calibration` tokens, otherwise llm-awq's; the factor
+/// cancels.
+impl TryFrom<&AwqConfig> for AwqSearchConfig {
+    type Error = Invalid;
+
+    fn try_from(config: &AwqConfig) -> Result<AwqSearchConfig, Invalid> {
+        config.validate()?;
+        Ok(AwqSearchConfig {
+            group_size: config.block_size,
+            max_tokens: config.n_calibration,
+            ..AwqSearchConfig::default()
+        })
     }
 }
 

@@ -1,7 +1,11 @@
 //! Buckets of a model small enough to be counted by hand.
 use super::*;
+use crate::artifact::Artifact;
 use crate::config::lowbit::RhoPrecisionConfig;
 use crate::config::lowbit::{BitNetLowBitProtocol, LowBitTargetModule, LowBitTrainingMode};
+use crate::config::lowbit::{LowBitActivationGrouping, LowBitWeightGrouping};
+use crate::op::saved_activation::SavedActivation;
+use crate::plan::Formats;
 use crate::rho::{RHO_COMPRESSIONS, RHO_PRECISIONS, State};
 
 /// 2 sequences of 5 tokens, 3 layers, 2 heads of 3 latents, embedding 10.
@@ -61,8 +65,8 @@ fn buckets_are_those_counted_by_hand() {
         // x: 6 rows of 10 signs, 2 bytes; y: 6 rows of 10 ternary codes, 3 bytes; residual: 10
         // rows of 6 bytes; one scale each.
         execution_weights: (6 * 2 + 4) + (6 * 3 + 4) + (10 * 6 + 4),
-        // x: 10 rows of 10; y: 20 rows of 10; residual: 20 rows of 3; 10 tokens have a scale each.
-        activations: (100 + 40) + (200 + 40) + (60 + 40),
+        // x: 10 rows of 10; y: 20 rows of 10; residual: 20 rows of 3; each row has a scale.
+        activations: (100 + 40) + (200 + 80) + (60 + 80),
         saved_activations: 0,
         // 3 states of 2 * 6 * 10 values of 2 bytes.
         rho_state: 3 * 120 * 2,
@@ -70,7 +74,7 @@ fn buckets_are_those_counted_by_hand() {
         workspace: 400,
     };
     assert_eq!(buckets, expected);
-    assert_eq!(buckets.total(), 720 + 102 + 480 + 720 + 400);
+    assert_eq!(buckets.total(), 720 + 102 + 560 + 720 + 400);
     // With more latents than embedding the first outputs are the largest.
     let wide = ModelShape { latent_total: 40, ..SHAPE };
     let wide = count(&quant(), &LowBitRhoConfig::default(), &wide, Held::default());
@@ -128,15 +132,20 @@ fn scales_follow_the_grouping() {
     quant.weight_grouping = LowBitWeightGrouping::PerHeadGroup;
     quant.weight_group_size = None;
     quant.weight_heads_per_group = Some(1);
+    let all = std::mem::take(&mut quant.target_modules);
+    quant.target_modules = vec![LowBitTargetModule::DecoderX, LowBitTargetModule::DecoderY];
     let by_head = buckets(&quant, &LowBitRhoConfig::default());
-    assert_eq!(by_head.activations, (100 + 40) + (200 + 80) + (60 + 80));
-    assert_eq!(by_head.execution_weights, (12 + 8) + (18 + 8) + (60 + 8));
+    assert_eq!(by_head.activations, (100 + 40) + (200 + 80));
+    assert_eq!(by_head.execution_weights, (12 + 8) + (18 + 8));
     let mut fp16 = quant.clone();
+    fp16.target_modules = all;
+    fp16.encoder_mode = None;
+    fp16.decoder_x_mode = LowBitWeightFormat::Fp16;
     fp16.weight_format = LowBitWeightFormat::Fp16;
     fp16.act_format = LowBitActivationFormat::Fp16;
     let plain = buckets(&fp16, &LowBitRhoConfig::default());
     assert_eq!(plain.activations, 2 * (100 + 200 + 60));
-    assert_eq!(plain.execution_weights, 20 + 120 + 68);
+    assert_eq!(plain.execution_weights, 3 * 120);
 }
 
 #[test]
@@ -148,15 +157,15 @@ fn the_saved_bucket_is_the_sum_of_the_inventory() {
     let named: Vec<_> = inventory.tensors.iter().map(|t| (t.name, t.bytes, t.elements)).collect();
     let expected = [
         ("x_projection_input", 3 * (10 * 5 + 40), 300),
-        ("y_projection_input", 3 * (20 * 5 + 40), 600),
-        // Three codes of four bits need two bytes.
-        ("residual_tail_input", 3 * (20 * 2 + 40), 180),
+        ("y_projection_input", 3 * (20 * 5 + 80), 600),
+        // Sixty codes of four bits in one run, not twenty rows of two bytes.
+        ("residual_tail_input", 3 * (30 + 80), 180),
     ];
     assert_eq!(named, expected);
     assert_eq!(inventory.tensors[1].shape, [3, 2, 2, 5, 10]);
     assert!(!inventory.requires_rho_window_anchor);
     let cached = buckets(&quant, &LowBitRhoConfig::default());
-    assert_eq!(cached.saved_activations, 270 + 420 + 240);
+    assert_eq!(cached.saved_activations, 270 + 540 + 330);
 
     quant.saved_activations.mode = SavedMode::QuantizedCacheRecomputeExp;
     let config = rho(RhoCompressionConfig::BinaryBlockExp);
@@ -168,7 +177,7 @@ fn the_saved_bucket_is_the_sum_of_the_inventory() {
     let again = buckets(&quant, &config);
     assert_eq!(again.saved_activations, 270 + 93);
     // The output, one layer of y and residual inputs, one layer of rho in bf16.
-    assert_eq!(again.workspace, 400 + (140 + 80) + 240);
+    assert_eq!(again.workspace, 400 + (180 + 110) + 240);
     quant.saved_activations.mode = SavedMode::Disabled;
     assert_eq!(saved(&quant, &config, &SHAPE).unwrap(), None);
 }
@@ -194,4 +203,83 @@ fn what_cannot_be_counted_is_an_error_that_names_it() {
         let wide = ModelShape { n_embd: usize::MAX, ..SHAPE };
         assert_eq!(field(&saving, &bf16, wide), "shape");
     }
+}
+
+/// A config of every grouping; head groups leave out what has no such heads.
+fn grouped(size: Option<(LowBitActivationGrouping, usize)>) -> LowBitQuantizationConfig {
+    let quant = quant();
+    match size {
+        None => quant,
+        Some((LowBitActivationGrouping::PerHeadGroup, size)) => quant
+            .with_target_modules(vec![LowBitTargetModule::DecoderY])
+            .with_act_grouping(LowBitActivationGrouping::PerHeadGroup)
+            .with_act_heads_per_group(Some(size))
+            .with_weight_grouping(LowBitWeightGrouping::PerHeadGroup)
+            .with_weight_heads_per_group(Some(size)),
+        Some((_, size)) => quant
+            .with_act_grouping(LowBitActivationGrouping::PerGroup)
+            .with_act_group_size(Some(size))
+            .with_weight_grouping(LowBitWeightGrouping::PerGroup)
+            .with_weight_group_size(Some(size)),
+    }
+}
+
+fn ramp(shape: &[usize]) -> Vec<f32> {
+    (0..shape.iter().product()).map(|i| (i * 37 % 101) as f32 / 64.0 - 0.75).collect()
+}
+
+#[test]
+fn counted_bytes_are_those_of_what_is_packed() {
+    let groups = [
+        None,
+        Some((LowBitActivationGrouping::PerGroup, 4)),
+        Some((LowBitActivationGrouping::PerHeadGroup, 2)),
+    ];
+    let shapes = [
+        SHAPE,
+        ModelShape { n_head: 4, n_embd: 7, latent_total: 20, ..SHAPE },
+        ModelShape { batch_size: 1, time_steps: 3, n_embd: 33, latent_total: 2, ..SHAPE },
+    ];
+    for (shape, size) in shapes.iter().flat_map(|shape| groups.map(|size| (shape, size))) {
+        for format in [LowBitActivationFormat::Int4Exp, LowBitActivationFormat::Fp16] {
+            let mut quant = grouped(size);
+            quant.saved_activations.format = format;
+            quant.saved_activations.mode = SavedMode::QuantizedCacheExp;
+            let rho = LowBitRhoConfig::default();
+            let inventory = saved(&quant, &rho, shape).unwrap().unwrap();
+            for tensor in &inventory.tensors {
+                let dims = &tensor.shape[1..];
+                let format = quant.saved_format().unwrap();
+                let kept = SavedActivation::pack(&ramp(dims), dims, format).unwrap();
+                assert_eq!(tensor.bytes, 3 * kept.byte_len() as u64, "{} {size:?}", tensor.name);
+            }
+            let artifact = |(projection, formats): (Projection, Formats)| {
+                let format = stored_weight(formats.weight).unwrap();
+                let latent = shape.latent_total / shape.n_head;
+                let dims = match projection {
+                    Projection::Residual => vec![shape.n_embd, shape.latent_total],
+                    _ => vec![shape.n_head, latent, shape.n_embd],
+                };
+                let rule = quant.weight_rule(format.levels()).unwrap();
+                Artifact::quantize(format, &rule, &ramp(&dims), &dims).unwrap().byte_len() as u64
+            };
+            let packed: u64 = ProjectionPlan::from_config(&quant).targets().map(artifact).sum();
+            let counted = count(&quant, &rho, shape, Held::default()).unwrap();
+            assert_eq!(counted.execution_weights, packed, "{shape:?} {size:?}");
+        }
+    }
+}
+
+#[test]
+fn head_groups_that_no_tensor_has_are_errors() {
+    let field = |quant: &LowBitQuantizationConfig| {
+        let rho = LowBitRhoConfig::default();
+        count(quant, &rho, &SHAPE, Held::default()).unwrap_err().field
+    };
+    let by = |size| grouped(Some((LowBitActivationGrouping::PerHeadGroup, size)));
+    // Two heads have no groups of three, and x has one head.
+    assert_eq!(field(&by(3)), "group_size");
+    assert_eq!(field(&by(2).with_target_modules(vec![LowBitTargetModule::DecoderX])), "group_size");
+    let encoder = by(2).with_target_modules(vec![LowBitTargetModule::Encoder]);
+    assert_eq!(field(&encoder), "granularity");
 }

@@ -28,9 +28,9 @@ impl Awq<'_> {
 
     /// The limit of one group, whose first weight is in `column`.
     fn limit(&self, rule: &Rule, group: &[f32], column: usize) -> f32 {
-        let stride = (self.tokens.len() / self.k).div_ceil(TOKENS);
+        let stride = (self.used_tokens().len() / self.k).div_ceil(TOKENS);
         let tokens: Vec<&[f32]> = self
-            .tokens
+            .used_tokens()
             .chunks(self.k)
             .step_by(stride)
             .map(|token| &token[column..][..group.len()])

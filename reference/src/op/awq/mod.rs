@@ -4,7 +4,7 @@
 //! Input channels that see large activations are scaled up before the weight is quantized in
 //! groups, and the inverse is folded into whatever feeds the layer:
 //! `Y = (X / s) Q(W diag(s))^T`. The scales `s = statistic^ratio` come from a search over the ratio
-//! ([`search`]); each group may then be clipped ([`clip`]). The groups, scales and zero points are
+//! (`search.rs`); each group may then be clipped (`clip.rs`). The groups, scales and zero points are
 //! those of the rule `llm_awq`, within a row: a group never straddles two rows and is never
 //! partial (viva_tensor flattens the matrix, and takes `len / groups` for the size of a group when
 //! it dequantizes, so that its last group is read wrongly).
@@ -17,7 +17,7 @@ mod weight;
 use crate::format::Levels;
 use crate::invalid::Invalid;
 use crate::op::exact::f64_dot;
-use crate::rule::{Code, Groups, Quantized, Rule, quantize_groups, weight_rule};
+use crate::rule::{Groups, Quantized, Rule, quantize_groups, weight_rule};
 pub use search::{Candidate, Search};
 pub use weight::AwqWeight;
 
@@ -31,27 +31,33 @@ pub enum Scaling {
     Duo,
 }
 
+/// Most ratios a search tries; the libraries try 20.
+pub const MAX_GRID: usize = 1 << 12;
+
 /// What is searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AwqConfig {
+pub struct AwqSearchConfig {
     /// `Uint4` with a zero point, `Int4` without.
     pub levels: Levels,
     /// Inputs that share a scale; a divisor of `K`.
     pub group_size: usize,
-    /// Ratios tried: `0, 1/n, ..., (n - 1)/n`.
+    /// Ratios tried: `0, 1/n, ..., (n - 1)/n`; at most [`MAX_GRID`].
     pub n_grid: usize,
     /// The statistics of a scale.
     pub scaling: Scaling,
+    /// Most tokens used, the first ones.
+    pub max_tokens: usize,
 }
 
-impl Default for AwqConfig {
-    /// llm-awq: 4 bits, zero points, groups of 128, 20 ratios.
-    fn default() -> AwqConfig {
-        AwqConfig {
+impl Default for AwqSearchConfig {
+    /// llm-awq: 4 bits, zero points, groups of 128, 20 ratios; every token there is.
+    fn default() -> AwqSearchConfig {
+        AwqSearchConfig {
             levels: Levels::Uint4,
             group_size: 128,
             n_grid: 20,
             scaling: Scaling::Activation,
+            max_tokens: usize::MAX,
         }
     }
 }
@@ -60,7 +66,7 @@ impl Default for AwqConfig {
 #[derive(Clone, Copy, Debug)]
 pub struct Awq<'a> {
     /// What is searched.
-    pub config: AwqConfig,
+    pub config: AwqSearchConfig,
     /// Output features.
     pub n: usize,
     /// Input features.
@@ -74,10 +80,12 @@ pub struct Awq<'a> {
 impl Awq<'_> {
     /// Everything the sizes and values must satisfy, and the rule they are quantized by.
     fn check(&self) -> Result<Rule, Invalid> {
-        let AwqConfig { levels, group_size, n_grid, .. } = self.config;
-        for (field, size) in [("n", self.n), ("k", self.k), ("n_grid", n_grid)] {
+        let AwqSearchConfig { levels, group_size, n_grid, max_tokens, .. } = self.config;
+        for (field, size) in [("n", self.n), ("k", self.k)] {
             Invalid::check_range(field, size, (1, usize::MAX))?;
         }
+        Invalid::check_range("n_grid", n_grid, (1, MAX_GRID))?;
+        Invalid::check_range("max_tokens", max_tokens, (1, usize::MAX))?;
         if group_size == 0 || !self.k.is_multiple_of(group_size) {
             let allowed = format!("a divisor of k ({})", self.k);
             return Err(Invalid::new("group_size", group_size, allowed));
@@ -99,14 +107,20 @@ impl Awq<'_> {
         Ok(self.input_means())
     }
 
+    /// The tokens that are used.
+    fn used_tokens(&self) -> &[f32] {
+        let most = self.config.max_tokens.saturating_mul(self.k);
+        self.tokens.get(..most).unwrap_or(self.tokens)
+    }
+
     fn input_means(&self) -> Vec<f32> {
-        column_means(self.tokens, self.k, |x| f64::from(x.abs()))
+        column_means(self.used_tokens(), self.k, |x| f64::from(x.abs()))
     }
 
     /// `X W^T` in f64, `[T, N]`, of any weight `[N, K]`.
     fn product(&self, weight: &[f32]) -> Vec<f64> {
         let rows = |x| weight.chunks(self.k).map(move |w| f64_dot(x, w));
-        self.tokens.chunks(self.k).flat_map(rows).collect()
+        self.used_tokens().chunks(self.k).flat_map(rows).collect()
     }
 }
 
@@ -133,8 +147,8 @@ fn quantize_matrix(
 
 /// The values of a matrix in codes, `(q - z) * scale`; every group is whole.
 fn dequantize(rule: &Rule, q: &Quantized) -> Vec<f32> {
-    let value = |(i, code): (usize, &Code)| rule.value(*code, &q.shared[i / rule.group_size]);
-    q.codes.iter().enumerate().map(value).collect()
+    let groups = q.codes.chunks(rule.group_size).zip(&q.shared);
+    groups.flat_map(|(codes, shared)| codes.iter().map(|code| rule.value(*code, shared))).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,14 @@
+//! AWQ: statistics, search, clipping and what is folded, by hand and against plain rounding.
 use super::*;
 use crate::op::exact::exact_linear;
 
-const CONFIG: AwqConfig =
-    AwqConfig { levels: Levels::Uint4, group_size: 8, n_grid: 20, scaling: Scaling::Activation };
+const CONFIG: AwqSearchConfig = AwqSearchConfig {
+    levels: Levels::Uint4,
+    group_size: 8,
+    n_grid: 20,
+    scaling: Scaling::Activation,
+    max_tokens: usize::MAX,
+};
 
 /// Aperiodic in the sizes below, of both signs.
 fn values(len: usize, seed: usize) -> Vec<f32> {
@@ -25,7 +31,7 @@ fn the_search_keeps_the_first_of_the_least_losses() {
     let (weight, tokens) = data();
     for levels in [Levels::Uint4, Levels::Int4] {
         for scaling in [Scaling::Activation, Scaling::Duo] {
-            let config = AwqConfig { levels, scaling, ..CONFIG };
+            let config = AwqSearchConfig { levels, scaling, ..CONFIG };
             let problem = Awq { config, ..awq(&weight, &tokens) };
             let found = problem.search().unwrap();
             assert_eq!(found.losses.len(), 20);
@@ -88,7 +94,7 @@ fn scales_are_normalized_powers_of_the_statistic() {
 fn duo_scaling_divides_by_the_weights_own_statistic() {
     // Two groups of one row, the second so small that the 1e-6 under its fraction counts.
     let (weight, tokens) = ([2.0f32, -1.0, 4e-6, -2e-6], [4.0f32, 1.0, 0.25, 3.0]);
-    let config = AwqConfig { group_size: 2, scaling: Scaling::Duo, ..CONFIG };
+    let config = AwqSearchConfig { group_size: 2, scaling: Scaling::Duo, ..CONFIG };
     let problem = Awq { config, n: 1, k: 4, weight: &weight, tokens: &tokens };
     for ratio in [0.25, 0.75] {
         let s = problem.candidate(ratio).unwrap().scales;
@@ -217,7 +223,7 @@ fn a_clip_error_is_the_mean_over_512_tokens_evenly_apart() {
 #[test]
 fn groups_are_whole_and_within_a_row_and_zero_points_are_used() {
     let (weight, tokens) = (values(260, 1), values(260, 2));
-    let config = AwqConfig { group_size: 128, ..CONFIG };
+    let config = AwqSearchConfig { group_size: 128, ..CONFIG };
     let partial = Awq { config, n: 2, k: 130, weight: &weight, tokens: &tokens };
     assert_eq!(partial.search().unwrap_err().field, "group_size");
     assert_eq!(partial.clip_limits().unwrap_err().field, "group_size");
@@ -231,7 +237,7 @@ fn groups_are_whole_and_within_a_row_and_zero_points_are_used() {
     assert_eq!(both.quantized.shared.len(), 4);
     // Nearly positive weights waste half the codes without a zero point.
     let loss = |weight: &[f32], levels| {
-        let config = AwqConfig { levels, ..CONFIG };
+        let config = AwqSearchConfig { levels, ..CONFIG };
         Awq { config, ..awq(weight, &tokens[..256]) }.candidate(0.0).unwrap().loss
     };
     let positive: Vec<f32> = values(32, 1).iter().map(|w| w.max(-0.1)).collect();
@@ -250,10 +256,13 @@ fn errors_name_the_field() {
     let config = |config| Awq { config, ..problem };
     let error = |name: &str| Err(name.to_owned());
     assert_eq!(field(problem), Ok(()));
-    assert_eq!(field(config(AwqConfig { group_size: 0, ..CONFIG })), error("group_size"));
-    assert_eq!(field(config(AwqConfig { group_size: 5, ..CONFIG })), error("group_size"));
-    assert_eq!(field(config(AwqConfig { n_grid: 0, ..CONFIG })), error("n_grid"));
-    assert_eq!(field(config(AwqConfig { levels: Levels::Sign, ..CONFIG })), error("levels"));
+    assert_eq!(field(config(AwqSearchConfig { group_size: 0, ..CONFIG })), error("group_size"));
+    assert_eq!(field(config(AwqSearchConfig { group_size: 5, ..CONFIG })), error("group_size"));
+    for n_grid in [0, MAX_GRID + 1, usize::MAX] {
+        assert_eq!(field(config(AwqSearchConfig { n_grid, ..CONFIG })), error("n_grid"));
+    }
+    assert_eq!(field(config(AwqSearchConfig { max_tokens: 0, ..CONFIG })), error("max_tokens"));
+    assert_eq!(field(config(AwqSearchConfig { levels: Levels::Sign, ..CONFIG })), error("levels"));
     assert_eq!(field(Awq { k: 0, ..problem }), error("k"));
     assert_eq!(field(Awq { n: 5, ..problem }), error("weight"));
     assert_eq!(field(Awq { tokens: &[], ..problem }), error("tokens"));
@@ -277,4 +286,19 @@ fn errors_name_the_field() {
     let doubled: Vec<f32> = weight.iter().map(|w| w.signum() * 2.0).collect();
     let overflow = Awq { weight: &doubled, ..problem }.quantize(&scales, false);
     assert_eq!(overflow.unwrap_err().field, "weight[2]");
+}
+
+#[test]
+fn weights_whose_parts_do_not_fit_are_errors() {
+    let (weight, tokens) = data();
+    let whole = awq(&weight, &tokens).quantize(&[1.0; 16], false).unwrap();
+    let field = |change: fn(&mut AwqWeight)| {
+        let mut broken = whole.clone();
+        change(&mut broken);
+        broken.dequantize();
+        broken.linear(&[]).unwrap_err().field
+    };
+    assert_eq!(field(|w| w.channel_scales.clear()), "channel_scales");
+    assert_eq!(field(|w| w.quantized.codes.truncate(17)), "quantized.codes");
+    assert_eq!(field(|w| w.quantized.shared.clear()), "quantized.shared");
 }

@@ -52,7 +52,8 @@ impl AwqWeight {
         self.levels
     }
 
-    /// Values of the scaled weight, `[N, K]`, channel scales still in: `(q - z) * scale`.
+    /// Values of the scaled weight, `[N, K]`, channel scales still in: `(q - z) * scale`; none of
+    /// codes whose group is missing.
     pub fn dequantize(&self) -> Vec<f32> {
         dequantize(&self.rule, &self.quantized)
     }
@@ -60,6 +61,13 @@ impl AwqWeight {
     /// `Y[T, N]` for tokens `[T, K]`: `sum_k (x[k] / s[k]) w[k]` in f64, rounded once.
     pub fn linear(&self, tokens: &[f32]) -> Result<Vec<f32>, Invalid> {
         let k = self.channel_scales.len();
+        Invalid::check_range("channel_scales", k, (1, usize::MAX))?;
+        if !self.quantized.codes.len().is_multiple_of(k) {
+            let found = format!("{} values", self.quantized.codes.len());
+            return Err(Invalid::new("quantized.codes", found, format!("whole rows of {k}")));
+        }
+        let groups = self.quantized.codes.len().div_ceil(self.rule.group_size);
+        Invalid::check_len("quantized.shared", self.quantized.shared.len(), &[groups])?;
         if !tokens.len().is_multiple_of(k) {
             let found = format!("{} values", tokens.len());
             return Err(Invalid::new("tokens", found, format!("whole tokens of {k}")));

@@ -65,14 +65,15 @@ fn validate(case: &Case) -> Result<(), CaseError> {
 
 /// One scale for all or one per row, codes centred on zero, values as they are.
 fn check_rule(case: &Case, key: &'static str, rule: &Rule) -> Result<(), CaseError> {
-    let per_row = matches!(rule.granularity, Granularity::Tensor | Granularity::Row);
-    match per_row && rule.range != Range::Minmax && !rule.rotated {
-        true => Ok(()),
-        false => Err(case.conflict(
-            key,
-            "has groups within a row, a zero point or a rotation, which `linear` does not take",
-        )),
-    }
+    let what = match rule {
+        Rule { granularity: Granularity::Group | Granularity::HeadGroup, .. } => {
+            "groups within a row"
+        }
+        Rule { range: Range::Minmax, .. } => "a zero point",
+        Rule { rotated: true, .. } => "a rotation",
+        _ => return Ok(()),
+    };
+    Err(case.conflict(key, format!("has {what}; `linear` takes a scale per tensor or row")))
 }
 
 fn work(case: &Case) -> Work {

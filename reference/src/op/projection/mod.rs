@@ -17,6 +17,7 @@ mod decoder_tail;
 mod float;
 mod integer;
 mod lowrank;
+use super::shape;
 use crate::invalid::Invalid;
 pub use decoder_tail::DecoderTail;
 pub use float::{Gradients, Projection};
@@ -47,18 +48,13 @@ pub trait Contraction: Sync {
     fn channel(&self, weight: usize) -> usize;
 }
 
-/// Whether the dimensions of the tensor `field` are at least 1 and their product is a `usize`.
+/// Whether the dimensions of the tensor `field` are at least 1 and it is not too large.
 fn check_dims(field: &str, dims: &[(&str, usize)]) -> Result<(), Invalid> {
     for (name, dim) in dims {
         Invalid::check_range(name, *dim, (1, usize::MAX))?;
     }
-    match dims.iter().try_fold(1usize, |product, (_, dim)| product.checked_mul(*dim)) {
-        Some(_) => Ok(()),
-        None => {
-            let dims: Vec<usize> = dims.iter().map(|(_, dim)| *dim).collect();
-            Err(Invalid::new(field, format!("{dims:?}"), "a shape below 2^64 values"))
-        }
-    }
+    let dims: Vec<usize> = dims.iter().map(|(_, dim)| *dim).collect();
+    shape::values(field, &dims).map(drop)
 }
 
 /// `relu(value - threshold)`; a NaN stays one. Without a threshold the value itself.

@@ -87,6 +87,10 @@ fn errors_name_the_field() {
     assert_eq!(lowrank(|s| s.embd = 0), "embd");
     assert_eq!(lowrank(|s| s.batch = usize::MAX), "input");
     assert_eq!(lowrank(|s| s.packed_latent = usize::MAX), "weight");
+    assert_eq!(
+        lowrank(|s| (s.time, s.packed_latent, s.latent) = (1 << 15, 1 << 15, 1 << 15)),
+        "output"
+    );
     let tail = |change: fn(&mut DecoderTail)| {
         let mut shape = TAIL;
         change(&mut shape);
