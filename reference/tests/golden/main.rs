@@ -81,6 +81,7 @@ fn main() -> ExitCode {
         let left: usize = replay.excluded.values().sum();
         let (all, exact, within) = (replay.compared(), replay.exact, replay.within);
         println!("{file:<34} {all:>9} {exact:>10} {within:>13} {left:>9}");
+        replay.note.iter().for_each(|note| println!("  {note}"));
         replay.excluded.iter().for_each(|(why, n)| println!("  excluded {n}: {why}"));
         (compared, excluded) = (compared + all, excluded + left);
         failures.extend(replay.failures);

@@ -35,6 +35,8 @@ pub(crate) struct Replay {
     pub(crate) failures: Vec<String>,
     /// Case and field compared last.
     pub(crate) last: String,
+    /// What a reader of the table must know of this file.
+    pub(crate) note: Option<&'static str>,
 }
 
 impl Replay {
@@ -42,7 +44,7 @@ impl Replay {
         let (seen, unseen) = (HashSet::new(), HashSet::new());
         let (excluded, failures) = (BTreeMap::new(), Vec::new());
         let (file, last) = (file.to_owned(), "start".to_owned());
-        Replay { file, seen, unseen, exact: 0, within: 0, excluded, failures, last }
+        Replay { file, seen, unseen, exact: 0, within: 0, excluded, failures, last, note: None }
     }
 
     /// Numbers that were compared.

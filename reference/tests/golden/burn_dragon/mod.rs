@@ -15,6 +15,10 @@ use serde_json::Value;
 pub(crate) fn replay(document: &Value, replay: &mut Replay) {
     replay.input(&document["source"]);
     replay.input(&document["encoding"]);
+    replay.note = Some(
+        "the source's own f32 scales, its fake-quantized values, its defects and its answers to NaN are \
+         compared with a port of its formulas, and ours with that",
+    );
     let cases = &document["bitnet_reference"];
     quantized::rules(cases, replay);
     quantized::fake(cases, &document["fake_quant_forward"], replay);
