@@ -171,7 +171,7 @@ fn groups_that_do_not_fit_are_refused() {
 #[test]
 fn conflicts_point_at_the_value() {
     let text = LINEAR.replacen(r#""absmax","#, r#"["absmax", "b158"],"#, 1).replace('\n', " ");
-    refuses(&sweep("linear", &text), "weight_rule", r#""b158""#, "rules that have: burn_dragon");
+    refuses(&sweep("linear", &text), "weight_rule", r#""b158""#, "rules that are: burn_dragon");
     let excluded = format!(r#"{text}, "where": "weight_rule != \"b158\"""#);
     let scenario = Scenario::parse("suite.json", &sweep("linear", &excluded)).unwrap();
     assert_eq!(scenario.expand().unwrap().len(), 1);
