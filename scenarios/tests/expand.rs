@@ -58,7 +58,7 @@ fn shapes_give_only_the_sizes_an_op_has() {
     };
     let own = ["m=1/k=4096", "m=1/k=14336"].map(|shape| shape.to_owned());
     let sizes = |ids: &[String]| {
-        ids.iter().map(|id| id.split('/').skip(2).take(2).collect::<Vec<_>>().join("/")).collect()
+        ids.iter().map(|id| id.split('/').skip(3).take(2).collect::<Vec<_>>().join("/")).collect()
     };
     let found: Vec<String> = sizes(&activation(""));
     assert_eq!(found, own);

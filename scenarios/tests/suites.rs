@@ -14,14 +14,15 @@ fn load(name: &str) -> (Scenario, Vec<Planned>) {
     (scenario, planned)
 }
 
-const SUITES: [&str; 6] = ["quickstart", "smoke", "gpu-smoke", "bench", "nightly", "paper"];
+const SUITES: [&str; 7] =
+    ["quickstart", "smoke", "gpu-smoke", "bench", "nightly", "paper", "rules"];
 const TIERS: [&str; 3] = ["exact", "realistic", "file"];
 const NATIVE: [&str; 4] = ["scalar", "avx2", "avx512vnni", "burn"];
 
 /// What a kernel supports or not: the op, its format and its rule.
 fn kind(case: &Case) -> String {
     let keys: &[&str] = match case.op() {
-        "quantize_activation" => &["activation_rule"],
+        "quantize_activation" => &["activation", "activation_rule"],
         "rho_pack" | "rho_unpack" => &["format"],
         _ => &["weight", "weight_rule"],
     };
@@ -38,15 +39,15 @@ fn every_kind() -> Vec<String> {
     let mut kinds = Vec::new();
     for op in OPS {
         let id = match op.name {
-            "quantize_weight" => "/weight=A/weight_rule=B/k=8/n=8/data=exact",
-            "quantize_activation" => "/activation_rule=A/m=1/k=8/data=exact",
+            "quantize_weight" => "/weight=A/weight_rule=B/k=128/n=8/data=exact",
+            "quantize_activation" => "/activation=A/activation_rule=B/m=1/k=128/data=exact",
             "linear" => {
                 "/weight=A/weight_rule=B/activation=f32/activation_rule=none/m=1/k=8/n=8/data=exact"
             }
             _ => "/format=A/elements=32/data=exact",
         };
         let (first, second) = match op.name {
-            "quantize_activation" => ("activation_rule", None),
+            "quantize_activation" => ("activation", Some("activation_rule")),
             "rho_pack" | "rho_unpack" => ("format", None),
             _ => ("weight", Some("weight_rule")),
         };
@@ -59,6 +60,12 @@ fn every_kind() -> Vec<String> {
         }
     }
     kinds
+}
+
+/// Whether the rows that came first know it: sign, ternary2 and int8 codes, one statistic a scale.
+fn classic(kind: &str) -> bool {
+    let later = ["ternary3", "int4", "uint4", "uint8", "twn", "b2_hadamard"];
+    !later.iter().any(|word| kind.contains(word))
 }
 
 fn count(scenario: &Scenario, planned: &[Planned], kernel: &str) -> BTreeMap<String, usize> {
@@ -84,10 +91,28 @@ fn every_suite_expands_and_every_file_is_known() {
 }
 
 #[test]
-fn there_are_31_kinds() {
-    let kinds = every_kind();
+fn there_are_31_kinds_for_every_row_and_more_for_plain() {
+    let (classic, later): (Vec<_>, Vec<_>) =
+        every_kind().into_iter().partition(|kind| classic(kind));
     // Nine pairs of format and rule, twice; seven activation rules; three formats of rho, twice.
-    assert_eq!(kinds.len(), 9 + 9 + 7 + 3 + 3, "{kinds:?}");
+    assert_eq!(classic.len(), 9 + 9 + 7 + 3 + 3, "{classic:?}");
+    let quantize = later.iter().filter(|kind| kind.starts_with("quantize"));
+    // twn twice, ternary3 with three more, int4 four times, uint4 twice; b2_hadamard twice, int4
+    // with four more, uint8 with three.
+    assert_eq!(quantize.count(), 11 + 9, "{later:?}");
+}
+
+/// The row that knows every rule meets all of them.
+#[test]
+fn plain_quantizes_every_kind() {
+    for (suite, least) in [("smoke", 1), ("nightly", 8)] {
+        let (scenario, planned) = load(suite);
+        let counts = count(&scenario, &planned, "plain");
+        for kind in every_kind().iter().filter(|kind| kind.starts_with("quantize")) {
+            let cases = counts.get(kind).copied().unwrap_or(0);
+            assert!(cases >= least, "{suite}: {cases} cases of {kind}");
+        }
+    }
 }
 
 #[test]
@@ -95,7 +120,7 @@ fn smoke_has_every_kind_for_every_row() {
     let (scenario, planned) = load("smoke");
     for kernel in NATIVE.into_iter().chain(["ste", "cube-wgpu", "cube-cuda"]) {
         let counts = count(&scenario, &planned, kernel);
-        for kind in every_kind() {
+        for kind in every_kind().into_iter().filter(|kind| classic(kind)) {
             assert!(counts.contains_key(&kind), "{kernel}: no {kind}");
         }
     }
@@ -116,7 +141,7 @@ fn nightly_has_twenty_cases_of_every_kind_for_every_row() {
     assert!(planned.len() >= 2000, "{}", planned.len());
     for kernel in NATIVE.into_iter().chain(["ste", "cube-wgpu", "cube-cuda"]) {
         let counts = count(&scenario, &planned, kernel);
-        for kind in every_kind() {
+        for kind in every_kind().into_iter().filter(|kind| classic(kind)) {
             let cases = counts.get(&kind).copied().unwrap_or(0);
             assert!(cases >= 20, "{kernel}: {cases} cases of {kind}");
         }
@@ -185,7 +210,10 @@ fn gpu_smoke_is_for_gpu_rows_and_bench_for_native_ones() {
     for kernel in NATIVE.into_iter().chain(["ste"]) {
         assert_eq!(count(&scenario, &planned, kernel).len(), 0, "{kernel}");
     }
-    assert_eq!(count(&scenario, &planned, "cube-cuda").len(), every_kind().len());
+    assert_eq!(
+        count(&scenario, &planned, "cube-cuda").len(),
+        every_kind().iter().filter(|kind| classic(kind)).count()
+    );
     let (scenario, planned) = load("bench");
     assert_eq!(planned.len(), 12);
     assert!(planned.iter().all(|p| scenario.runs(p, "avx2") && !scenario.runs(p, "cube-wgpu")));
