@@ -56,11 +56,12 @@ pub(crate) fn classic_weight(problem: &LinearProblem) -> Result<&PackedWeight, S
     }
 }
 
-/// Whether the activations of a `linear` problem are f32, or int8 without zero points.
+/// Whether the activations of a `linear` problem are f32, or signed codes without zero points: an
+/// int4 code in a byte is an int8 one.
 pub(crate) fn classic_activation(problem: &LinearProblem) -> Result<(), String> {
     match &problem.activation {
         Activation::F32(_) => Ok(()),
-        Activation::I8(x) if x.levels == Levels::Int8 && x.zero_points.is_empty() => Ok(()),
+        Activation::I8(x) if x.zero_points.is_empty() => Ok(()),
         other => Err(format!("no {} activations", other.name())),
     }
 }

@@ -167,7 +167,7 @@ pub fn whole_blocks(
     blocks.for_each(|(block, chunk)| {
         let mut rng = block_rng(seed, stream, block);
         let whole = i16::from(whole);
-        let unit = 2.0f32.powi(rng.random_range(-2..=2));
+        let unit = 2.0f32.powi(rng.random_range(-1..=1));
         chunk.iter_mut().for_each(|x| *x = f32::from(rng.random_range(-whole..=whole)) * unit);
         let at = rng.random_range(0..chunk.len());
         let most = f32::from(whole) * unit;
