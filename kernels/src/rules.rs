@@ -1,6 +1,6 @@
 //! Which rules the rows that came first know: sign, ternary and int8 codes, a scale for the whole
 //! tensor or for each row, no zero points.
-use lowbit_reference::format::{Levels, WeightFormat};
+use lowbit_reference::format::Levels;
 use lowbit_reference::op::quantize::QuantizeProblem;
 use lowbit_reference::rule::{EpsilonUse, Granularity, Range, Rule};
 
@@ -14,7 +14,10 @@ pub(crate) fn classic_levels(levels: Levels) -> Result<(), String> {
 
 /// Whether the bits are those of `sign1`, `ternary2` or `int8`: other formats store the same codes
 /// in other places.
-pub(crate) fn classic_format(format: &dyn WeightFormat) -> Result<(), String> {
+#[cfg(any(feature = "burn", feature = "wgpu"))]
+pub(crate) fn classic_format(
+    format: &dyn lowbit_reference::format::WeightFormat,
+) -> Result<(), String> {
     match format.name() {
         "sign1" | "ternary2" | "int8" => Ok(()),
         other => Err(format!("no packing of {other}")),

@@ -16,7 +16,7 @@ pub mod minifloat;
 mod mx;
 pub mod nf4;
 mod sign1;
-mod statistic;
+pub(crate) mod statistic;
 mod ternary2;
 mod ternary3;
 mod uint4;
