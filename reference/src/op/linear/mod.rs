@@ -12,6 +12,7 @@ use crate::format::{INT8, Levels, WeightFormat, weight_format};
 use crate::quality::Quality;
 use crate::rule::{Code, Granularity, Range, Rule, quantize};
 pub use oracle::LinearReference;
+pub(super) use oracle::zero_sums;
 
 /// Name and parameters.
 pub static SPEC: OpSpec = OpSpec {
