@@ -28,6 +28,7 @@ pub use oracle::LinearReference;
 pub use weight::{BlockWeight, PackedWeight, TableWeight, Weight};
 
 const SIZE: Kind = Kind::Number { min: 0, max: 1 << 28 };
+pub(super) use oracle::zero_sums;
 
 /// Name and parameters.
 pub static SPEC: OpSpec = OpSpec {
