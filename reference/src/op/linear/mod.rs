@@ -70,6 +70,7 @@ fn check_rule(case: &Case, key: &'static str, rule: &Rule) -> Result<(), CaseErr
             "groups within a row"
         }
         Rule { range: Range::Minmax, .. } => "a zero point",
+        Rule { range: Range::Fixed, .. } => "a scale known beforehand",
         Rule { rotated: true, .. } => "a rotation",
         _ => return Ok(()),
     };
