@@ -25,10 +25,10 @@ use crate::quality::Quality;
 use crate::rule::Rule;
 pub use activation::{Activation, ActivationCodes, Rows};
 pub use oracle::LinearReference;
+pub(super) use oracle::zero_sums;
 pub use weight::{BlockWeight, PackedWeight, TableWeight, Weight};
 
 const SIZE: Kind = Kind::Number { min: 0, max: 1 << 28 };
-pub(super) use oracle::zero_sums;
 
 /// Name and parameters.
 pub static SPEC: OpSpec = OpSpec {
