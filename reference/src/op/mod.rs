@@ -34,6 +34,7 @@ pub static OPS: &[&OpSpec] = &[
     &linear::SPEC,
     &rho::pack::SPEC,
     &rho::unpack::SPEC,
+    &attention::SPEC,
 ];
 
 /// Name, parameters and cost of an operation; no data.

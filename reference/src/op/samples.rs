@@ -52,7 +52,7 @@ impl Grid {
 }
 
 /// Both sides of every power of two and of the end, and as many drawn indices.
-fn sample(len: usize, drawn: usize, seed: u64) -> Vec<usize> {
+pub(super) fn sample(len: usize, drawn: usize, seed: u64) -> Vec<usize> {
     let powers = (0..usize::BITS).map(|shift| 1usize << shift).take_while(|p| *p <= len);
     let edges = powers.flat_map(|p| [p - 1, p, p + 1]).chain([0, len - 1]);
     let mut rng = block_rng(seed, Stream::Sample, 0);
