@@ -37,6 +37,7 @@ pub static OPS: &[&OpSpec] = &[
     &pool2d::SPEC,
     &rho::pack::SPEC,
     &rho::unpack::SPEC,
+    &attention::SPEC,
 ];
 
 /// Name, parameters and cost of an operation; no data.
