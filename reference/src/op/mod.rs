@@ -32,6 +32,8 @@ pub static OPS: &[&OpSpec] = &[
     &quantize::weight::SPEC,
     &quantize::activation::SPEC,
     &linear::SPEC,
+    &projection::LOWRANK,
+    &projection::DECODER,
     &rho::pack::SPEC,
     &rho::unpack::SPEC,
 ];
