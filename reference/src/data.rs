@@ -113,6 +113,8 @@ pub enum Stream {
     Sample = 4,
     /// Dropout of attention weights.
     Dropout = 5,
+    /// Gradients of outputs.
+    Gradient = 6,
 }
 
 /// Scrambles a word (the finalizer of SplitMix64).

@@ -35,6 +35,8 @@ pub static OPS: &[&OpSpec] = &[
     &linear::SPEC,
     &conv2d::SPEC,
     &pool2d::SPEC,
+    &projection::LOWRANK,
+    &projection::DECODER,
     &rho::pack::SPEC,
     &rho::unpack::SPEC,
     &attention::SPEC,
