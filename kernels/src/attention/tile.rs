@@ -3,8 +3,10 @@
 //!
 //! For each tile of [`KEYS`] keys and each group of `R` queries, with `t` scores in powers of two:
 //!
-//!     t = q K^T;  m' = max(m, max t);  a = 2^(m - m');  p = 2^(t - m')
-//!     l' = a l + sum p;  O' = a O + p V;      at the end y = O / l
+//! ```text
+//! t = q K^T;  m' = max(m, max t);  a = 2^(m - m');  p = 2^(t - m')
+//! l' = a l + sum p;  O' = a O + p V;      at the end y = O / l
+//! ```
 //!
 //! Scores: `C` vectors of keys by `R` queries in registers, word after word of the head. Sums of
 //! values: `C` vectors of values by `R` queries, key after key. A tile of keys that no query of the
