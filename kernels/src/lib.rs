@@ -2,15 +2,19 @@
 //!
 //! Rows take problems and types from the reference crate, never its arithmetic or its packing.
 //! No row falls back to another: a row that cannot run says why.
+pub mod attention;
 pub mod buffer;
 #[cfg(feature = "burn")]
 mod burn_quantize;
 pub mod context;
+pub mod conv2d;
 #[cfg(feature = "wgpu")]
 mod cube;
 pub mod hardware;
 pub mod linear;
+mod plane;
 pub mod pool;
+pub mod pool2d;
 pub mod probe;
 mod quantize;
 pub mod quantize_activation;
