@@ -48,8 +48,9 @@ impl Dice {
 
     /// From `least` to `largest`, each octave as likely as the next.
     fn size(&mut self, least: u64, largest: u64) -> u64 {
-        let (low, high) = ((least as f64).ln(), (largest as f64 + 1.0).ln());
-        let drawn = (low + self.unit() * (high - low)).exp().floor();
+        // Of the sizes plus one, so that 0 is a size too.
+        let (low, high) = ((least as f64 + 1.0).ln(), (largest as f64 + 2.0).ln());
+        let drawn = (low + self.unit() * (high - low)).exp().floor() - 1.0;
         format!("{drawn:.0}").parse().unwrap_or(least).clamp(least, largest)
     }
 }
@@ -121,10 +122,11 @@ mod tests {
     #[test]
     fn sizes_reach_both_ends_and_small_ones_are_common() {
         let mut dice = Dice::new(7);
-        let sizes: Vec<u64> = (0..4000).map(|_| dice.size(1, 100)).collect();
-        assert!((1..=100).all(|size| sizes.contains(&size)));
-        let small = sizes.iter().filter(|size| **size <= 10).count();
-        assert!((1800..2500).contains(&small), "{small}: ln 11 / ln 101 = 52 % are expected");
+        let sizes: Vec<u64> = (0..4000).map(|_| dice.size(0, 100)).collect();
+        assert!((0..=100).all(|size| sizes.contains(&size)));
+        let small = sizes.iter().filter(|size| **size <= 9).count();
+        assert!((1800..2200).contains(&small), "{small}: ln 11 / ln 102 = 52 % are expected");
+        assert!((0..100).all(|_| (1..=3).contains(&dice.size(1, 3))));
     }
 
     #[test]

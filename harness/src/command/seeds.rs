@@ -2,13 +2,13 @@
 use super::print;
 use crate::driver::Driver;
 use crate::engine::{Engine, Mode};
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::plan::{Job, Selection, Source};
 use crate::progress::Progress;
 use lowbit_reports::record::{Record, SkipKind, Verdict};
 use lowbit_reports::units::count;
 use lowbit_scenarios::Dice;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// Draws of an op, for each case that a row is to accept, before it is given up. Many draws make no
@@ -50,6 +50,73 @@ fn needs(tally: &Tally, wanted: usize) -> bool {
     !tally.absent && tally.accepted < wanted
 }
 
+/// The draws of one op.
+struct Draws<'a> {
+    urns: Vec<Urn<'a>>,
+    tallies: BTreeMap<&'a str, Tally>,
+    dice: Dice,
+    wanted: usize,
+    /// Records that did not pass.
+    bad: Vec<Record>,
+}
+
+impl<'a> Draws<'a> {
+    fn new(sources: &'a [Source], op: &str, (wanted, seed): (usize, u64)) -> Draws<'a> {
+        let urns = urns(sources, op);
+        let rows = urns.iter().flat_map(|urn| &urn.rows);
+        let tallies = rows.map(|row| (*row, Tally::default())).collect();
+        Draws { urns, tallies, dice: Dice::new(seed), wanted, bad: Vec::new() }
+    }
+
+    /// Draw until every row has its cases, or too many draws were made.
+    fn run(&mut self, engine: &mut Engine<'_>, progress: &mut Progress) -> anyhow::Result<()> {
+        for _ in 0..TRIES * self.wanted {
+            let Some(at) = self.pick() else { break };
+            self.urns[at].draws += 1;
+            let Urn { source, sweep, .. } = self.urns[at];
+            let Some(case) = source.scenario.draw(sweep, &mut self.dice)? else { continue };
+            let needy = |row: &&&str| needs(&self.tallies[**row], self.wanted);
+            let rows = self.urns[at].rows.iter().filter(needy).map(|row| (*row).to_owned());
+            let (id, rows) = (case.to_string(), rows.collect());
+            let (before, settings) = (self.most(), source.settings[sweep].clone());
+            let records = engine.run(&Job { sweep: settings, case, rows }, Mode::Check);
+            let accepted = records.iter().any(|r| r.verdict != Verdict::Skipped);
+            self.urns[at].useful += usize::from(accepted);
+            for record in records {
+                note(&mut self.tallies, &record);
+                if !matches!(record.verdict, Verdict::Passed | Verdict::Skipped) {
+                    self.bad.push(record);
+                }
+            }
+            if self.most() > before {
+                progress.end(&id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Cases of the row that has had most.
+    fn most(&self) -> usize {
+        self.tallies.values().map(|tally| tally.accepted).max().unwrap_or(0)
+    }
+
+    /// An urn that some row still needs, by weight; nothing when no row needs any.
+    fn pick(&mut self) -> Option<usize> {
+        let weight = |urn: &Urn| urn.weight(&self.tallies, self.wanted);
+        let weights: Vec<f64> = self.urns.iter().map(weight).collect();
+        let mut left = self.dice.unit() * weights.iter().sum::<f64>();
+        let mut last = None;
+        for (i, weight) in weights.into_iter().enumerate().filter(|(_, weight)| *weight > 0.0) {
+            last = Some(i);
+            left -= weight;
+            if left < 0.0 {
+                break;
+            }
+        }
+        last
+    }
+}
+
 /// Draw and check until every row has had `wanted` cases; print what came out.
 pub(crate) fn check(
     selection: &Selection,
@@ -58,53 +125,30 @@ pub(crate) fn check(
     (wanted, seed): (usize, u64),
 ) -> anyhow::Result<Exit> {
     let sources = selection.sources(drivers)?;
-    let (mut table, mut bad, mut exit) = (String::new(), Vec::new(), Exit::Ok);
+    let mut table = String::new();
     let _ = writeln!(
         table,
         "{:<24} {:<14} {:>9} {:>7} {:>11}",
         "op", "row", "accepted", "failed", "mistrusted"
     );
+    let (mut bad, mut none) = (Vec::new(), false);
     let mut progress = Progress::new(wanted * ops(&sources).len());
     for op in ops(&sources) {
-        let mut urns = urns(&sources, op);
-        let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
-        urns.iter().flat_map(|urn| &urn.rows).for_each(|row| drop(tallies.entry(row).or_default()));
-        let mut dice = Dice::new(seed);
-        for _ in 0..TRIES * wanted {
-            let Some(at) = pick(&urns, &tallies, wanted, &mut dice) else { break };
-            let urn = &mut urns[at];
-            urn.draws += 1;
-            let Some(case) = urn.source.scenario.draw(urn.sweep, &mut dice)? else { continue };
-            let rows = urn.rows.iter().filter(|row| needs(&tallies[*row], wanted));
-            let rows = rows.map(|row| (*row).to_owned()).collect();
-            let most = |tallies: &BTreeMap<&str, Tally>| tallies.values().map(|t| t.accepted).max();
-            let before = most(&tallies);
-            let id = case.to_string();
-            let job = Job { sweep: urn.source.settings[urn.sweep].clone(), case, rows };
-            let records = engine.run(&job, Mode::Check);
-            let accepted = records.iter().filter(|r| r.verdict != Verdict::Skipped).count();
-            urn.useful += usize::from(accepted > 0);
-            for record in records {
-                note(&mut tallies, &record);
-                if !matches!(record.verdict, Verdict::Passed | Verdict::Skipped) {
-                    exit = worse(exit, record.verdict);
-                    bad.push(record);
-                }
-            }
-            if most(&tallies) > before {
-                progress.end(&id);
-            }
-        }
-        rows_of(op, &tallies, &mut table);
-        let short = fell_short(op, &tallies, wanted);
-        if short.1 && exit == Exit::Ok {
-            exit = Exit::Coverage;
-        }
-        table.push_str(&short.0);
+        let mut draws = Draws::new(&sources, op, (wanted, seed));
+        draws.run(engine, &mut progress)?;
+        table.push_str(&rows_of(op, &draws.tallies));
+        table.push_str(&fell_short(op, &draws.tallies, wanted));
+        none |= draws.tallies.values().any(|tally| tally.accepted == 0 && !tally.absent);
+        bad.append(&mut draws.bad);
     }
     progress.finish();
     print(&format!("{table}\n{}", listed(&bad)))?;
-    Ok(exit)
+    // The cases differ, so what did not pass is judged as in a check of those cases alone.
+    Ok(match exit::judge(&bad, &BTreeSet::new()) {
+        Exit::Nothing | Exit::Ok if none => Exit::Coverage,
+        Exit::Nothing => Exit::Ok,
+        exit => exit,
+    })
 }
 
 /// The first `wanted` cases drawn for each op, without running them.
@@ -153,26 +197,6 @@ fn urns<'a>(sources: &'a [Source], op: &str) -> Vec<Urn<'a>> {
     sources.iter().flat_map(of).filter(|urn| !urn.rows.is_empty()).collect()
 }
 
-/// An urn that some row still needs, by weight; nothing when no row needs any.
-fn pick(
-    urns: &[Urn<'_>],
-    tallies: &BTreeMap<&str, Tally>,
-    wanted: usize,
-    dice: &mut Dice,
-) -> Option<usize> {
-    let weights: Vec<f64> = urns.iter().map(|urn| urn.weight(tallies, wanted)).collect();
-    let mut left = dice.unit() * weights.iter().sum::<f64>();
-    let mut last = None;
-    for (i, weight) in weights.into_iter().enumerate().filter(|(_, weight)| *weight > 0.0) {
-        last = Some(i);
-        left -= weight;
-        if left < 0.0 {
-            break;
-        }
-    }
-    last
-}
-
 fn note(tallies: &mut BTreeMap<&str, Tally>, record: &Record) {
     let Some(tally) = tallies.get_mut(record.kernel.as_str()) else { return };
     match record.verdict {
@@ -188,41 +212,23 @@ fn note(tallies: &mut BTreeMap<&str, Tally>, record: &Record) {
     tally.accepted += 1;
 }
 
-/// The exit code once another record with that verdict has been seen: the first of 8, 4, 7.
-fn worse(exit: Exit, verdict: Verdict) -> Exit {
-    let rank = |exit| {
-        [Exit::Ok, Exit::Coverage, Exit::Correctness, Exit::Infrastructure]
-            .iter()
-            .position(|other| *other == exit)
-    };
-    let new = match verdict {
-        Verdict::Passed | Verdict::Skipped => Exit::Ok,
-        Verdict::Mistrusted => Exit::Coverage,
-        Verdict::Failed => Exit::Correctness,
-        Verdict::Crashed | Verdict::Errored => Exit::Infrastructure,
-    };
-    if rank(new) > rank(exit) { new } else { exit }
-}
-
-fn rows_of(op: &str, tallies: &BTreeMap<&str, Tally>, table: &mut String) {
-    for (row, tally) in tallies {
+/// A line for each row.
+fn rows_of(op: &str, tallies: &BTreeMap<&str, Tally>) -> String {
+    let line = |(row, tally): (&&str, &Tally)| {
         let Tally { accepted, failed, mistrusted, .. } = tally;
-        let _ = writeln!(table, "{op:<24} {row:<14} {accepted:>9} {failed:>7} {mistrusted:>11}");
-    }
+        format!("{op:<24} {row:<14} {accepted:>9} {failed:>7} {mistrusted:>11}\n")
+    };
+    tallies.iter().map(line).collect()
 }
 
-/// A line for each row that did not get its cases, and whether one of those that could got none.
-fn fell_short(op: &str, tallies: &BTreeMap<&str, Tally>, wanted: usize) -> (String, bool) {
-    let (mut lines, mut nothing) = (String::new(), false);
-    for (row, tally) in tallies.iter().filter(|(_, tally)| tally.accepted < wanted) {
-        let Tally { accepted, refusal, absent, .. } = tally;
-        let _ = writeln!(
-            lines,
-            "fell short: {row} of {op}: {accepted} of {wanted}; last refusal: {refusal}"
-        );
-        nothing |= *accepted == 0 && !absent;
-    }
-    (lines, nothing)
+/// A line for each row that did not get its cases.
+fn fell_short(op: &str, tallies: &BTreeMap<&str, Tally>, wanted: usize) -> String {
+    let short = tallies.iter().filter(|(_, tally)| tally.accepted < wanted);
+    let line = |(row, tally): (&&str, &Tally)| {
+        let Tally { accepted, refusal, .. } = tally;
+        format!("fell short: {row} of {op}: {accepted} of {wanted}; last refusal: {refusal}\n")
+    };
+    short.map(line).collect()
 }
 
 fn listed(bad: &[Record]) -> String {
