@@ -124,7 +124,8 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|first| commands.contains(&first.as_str())) {
         return lowbit_harness::cli::main(DRIVERS, &HEAP);
     }
-    let trials: [(&str, fn()); 12] = [
+    let trials: [(&str, fn()); 13] = [
+        ("rounds_of_all_rows_alternate", rounds::order),
         ("each_fault_loses_its_own_rows_and_no_other", each_fault_loses_its_own_rows),
         ("each_fault_ends_in_the_right_exit_code", exit_codes),
         ("what_fails_has_no_time_and_is_named_with_a_command", no_time_for_what_fails),

@@ -1,7 +1,35 @@
 //! Rounds, goals and random cases, with rows that go wrong in the middle of them.
-use crate::{SCENARIO, lowbit};
-use lowbit_reports::record::{Record, Verdict};
+use crate::{DRIVERS, HEAP, SCENARIO, lowbit};
+use lowbit_harness::driver::{Task, bench};
+use lowbit_harness::files::Disk;
+use lowbit_harness::protocol::{Reply, Settings};
+use lowbit_reports::record::{Cache, Record, Verdict};
 use std::process::Output;
+
+/// In which order rows begin something: their check, a round, the last check, their records.
+fn begun(rounds: u32) -> Vec<String> {
+    let mut bench = bench(1, &Disk, &HEAP).expect("a bench");
+    let case = "rho_unpack/format=int8/elements=64/data=exact/seed=1".parse().expect("a case");
+    let limits = (3, 3, 1.0, 0.5);
+    let (min_samples, max_samples, max_seconds, interval) = limits;
+    let caches = vec![Cache::Hot];
+    let settings = Settings { caches, rounds, min_samples, max_samples, max_seconds, interval };
+    let rows = ["good", "last"].map(str::to_owned);
+    let task = Task { case: &case, rows: &rows, measure: Some(&settings) };
+    let mut begun = Vec::new();
+    let mut note = |reply| {
+        if let Reply::Started { kernel } = reply {
+            begun.push(kernel);
+        }
+    };
+    DRIVERS[0].run(&task, &mut bench, &mut note).expect("a run");
+    begun
+}
+
+pub(crate) fn order() {
+    assert_eq!(begun(3), ["good", "last"].repeat(1 + 3 + 1 + 1));
+    assert_eq!(begun(1), [["good"; 4], ["last"; 4]].concat());
+}
 
 /// The scenario with rounds, and goals that one row reaches and another does not.
 fn in_rounds(goals: &str) -> String {
