@@ -30,10 +30,10 @@ pub struct Reader {
     pub ahead: usize,
 }
 
-/// Prefetch distance of one stream.
+/// Prefetch distance of one or two streams.
 #[cfg(target_arch = "x86_64")]
 const FAR: usize = 4096;
-/// Prefetch distance of each of several streams.
+/// Prefetch distance of each of more.
 #[cfg(target_arch = "x86_64")]
 const NEAR: usize = 1024;
 
@@ -43,6 +43,7 @@ pub const READERS: &[Reader] = &[
     Reader { streams: 1, ahead: 0 },
     Reader { streams: 1, ahead: FAR },
     Reader { streams: 2, ahead: 0 },
+    Reader { streams: 2, ahead: FAR },
     Reader { streams: 4, ahead: 0 },
     Reader { streams: 4, ahead: NEAR },
     Reader { streams: 8, ahead: 0 },

@@ -55,7 +55,8 @@ pub fn write_report(
     run: &RunInfo,
     records: &[Record],
 ) -> Result<Vec<PathBuf>, ReportError> {
-    let charts = plot::charts(records)?;
+    let mut charts = plot::peer_charts(records, run)?;
+    charts.extend(plot::charts(records)?);
     let goals = goals::outcomes(&run.goals, records);
     let mut written = Vec::new();
     let mut save = |path: PathBuf, bytes: &[u8]| {

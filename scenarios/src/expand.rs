@@ -91,7 +91,7 @@ impl Sweep {
         Ok(())
     }
 
-    fn combinations(&self, file: &str) -> Checked<usize> {
+    pub(crate) fn combinations(&self, file: &str) -> Checked<usize> {
         let lens = self.groups.iter().map(|group| group.first().map_or(1, |a| a.entries.len()));
         let total = lens.fold(1, usize::saturating_mul);
         if total > MAX_COMBINATIONS {
@@ -102,7 +102,7 @@ impl Sweep {
     }
 
     /// What each parameter is where it is not given, by its position.
-    fn defaults(&self, file: &str) -> Checked<Vec<Option<Entry>>> {
+    pub(crate) fn defaults(&self, file: &str) -> Checked<Vec<Option<Entry>>> {
         let parse = |param: &Param| {
             let value = param.default_value();
             let value = value.map_err(|e| self.place.error(file, param.key, e.to_string()))?;
@@ -112,7 +112,7 @@ impl Sweep {
     }
 
     /// The values of one combination. A parameter that does not apply to it is left out.
-    fn fill<'a>(
+    pub(crate) fn fill<'a>(
         &'a self,
         mut combination: usize,
         defaults: &'a [Option<Entry>],
@@ -135,7 +135,7 @@ impl Sweep {
         }
     }
 
-    fn kept(&self, file: &str, row: &Row) -> Checked<bool> {
+    pub(crate) fn kept(&self, file: &str, row: &Row) -> Checked<bool> {
         for constraint in &self.constraints {
             if !constraint.holds(file, row)? {
                 return Ok(false);
@@ -144,7 +144,7 @@ impl Sweep {
         Ok(true)
     }
 
-    fn case(&self, file: &str, row: &Row) -> Checked<Case> {
+    pub(crate) fn case(&self, file: &str, row: &Row) -> Checked<Case> {
         let params = self.op.params;
         let slots = params.iter().zip(&row.slots);
         let given: Vec<_> = slots

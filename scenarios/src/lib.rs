@@ -25,6 +25,7 @@
 //! ```
 mod axes;
 mod constraint;
+mod draw;
 mod error;
 mod expand;
 mod gate;
@@ -35,6 +36,7 @@ mod measure;
 mod scenario;
 mod schema;
 mod shapes;
+pub use draw::Dice;
 pub use error::ScenarioError;
 pub use expand::{MAX_COMBINATIONS, Planned};
 pub use gate::{GateMode, Gates};

@@ -1,6 +1,6 @@
 //! `run`, `check` and `measure`: one loop with different ends.
-use super::{colour, print, say};
-use crate::cli::{Required, RunArgs};
+use super::{colour, print, say, seeds};
+use crate::cli::{CheckArgs, Required, RunArgs};
 use crate::driver::Driver;
 use crate::engine::{Engine, Mode};
 use crate::exit::{self, Exit};
@@ -27,6 +27,19 @@ pub(crate) enum Verb {
     Check,
     /// Check and measure.
     Measure,
+}
+
+/// Check the selected cases, or random ones.
+pub(crate) fn check(drivers: &[&dyn Driver], args: &CheckArgs) -> anyhow::Result<Exit> {
+    let Some(wanted) = args.seeds.wanted() else { return run(drivers, &args.run, Verb::Check) };
+    let program = std::env::current_exe().context("finding this program")?;
+    let mut engine = Engine::new(program, drivers, args.run.threads.map(usize::from));
+    let hardware = engine.hardware().map_err(anyhow::Error::msg)?;
+    if let Some(missing) = missing(&args.run.require, &hardware) {
+        say(&format!("lowbit: required hardware is missing: {missing}"));
+        return Ok(Exit::Infrastructure);
+    }
+    seeds::check(&args.run.selection.selection(), drivers, &mut engine, wanted)
 }
 
 /// Run the selected cases.

@@ -15,7 +15,8 @@ pub(super) fn read(bytes: &[u8], reader: Reader) -> u64 {
         (8, _) => read_by::<8, 2, NEAR>(bytes),
         (4, 0) => read_by::<4, 4, 0>(bytes),
         (4, _) => read_by::<4, 4, NEAR>(bytes),
-        (2, _) => read_by::<2, 8, 0>(bytes),
+        (2, 0) => read_by::<2, 8, 0>(bytes),
+        (2, _) => read_by::<2, 8, FAR>(bytes),
         (_, 0) => read_by::<1, 16, 0>(bytes),
         _ => read_by::<1, 16, FAR>(bytes),
     }
