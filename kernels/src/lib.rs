@@ -9,6 +9,7 @@ mod burn_quantize;
 pub mod context;
 #[cfg(feature = "wgpu")]
 mod cube;
+pub mod hadamard;
 pub mod hardware;
 pub mod linear;
 pub mod pool;
@@ -19,6 +20,7 @@ pub mod quantize_weight;
 pub mod rho_pack;
 pub mod rho_unpack;
 mod rules;
+pub mod top_k;
 use context::Context;
 use hardware::Need;
 use lowbit_reference::op::{Arithmetic, Op, Outputs};

@@ -12,14 +12,14 @@ use crate::hardware::{self, Need};
 use core::arch::x86_64::*;
 
 /// Floats of a vector.
-const L: usize = 8;
+pub(crate) const L: usize = 8;
 
 /// The row.
 pub(super) static ROW: Row<Avx2, L, 6, 2> = Row::new();
 
 /// Proof of AVX2 and FMA.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Avx2(());
+pub(crate) struct Avx2(());
 
 impl Simd<L> for Avx2 {
     const NAME: &'static str = "avx2";

@@ -12,14 +12,14 @@ use crate::hardware::{self, Need};
 use core::arch::x86_64::*;
 
 /// Floats of a vector.
-const L: usize = 16;
+pub(crate) const L: usize = 16;
 
 /// The row.
 pub(super) static ROW: Row<Avx512, L, 6, 4> = Row::new();
 
 /// Proof of AVX-512 F, BW, VL and VNNI.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Avx512(());
+pub(crate) struct Avx512(());
 
 impl Simd<L> for Avx512 {
     const NAME: &'static str = "avx512vnni";

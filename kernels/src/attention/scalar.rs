@@ -11,7 +11,7 @@ use crate::hardware::Need;
 use std::array::from_fn;
 
 /// Floats of a vector.
-const L: usize = 8;
+pub(crate) const L: usize = 8;
 /// `1.5 * 2^23`: floats from here to `2^24` are the integers.
 const SHIFT: f32 = 12_582_912.0;
 
@@ -20,7 +20,7 @@ pub(super) static ROW: Row<Scalar, L, 4, 1> = Row::new();
 
 /// No instruction set: nothing to prove.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scalar;
+pub(crate) struct Scalar;
 
 type Lanes = [f32; L];
 

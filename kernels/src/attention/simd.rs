@@ -20,7 +20,7 @@ const POWERS: [f32; 6] =
 
 /// An instruction set whose vectors hold `L` floats. A value of it is proof that the machine has
 /// the instructions.
-pub(super) trait Simd<const L: usize>: Copy + Send + Sync + 'static {
+pub(crate) trait Simd<const L: usize>: Copy + Send + Sync + 'static {
     /// Name of the row.
     const NAME: &'static str;
     /// What the row needs.
@@ -94,7 +94,7 @@ pub(super) trait Simd<const L: usize>: Copy + Send + Sync + 'static {
 }
 
 /// A task; `run` is `inline(always)`.
-pub(super) trait Work<I> {
+pub(crate) trait Work<I> {
     /// Do it.
     fn run(self, isa: I);
 }

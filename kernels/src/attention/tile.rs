@@ -98,6 +98,7 @@ struct Group<W, const L: usize, const R: usize> {
 
 impl<W: Copy + Default, const L: usize, const R: usize> Group<W, L, R> {
     /// The queries from `first` on, before any key.
+    #[inline(always)]
     fn new<I: Simd<L>, S: Score<I, L, Word = W>, const G: usize, const C: usize>(
         run: &Run<I, S, L, G, C>,
         head: usize,
