@@ -83,6 +83,11 @@ impl Simd<L> for Avx512 {
         unsafe { _mm512_max_ps(a, b) }
     }
     #[inline(always)]
+    fn largest(self, x: __m512) -> f32 {
+        // SAFETY: as in `enter`.
+        unsafe { _mm512_reduce_max_ps(x) }
+    }
+    #[inline(always)]
     fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         // SAFETY: as in `enter`.
         unsafe { _mm512_fmadd_ps(a, b, c) }

@@ -73,6 +73,11 @@ impl Simd<L> for Scalar {
         from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }
     #[inline(always)]
+    fn largest(self, x: Lanes) -> f32 {
+        let four: [f32; 4] = from_fn(|i| if x[i] > x[i + 4] { x[i] } else { x[i + 4] });
+        four.iter().fold(four[0], |most, lane| if *lane > most { *lane } else { most })
+    }
+    #[inline(always)]
     fn fma(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
         from_fn(|i| a[i] * b[i] + c[i])
     }

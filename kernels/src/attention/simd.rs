@@ -57,6 +57,8 @@ pub(crate) trait Simd<const L: usize>: Copy + Send + Sync + 'static {
     fn div(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// The larger of two numbers.
     fn max(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// The largest of all lanes.
+    fn largest(self, x: Self::Floats) -> f32;
     /// `a b + c`, rounded once where the set has FMA.
     fn fma(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
     /// The nearest integer to a number from [`LEAST`] to 0.
