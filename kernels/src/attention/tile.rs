@@ -20,9 +20,9 @@ use super::simd::{Simd, Work};
 use lowbit_reference::op::attention::kept;
 
 /// Keys of a step of the softmax: a multiple of every panel, and no fewer than 16.
-pub(super) const KEYS: usize = 256;
+pub(super) const KEYS: usize = 512;
 /// Queries of a task: a multiple of every group.
-pub(super) const QUERIES: usize = 48;
+pub(super) const QUERIES: usize = 96;
 /// The score of a key that a query does not see; finite, so that differences are numbers.
 const HIDDEN: f32 = -1e38;
 
@@ -100,6 +100,7 @@ struct Group<W, const L: usize, const R: usize> {
 
 impl<W: Copy + Default, const L: usize, const R: usize> Group<W, L, R> {
     /// The queries from `first` on, before any key.
+    #[inline(always)]
     fn new<I: Simd<L>, S: Score<I, L, Word = W>, const G: usize, const C: usize>(
         run: &Run<I, S, L, G, C>,
         head: usize,
@@ -208,9 +209,7 @@ impl<W: Copy + Default, const L: usize, const R: usize> Group<W, L, R> {
             for score in &scores[r].as_chunks::<L>().0[..vectors] {
                 most = isa.max(most, isa.load(score));
             }
-            let mut lanes = [0.0; L];
-            isa.store(most, &mut lanes);
-            self.max[r] = largest(&lanes);
+            self.max[r] = isa.largest(most);
         }
         isa.store(isa.exp2(isa.sub(before, isa.load(&self.max))), &mut shrink);
         for r in 0..R {
@@ -288,8 +287,4 @@ impl<W: Copy + Default, const L: usize, const R: usize> Group<W, L, R> {
             }
         }
     }
-}
-
-fn largest(lanes: &[f32]) -> f32 {
-    lanes.iter().fold(HIDDEN, |most, lane| if *lane > most { *lane } else { most })
 }
