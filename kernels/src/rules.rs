@@ -31,6 +31,9 @@ pub(crate) fn classic_rule(rule: &Rule, levels: Levels) -> Result<(), String> {
     if rule.range == Range::Minmax || rule.epsilon_use == EpsilonUse::Unit {
         return Err("no zero points".into());
     }
+    if rule.range == Range::Fixed {
+        return Err("no scale known beforehand".into());
+    }
     match rule.kept_mean {
         true => Err("no scales from the values kept".into()),
         false => Ok(()),

@@ -315,9 +315,7 @@ fn quantum(x: f32) -> f64 {
     }
 }
 
-/// A sum of `n` independent terms of both signs is zero with probability about
-/// `1 / sqrt(2 pi n)` once `n` is large (the terms are integers of magnitude at least 1), and
-/// every term is zero with probability `zero^k`.
+/// Share of zeros in the output, from the shares of zeros in weights and activations.
 pub(super) fn predicted_zeros(p: &LinearProblem) -> f64 {
     if p.k == 0 {
         return 1.0;
@@ -328,6 +326,14 @@ pub(super) fn predicted_zeros(p: &LinearProblem) -> f64 {
     };
     let (x, w) = (share(&Side::of_activation(p)), share(&Side::of_weight(&p.weight)));
     let active = (1.0 - w) * (1.0 - x);
-    let all_zero = (1.0 - active).powi(i32::try_from(p.k).unwrap_or(i32::MAX));
-    (all_zero + 0.4 / (active * p.k as f64).sqrt().max(0.4)).min(0.9)
+    zero_sums(active, p.k)
+}
+
+/// Share of sums of `terms` products that are zero, where a product is not zero with probability
+/// `active`. A sum of `n` independent terms of both signs is zero with probability about
+/// `1 / sqrt(2 pi n)` once `n` is large (the terms are integers of magnitude at least 1), and
+/// every term is zero with probability `(1 - active)^n`.
+pub(in crate::op) fn zero_sums(active: f64, terms: usize) -> f64 {
+    let all_zero = (1.0 - active).powi(i32::try_from(terms).unwrap_or(i32::MAX));
+    (all_zero + 0.4 / (active * terms as f64).sqrt().max(0.4)).min(0.9)
 }
