@@ -111,8 +111,7 @@ fn half(bytes: [u8; 2]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lowbit_reference::format::{BLOCK_FORMATS, FP16, TABLE_FORMATS, WEIGHT_FORMATS};
-    use lowbit_reference::format::{BlockFormat, Levels};
+    use lowbit_reference::format::{BLOCK_FORMATS, BlockFormat, FP16, TABLE_FORMATS};
 
     #[test]
     fn every_half_float_reads_as_itself() {
@@ -124,18 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_of_every_format_reads_as_the_format_says() {
-        for format in WEIGHT_FORMATS {
-            let unit = code(format.name()).unwrap();
-            for byte in 0..=u8::MAX {
-                let per_byte = (8.0 / format.bits()) as usize;
-                let row = [byte ^ 0x5a, byte];
-                let Ok(want) = format.unpack(&row, 2 * per_byte) else { continue };
-                let found = (0..want.len()).map(|i| unit(&row, i));
-                let zero = if format.levels() == Levels::Uint4 { "unsigned" } else { "signed" };
-                assert!(found.eq(want.iter().map(|c| f32::from(*c))), "{} {zero}", format.name());
-            }
-        }
+    fn blocks_and_tables_read_as_their_formats_say() {
         for name in ["q8_0", "q4_0", "tq2_0", "mxfp4"] {
             let format = BLOCK_FORMATS.iter().find(|format| format.name() == name).unwrap();
             let block = block(name).unwrap();
