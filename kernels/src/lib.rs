@@ -22,6 +22,10 @@ pub mod quantize_activation;
 pub mod quantize_weight;
 pub mod rho_pack;
 pub mod rho_unpack;
+#[cfg_attr(
+    not(any(feature = "burn", feature = "wgpu")),
+    allow(dead_code, reason = "most of it is asked by the rows of Burn and CubeCL alone")
+)]
 mod rules;
 pub mod top_k;
 use context::Context;
