@@ -13,10 +13,12 @@ use lowbit_kernels::{
 use lowbit_reference::case::Case;
 use lowbit_reference::data::Files;
 use lowbit_reference::op::attention::Attention;
+use lowbit_reference::op::hadamard::HadamardTransform;
 use lowbit_reference::op::linear::Linear;
 use lowbit_reference::op::quantize::activation::QuantizeActivation;
 use lowbit_reference::op::quantize::weight::QuantizeWeight;
 use lowbit_reference::op::rho::{pack::RhoPack, unpack::RhoUnpack};
+use lowbit_reference::op::top_k::TopK;
 use lowbit_reference::op::{Op, OpSpec};
 
 /// What is known of a row without running it.
@@ -71,6 +73,8 @@ pub static DRIVERS: &[&dyn Driver] = &[
     &OpDriver::<RhoPack> { kernels: rho_pack::KERNELS },
     &OpDriver::<RhoUnpack> { kernels: rho_unpack::KERNELS },
     &OpDriver::<Attention> { kernels: attention::KERNELS },
+    &OpDriver::<HadamardTransform> { kernels: hadamard::KERNELS },
+    &OpDriver::<TopK> { kernels: top_k::KERNELS },
 ];
 
 impl<O: Op> Driver for OpDriver<O> {

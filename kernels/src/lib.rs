@@ -10,6 +10,7 @@ pub mod context;
 pub mod conv2d;
 #[cfg(feature = "wgpu")]
 mod cube;
+pub mod hadamard;
 pub mod hardware;
 pub mod linear;
 mod plane;
@@ -22,6 +23,7 @@ pub mod quantize_weight;
 pub mod rho_pack;
 pub mod rho_unpack;
 mod rules;
+pub mod top_k;
 use context::Context;
 use hardware::Need;
 use lowbit_reference::op::{Arithmetic, Op, Outputs};

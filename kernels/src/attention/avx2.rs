@@ -12,14 +12,14 @@ use crate::hardware::{self, Need};
 use core::arch::x86_64::*;
 
 /// Floats of a vector.
-const L: usize = 8;
+pub(crate) const L: usize = 8;
 
 /// The row.
 pub(super) static ROW: Row<Avx2, L, 6, 2> = Row::new();
 
 /// Proof of AVX2 and FMA.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Avx2(());
+pub(crate) struct Avx2(());
 
 impl Simd<L> for Avx2 {
     const NAME: &'static str = "avx2";
@@ -81,6 +81,15 @@ impl Simd<L> for Avx2 {
     fn max(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: as in `enter`.
         unsafe { _mm256_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn largest(self, x: __m256) -> f32 {
+        // SAFETY: as in `enter`.
+        unsafe {
+            let x = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+            let x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+            _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)))
+        }
     }
     #[inline(always)]
     fn fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {

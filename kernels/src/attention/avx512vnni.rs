@@ -12,14 +12,14 @@ use crate::hardware::{self, Need};
 use core::arch::x86_64::*;
 
 /// Floats of a vector.
-const L: usize = 16;
+pub(crate) const L: usize = 16;
 
 /// The row.
 pub(super) static ROW: Row<Avx512, L, 6, 4> = Row::new();
 
 /// Proof of AVX-512 F, BW, VL and VNNI.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Avx512(());
+pub(crate) struct Avx512(());
 
 impl Simd<L> for Avx512 {
     const NAME: &'static str = "avx512vnni";
@@ -81,6 +81,11 @@ impl Simd<L> for Avx512 {
     fn max(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: as in `enter`.
         unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn largest(self, x: __m512) -> f32 {
+        // SAFETY: as in `enter`.
+        unsafe { _mm512_reduce_max_ps(x) }
     }
     #[inline(always)]
     fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {

@@ -1,12 +1,12 @@
 //! Rows of `attention`.
 #[cfg(target_arch = "x86_64")]
-mod avx2;
+pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512vnni;
+pub(crate) mod avx512vnni;
 mod rows;
-mod scalar;
+pub(crate) mod scalar;
 mod score;
-mod simd;
+pub(crate) mod simd;
 #[cfg(test)]
 mod tests;
 mod tile;

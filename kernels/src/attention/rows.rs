@@ -4,7 +4,9 @@
 //! zero keys behind the last one. A panel holds its words one after another, and of each word
 //! (floats: one value, int8: as many codes as a dot takes) all its keys:
 //!
-//!     word 0: key 0 | key 1 | ... | key C L - 1   word 1: key 0 | ...
+//! ```text
+//! word 0: key 0 | key 1 | ... | key C L - 1   word 1: key 0 | ...
+//! ```
 //!
 //! Values are read where they lie if a row is a whole number of vectors, else from a copy with
 //! zeros behind each row. Both are as long as the keys and values themselves; tasks add to that no

@@ -11,7 +11,7 @@ use crate::hardware::Need;
 use std::array::from_fn;
 
 /// Floats of a vector.
-const L: usize = 8;
+pub(crate) const L: usize = 8;
 /// `1.5 * 2^23`: floats from here to `2^24` are the integers.
 const SHIFT: f32 = 12_582_912.0;
 
@@ -20,7 +20,7 @@ pub(super) static ROW: Row<Scalar, L, 4, 1> = Row::new();
 
 /// No instruction set: nothing to prove.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scalar;
+pub(crate) struct Scalar;
 
 type Lanes = [f32; L];
 
@@ -71,6 +71,11 @@ impl Simd<L> for Scalar {
     #[inline(always)]
     fn max(self, a: Lanes, b: Lanes) -> Lanes {
         from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn largest(self, x: Lanes) -> f32 {
+        let four: [f32; 4] = from_fn(|i| if x[i] > x[i + 4] { x[i] } else { x[i + 4] });
+        four.iter().fold(four[0], |most, lane| if *lane > most { *lane } else { most })
     }
     #[inline(always)]
     fn fma(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {

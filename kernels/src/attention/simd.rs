@@ -20,7 +20,7 @@ const POWERS: [f32; 6] =
 
 /// An instruction set whose vectors hold `L` floats. A value of it is proof that the machine has
 /// the instructions.
-pub(super) trait Simd<const L: usize>: Copy + Send + Sync + 'static {
+pub(crate) trait Simd<const L: usize>: Copy + Send + Sync + 'static {
     /// Name of the row.
     const NAME: &'static str;
     /// What the row needs.
@@ -57,6 +57,8 @@ pub(super) trait Simd<const L: usize>: Copy + Send + Sync + 'static {
     fn div(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// The larger of two numbers.
     fn max(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// The largest of all lanes.
+    fn largest(self, x: Self::Floats) -> f32;
     /// `a b + c`, rounded once where the set has FMA.
     fn fma(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
     /// The nearest integer to a number from [`LEAST`] to 0.
@@ -94,7 +96,7 @@ pub(super) trait Simd<const L: usize>: Copy + Send + Sync + 'static {
 }
 
 /// A task; `run` is `inline(always)`.
-pub(super) trait Work<I> {
+pub(crate) trait Work<I> {
     /// Do it.
     fn run(self, isa: I);
 }

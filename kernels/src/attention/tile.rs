@@ -3,8 +3,10 @@
 //!
 //! For each tile of [`KEYS`] keys and each group of `R` queries, with `t` scores in powers of two:
 //!
-//!     t = q K^T;  m' = max(m, max t);  a = 2^(m - m');  p = 2^(t - m')
-//!     l' = a l + sum p;  O' = a O + p V;      at the end y = O / l
+//! ```text
+//! t = q K^T;  m' = max(m, max t);  a = 2^(m - m');  p = 2^(t - m')
+//! l' = a l + sum p;  O' = a O + p V;      at the end y = O / l
+//! ```
 //!
 //! Scores: `C` vectors of keys by `R` queries in registers, word after word of the head. Sums of
 //! values: `C` vectors of values by `R` queries, key after key. A tile of keys that no query of the
@@ -18,9 +20,9 @@ use super::simd::{Simd, Work};
 use lowbit_reference::op::attention::kept;
 
 /// Keys of a step of the softmax: a multiple of every panel, and no fewer than 16.
-pub(super) const KEYS: usize = 256;
+pub(super) const KEYS: usize = 512;
 /// Queries of a task: a multiple of every group.
-pub(super) const QUERIES: usize = 48;
+pub(super) const QUERIES: usize = 96;
 /// The score of a key that a query does not see; finite, so that differences are numbers.
 const HIDDEN: f32 = -1e38;
 
@@ -98,6 +100,7 @@ struct Group<W, const L: usize, const R: usize> {
 
 impl<W: Copy + Default, const L: usize, const R: usize> Group<W, L, R> {
     /// The queries from `first` on, before any key.
+    #[inline(always)]
     fn new<I: Simd<L>, S: Score<I, L, Word = W>, const G: usize, const C: usize>(
         run: &Run<I, S, L, G, C>,
         head: usize,
@@ -206,9 +209,7 @@ impl<W: Copy + Default, const L: usize, const R: usize> Group<W, L, R> {
             for score in &scores[r].as_chunks::<L>().0[..vectors] {
                 most = isa.max(most, isa.load(score));
             }
-            let mut lanes = [0.0; L];
-            isa.store(most, &mut lanes);
-            self.max[r] = largest(&lanes);
+            self.max[r] = isa.largest(most);
         }
         isa.store(isa.exp2(isa.sub(before, isa.load(&self.max))), &mut shrink);
         for r in 0..R {
@@ -286,8 +287,4 @@ impl<W: Copy + Default, const L: usize, const R: usize> Group<W, L, R> {
             }
         }
     }
-}
-
-fn largest(lanes: &[f32]) -> f32 {
-    lanes.iter().fold(HIDDEN, |most, lane| if *lane > most { *lane } else { most })
 }

@@ -3,7 +3,7 @@
 //! int8: 8 bit weights times 8 bit activations, both signed, would saturate in `vpmaddubsw`
 //! (`2 * 128 * 128 = 2^15`). Activations are arranged as i16 pairs, weights widened as they are
 //! loaded (`vpmovsxbw`), and `vpmaddwd` adds two products, at most 2^15, in i32: exact, and a sum
-//! stays below 2^31 up to `linear::MAX_K` products. Floats: one FMA for 8 channels. A cell is
+//! stays below 2^31 up to `linear::max_k` products. Floats: one FMA for 8 channels. A cell is
 //! loaded once for 16 channels, weights once for 6 pixels: 8 loads for 12 products.
 use super::depthwise::Depthwise;
 use super::rows::{self, Dot, Tile};

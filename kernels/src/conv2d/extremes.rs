@@ -3,8 +3,9 @@ use super::KERNELS;
 use crate::context::{Context, Poison};
 use crate::hardware::Hardware;
 use crate::pool::Pool;
+use lowbit_reference::format::Levels;
 use lowbit_reference::op::conv2d::{Conv2dProblem, Conv2dShape, Conv2dTensors};
-use lowbit_reference::op::linear::MAX_K;
+use lowbit_reference::op::linear::max_k;
 use lowbit_reference::op::window::Window;
 
 /// Every activation `x` and every weight `w`.
@@ -26,7 +27,8 @@ fn sums_of_the_largest_codes_are_exact_up_to_the_deepest() {
     let hardware = Hardware::detect();
     // Channels, groups, kernel: the deepest general one, the largest depthwise window in floats,
     // and the smallest that is not.
-    let shapes = [(MAX_K, 1, [1, 1]), (33, 1, [3, 3]), (2, 2, [3, 341]), (2, 2, [32, 32])];
+    let deepest = max_k(Levels::Int8, Levels::Int8);
+    let shapes = [(deepest, 1, [1, 1]), (33, 1, [3, 3]), (2, 2, [3, 341]), (2, 2, [32, 32])];
     for kernel in KERNELS.iter().filter(|kernel| hardware.has(kernel.need()).is_ok()) {
         for (channels, groups, window) in shapes {
             for (x, w) in [(-128, -128), (-128, 127), (127, -128), (127, 127)] {

@@ -6,7 +6,7 @@
 //! all channels. A block of tiles meets all panels while its cells stay in L2.
 //!
 //! Bytes come as `x + 128`, padding too, so that `128 sum w` taken off each sum sets it right. All
-//! of it wraps modulo 2^32, and `|sum x w| < 2^31` up to `linear::MAX_K` products, so the result is
+//! of it wraps modulo 2^32, and `|sum x w| < 2^31` up to `linear::max_k` products, so the result is
 //! exact even where a partial sum wraps. Threads split pixels or, where there are few, panels.
 use super::depthwise::{self, Depthwise};
 use super::layout::{Cell, Layout};

@@ -2,7 +2,7 @@
 //!
 //! `sum[o] += w[o] x` for 16 output channels, lane by lane over arrays that LLVM turns into the
 //! vectors of the baseline target (SSE2 on x86-64). int8: cells are pairs of i16, `w0 x0 + w1 x1`
-//! is at most `2 * 2^14`, and a sum stays below 2^31 up to `linear::MAX_K` products.
+//! is at most `2 * 2^14`, and a sum stays below 2^31 up to `linear::max_k` products.
 use super::depthwise::Depthwise;
 use super::rows::{self, Dot, Tile};
 use crate::context::Context;

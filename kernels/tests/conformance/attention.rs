@@ -1,7 +1,7 @@
 //! Cases of attention.
 
 /// Around registers, vectors, panels and tiles of every row, and of odd proportions.
-const LENGTHS: [(usize, usize); 20] = [
+const LENGTHS: [(usize, usize); 23] = [
     (1, 1),
     (1, 33),
     (2, 0),
@@ -22,6 +22,9 @@ const LENGTHS: [(usize, usize); 20] = [
     (11, 255),
     (67, 256),
     (61, 515),
+    (95, 511),
+    (97, 513),
+    (7, 1030),
 ];
 const DIMS: [usize; 11] = [1, 3, 8, 16, 17, 40, 63, 64, 65, 128, 256];
 const HEADS: [(usize, usize, usize); 5] = [(1, 1, 1), (1, 4, 2), (2, 3, 1), (1, 2, 2), (2, 6, 3)];

@@ -40,6 +40,8 @@ pub static OPS: &[&OpSpec] = &[
     &rho::pack::SPEC,
     &rho::unpack::SPEC,
     &attention::SPEC,
+    &hadamard::SPEC,
+    &top_k::SPEC,
 ];
 
 /// Name, parameters and cost of an operation; no data.

@@ -4,7 +4,7 @@
 //! int8: `y = float(sum x w) * (sx * sw[o])`, an integer sum, one product of scales, one product
 //! with it, as `linear` has it. The codes are symmetric, so that padding stands for the code 0.
 //! Activations are quantized by the rule `onnx` (-128 to 127), weights by `absmax` per channel.
-use super::super::int8::MAX_DEPTH;
+use super::super::linear::max_k;
 use super::super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Tensor, Work};
 use super::super::{image, inputs, shape};
 use super::oracle::{self, Conv2dReference};
@@ -79,10 +79,10 @@ fn check(case: &Case) -> Result<(), Invalid> {
 /// int8 sums of the depth fit an i32.
 fn depth(case: &Case) -> Result<(), CaseError> {
     let depth = shapes(case).depth().map_err(|invalid| image::refused(case, &invalid))?;
-    match case.word("format") == "int8" && depth > MAX_DEPTH {
+    let most = max_k(Levels::Int8, Levels::Int8);
+    match case.word("format") == "int8" && depth > most {
         true => {
-            let why =
-                format!("makes {depth} products, which overflow an i32 sum; at most {MAX_DEPTH}");
+            let why = format!("makes {depth} products, which overflow an i32 sum; at most {most}");
             Err(case.conflict("c_in", why))
         }
         false => Ok(()),

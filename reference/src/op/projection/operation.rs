@@ -10,7 +10,7 @@ use crate::case::{Case, CaseError, Kind, Param, Value, Word};
 use crate::data::Distribution;
 use crate::data::{Files, Stream, realistic, small_integers};
 use crate::format::{INT4, INT8, Levels, SIGN1, TERNARY2, WeightFormat};
-use crate::op::int8::MAX_DEPTH;
+use crate::op::linear::max_k;
 use crate::op::quantize::pack;
 use crate::op::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs};
 use crate::quality::Quality;
@@ -181,7 +181,7 @@ fn validate<S: Named>(case: &Case) -> Result<(), CaseError> {
         let key = S::SPEC.params.iter().map(|p| p.key).find(|key| *key == e.field);
         case.conflict(key.unwrap_or("time"), format!("does not fit: {e}"))
     })?;
-    let most = MAX_DEPTH;
+    let most = max_k(Levels::Int8, Levels::Int8);
     if case.word("activation") == "int8" && shape.depth() > most {
         return Err(case.conflict(
             "heads",
