@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn rounds_share_samples_and_seconds_and_their_ends_are_kept() {
-        let mut limits = settings(0.08);
+        let mut limits = settings(60.0);
         (limits.rounds, limits.min_samples, limits.interval) = (4, 10, 1e-9);
         let timing = sample(&mut Sleepy(Duration::from_micros(20), 0), &limits);
         assert_eq!(timing.round_samples, [10, 10, 10, 10], "40 samples at most");

@@ -115,13 +115,26 @@ impl Peaks {
         let mut kinds: Vec<(u64, u64)> = self.streams.iter().map(|s| (s.reads, s.writes)).collect();
         kinds.sort_unstable();
         kinds.dedup();
-        let parts = kinds.into_iter().map(|(reads, writes)| {
-            let (bytes, rate) = self.stream_rate((reads, writes), footprint, cache);
+        let probes = kinds.into_iter().map(|kind| {
+            let (bytes, rate) = self.stream_rate(kind, footprint, cache);
+            (kind, bytes, (kind.0 + kind.1) as f64 / rate)
+        });
+        let probes: Vec<((u64, u64), u64, f64)> = probes.collect();
+        // Nor can a part take longer than a probed stream that it is a part of.
+        let at_most = |own: f64, read: f64, written: f64| {
+            let whole = |&((r, w), _, step_ns): &(_, _, f64)| {
+                (read / r as f64).max(written / w as f64) * step_ns
+            };
+            probes.iter().map(whole).fold(own, f64::min)
+        };
+        let parts = probes.iter().map(|&((reads, writes), bytes, step_ns)| {
             let steps = (read / reads as f64).min(written / writes as f64);
             let level = caches.level(bytes, u64::from(self.threads));
-            (format!("{level} stream {reads}:{writes}"), steps * (reads + writes) as f64 / rate)
+            let ns = at_most(steps * step_ns, steps * reads as f64, steps * writes as f64);
+            (format!("{level} stream {reads}:{writes}"), ns)
         });
-        let read_alone = self.reading(work.bytes_read, footprint, cache, caches);
+        let (name, ns) = self.reading(work.bytes_read, footprint, cache, caches);
+        let read_alone = (name, at_most(ns, read, 0.0));
         parts.fold(read_alone, |most, part| if part.1 > most.1 { part } else { most })
     }
 
@@ -226,11 +239,11 @@ mod tests {
             streams: vec![
                 stream((4, 1), 5 << 20, Cache::Hot, 80.0),
                 stream((1, 4), 5 << 20, Cache::Hot, 60.0),
-                stream((1, 64), 5 << 20, Cache::Hot, 50.0),
+                stream((1, 64), 5 << 20, Cache::Hot, 70.0),
                 stream((4, 1), 80 << 20, Cache::Hot, 20.0),
                 stream((4, 1), 80 << 20, Cache::Cold, 18.0),
                 stream((1, 4), 80 << 20, Cache::Hot, 10.0),
-                stream((1, 64), 80 << 20, Cache::Hot, 8.0),
+                stream((1, 64), 80 << 20, Cache::Hot, 9.0),
             ],
             quantize_rows: rate(16.0),
             int8_dot: rate(400.0),
@@ -272,7 +285,12 @@ mod tests {
         assert_eq!(roof(mib(18, 64), Cache::Hot), ("DRAM stream 1:4".into(), ns(80, 10.0)));
         // Reading binds where next to nothing is written, and writing where nothing is read.
         assert_eq!(roof(mib(256, 8), Cache::Hot), ("DRAM read".into(), ns(256, 23.0)));
-        assert_eq!(roof(mib(1, 64), Cache::Hot), ("DRAM stream 1:64".into(), ns(65, 8.0)));
+        assert_eq!(roof(mib(1, 64), Cache::Hot), ("DRAM stream 1:64".into(), ns(65, 9.0)));
+        // A probe of writing that was slower than one that writes as much and reads too.
+        let mut slow = peaks();
+        slow.streams[6].rate.best = 5.0;
+        let roof_ns = slow.roof(mib(1, 64), Arithmetic::FLOAT, Cache::Hot, CACHES).roof_ns;
+        assert_eq!(roof_ns, ns(80, 10.0));
         // Cold is no faster than the best of cold and the largest hot one.
         assert_eq!(roof(mib(4, 1), Cache::Cold), ("DRAM stream 4:1".into(), ns(5, 20.0)));
         let limits = peaks().roof(mib(64, 16), Arithmetic::FLOAT, Cache::Hot, CACHES).limits_ns;
