@@ -1,7 +1,7 @@
 //! What the rows of `attention` share: packed keys, tasks, and the row itself.
 //!
 //! Keys are packed once a launch and head, since they are activations: in panels of `C L` keys,
-//! zero keys behind the last one. A panel holds its words one after another, and of each word
+//! anything behind the last one: no query sees it. A panel holds its words one after another, and of each word
 //! (floats: one value, int8: as many codes as a dot takes) all its keys:
 //!
 //! ```text
@@ -224,11 +224,6 @@ impl<I: Simd<L>, S: Score<I, L>, const L: usize, const R: usize, const C: usize>
         self.pool.for_each(tasks.collect(), |(at, ((packed, starts), scales))| {
             let (head, first) = (at / panels, at % panels * C * L);
             let there = (key_len - first).min(C * L);
-            if there < C * L {
-                packed.fill(S::Word::default());
-                starts.fill(0);
-                scales.fill(0.0);
-            }
             for lane in 0..there {
                 let (token, scale) = tokens.token(head * key_len + first + lane, dim);
                 for (w, words) in packed.chunks_exact_mut(C * L).enumerate() {

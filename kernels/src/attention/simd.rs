@@ -11,12 +11,13 @@
 //! 1 ulp with FMA and within 2 without, held over every float of the range by a test.
 use crate::buffer::Element;
 use crate::hardware::Need;
+use std::f32::consts::LN_2;
 
 /// `2^x` below this exponent is 0: `2^-200` is no float.
 pub(super) const LEAST: f32 = -200.0;
 /// Coefficients of f, f^2, ..., f^6.
 const POWERS: [f32; 6] =
-    [0.693_147_2, 0.240_226_51, 0.055_503_57, 0.009_618_083, 0.001_339_086_3, 0.000_154_531_63];
+    [LN_2, 0.240_226_5, 0.055_503_57, 0.009_618_083, 0.001_339_086_3, 0.000_154_531_63];
 
 /// An instruction set whose vectors hold `L` floats. A value of it is proof that the machine has
 /// the instructions.

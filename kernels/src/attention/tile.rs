@@ -14,6 +14,7 @@
 //! some queries see and others do not get the score [`HIDDEN`], whose power is 0.
 //!
 //! Memory of a task: `R KEYS` scores, and queries, sums and dropout of its queries.
+#![expect(clippy::needless_range_loop, reason = "registers of a tile go by number")]
 use super::rows::Run;
 use super::score::Score;
 use super::simd::{Simd, Work};

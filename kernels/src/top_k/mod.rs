@@ -5,6 +5,8 @@ mod avx2;
 mod avx512vnni;
 mod rows;
 mod scalar;
+#[cfg(test)]
+mod tests;
 use crate::Kernel;
 use lowbit_reference::op::top_k::TopK;
 
