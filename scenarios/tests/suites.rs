@@ -249,7 +249,7 @@ fn gpu_smoke_is_for_gpu_rows_and_bench_for_native_ones() {
         every_kind().iter().filter(|kind| classic(kind)).count()
     );
     let (scenario, planned) = load("bench");
-    assert_eq!(planned.len(), 12);
+    assert_eq!(planned.len(), 15);
     assert!(planned.iter().all(|p| scenario.runs(p, "avx2") && !scenario.runs(p, "cube-wgpu")));
 }
 

@@ -42,20 +42,15 @@ const LANES: usize = 16;
 impl Dot<i32, PANEL> for Scalar {
     const PIXELS: usize = 2;
     fn tile(self, tile: &Tile<'_, i32>, y: &mut [&mut [f32]], at: usize) {
-        let places = tile.places::<2>();
-        let mut sums = [[0i32; PANEL]; 2];
-        for (w, step) in tile.weights.as_chunks::<{ 2 * PANEL }>().0.iter().zip(tile.steps.offsets())
-        {
-            for (sums, place) in sums.iter_mut().zip(places) {
-                let x = tile.x[step + place];
-                let (low, high) = (x as i16, (x >> 16) as i16);
-                for (o, sum) in sums.iter_mut().enumerate() {
-                    let [w_low, w_high] = [w[2 * o], w[2 * o + 1]].map(i16::from);
-                    *sum += i32::from(w_low) * i32::from(low) + i32::from(w_high) * i32::from(high);
-                }
-            }
+        let [first, second] = tile.places::<2>();
+        let (mut a, mut b) = ([0i32; PANEL], [0i32; PANEL]);
+        let units = tile.weights.as_chunks::<{ 2 * PANEL }>().0;
+        for (unit, step) in units.iter().zip(tile.steps.offsets()) {
+            let w = unit.map(i16::from);
+            a = added(a, &w, tile.x[step + first]);
+            b = added(b, &w, tile.x[step + second]);
         }
-        for (t, sums) in sums.iter().enumerate().take(tile.pixels.len()) {
+        for (t, sums) in [a, b].iter().enumerate().take(tile.pixels.len()) {
             for (o, y) in y.iter_mut().enumerate() {
                 y[at + t] = (sums[o] - tile.offsets[o]) as f32 * tile.scales[o];
             }
@@ -63,20 +58,29 @@ impl Dot<i32, PANEL> for Scalar {
     }
 }
 
+/// `sums[o] + w[2 o] x0 + w[2 o + 1] x1` for the two halves of a cell.
+#[inline(always)]
+fn added(mut sums: [i32; PANEL], w: &[i16; 2 * PANEL], cell: i32) -> [i32; PANEL] {
+    let (low, high) = (i32::from(cell as i16), cell >> 16);
+    for o in 0..PANEL {
+        sums[o] += i32::from(w[2 * o]) * low + i32::from(w[2 * o + 1]) * high;
+    }
+    sums
+}
+
 impl Dot<f32, PANEL> for Scalar {
     const PIXELS: usize = 2;
     fn tile(self, tile: &Tile<'_, f32>, y: &mut [&mut [f32]], at: usize) {
-        let places = tile.places::<2>();
-        let mut sums = [[0f32; PANEL]; 2];
+        let [first, second] = tile.places::<2>();
+        let (mut a, mut b) = ([0f32; PANEL], [0f32; PANEL]);
         for (w, step) in tile.weights.as_chunks::<PANEL>().0.iter().zip(tile.steps.offsets()) {
-            for (sums, place) in sums.iter_mut().zip(places) {
-                let x = tile.x[step + place];
-                for (sum, w) in sums.iter_mut().zip(w) {
-                    *sum += w * x;
-                }
+            let x = [tile.x[step + first], tile.x[step + second]];
+            for o in 0..PANEL {
+                a[o] += w[o] * x[0];
+                b[o] += w[o] * x[1];
             }
         }
-        for (t, sums) in sums.iter().enumerate().take(tile.pixels.len()) {
+        for (t, sums) in [a, b].iter().enumerate().take(tile.pixels.len()) {
             for (y, sum) in y.iter_mut().zip(sums) {
                 y[at + t] = *sum;
             }

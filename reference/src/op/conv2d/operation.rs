@@ -54,7 +54,9 @@ pub static SPEC: OpSpec = OpSpec {
         inputs::DISTRIBUTION,
         inputs::SEED,
     ],
-    validate: |case| check(case).map_err(|invalid| image::refused(case, &invalid)).and_then(|()| depth(case)),
+    validate: |case| {
+        check(case).map_err(|invalid| image::refused(case, &invalid)).and_then(|()| depth(case))
+    },
     work,
 };
 
