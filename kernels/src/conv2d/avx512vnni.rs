@@ -10,6 +10,7 @@
 //!
 //! Lanes are output channels and y has its pixels side by side: two 16 x 16 transposes a tile.
 use super::depthwise::Depthwise;
+use super::layout::{Float, Quad};
 use super::rows::{self, Dot, Tile};
 use crate::context::Context;
 use crate::hardware::Need;
@@ -42,7 +43,7 @@ impl Kernel<Conv2d> for Avx512Vnni {
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
         context.hardware().has(self.need())?;
-        rows::bind::<Found, u32, PANEL>(Found(()), problem, context)
+        rows::bind::<Found, Quad, PANEL>(Found(()), problem, context)
     }
 }
 
@@ -54,10 +55,10 @@ struct Found(());
 const PANEL: usize = 2 * LANES;
 const LANES: usize = 16;
 
-impl Dot<u32, PANEL> for Found {
+impl Dot<Quad, PANEL> for Found {
     const PIXELS: usize = 10;
     #[inline]
-    fn tile(self, tile: &Tile<'_, u32>, y: &mut [&mut [f32]], at: usize) {
+    fn tile(self, tile: &Tile<'_, Quad>, y: &mut [&mut [f32]], at: usize) {
         // SAFETY: a `Found` is made only after detection.
         unsafe {
             match (tile.pixels.len(), y.len() > LANES) {
@@ -71,10 +72,10 @@ impl Dot<u32, PANEL> for Found {
     }
 }
 
-impl Dot<f32, PANEL> for Found {
+impl Dot<Float, PANEL> for Found {
     const PIXELS: usize = 10;
     #[inline]
-    fn tile(self, tile: &Tile<'_, f32>, y: &mut [&mut [f32]], at: usize) {
+    fn tile(self, tile: &Tile<'_, Float>, y: &mut [&mut [f32]], at: usize) {
         // SAFETY: a `Found` is made only after detection.
         unsafe {
             match (tile.pixels.len(), y.len() > LANES) {
@@ -98,7 +99,11 @@ impl Depthwise for Found {
 
 /// `T` pixels by `R` vectors of channels.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn integers<const T: usize, const R: usize>(tile: &Tile<'_, u32>, y: &mut [&mut [f32]], at: usize) {
+fn integers<const T: usize, const R: usize>(
+    tile: &Tile<'_, Quad>,
+    y: &mut [&mut [f32]],
+    at: usize,
+) {
     let places = tile.places::<T>();
     let mut sums = [[_mm512_setzero_si512(); R]; T];
     let units = tile.weights.as_chunks::<{ 4 * LANES }>().0.as_chunks::<2>().0;
@@ -130,7 +135,7 @@ fn integers<const T: usize, const R: usize>(tile: &Tile<'_, u32>, y: &mut [&mut 
 
 /// `T` pixels by `R` vectors of channels.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn floats<const T: usize, const R: usize>(tile: &Tile<'_, f32>, y: &mut [&mut [f32]], at: usize) {
+fn floats<const T: usize, const R: usize>(tile: &Tile<'_, Float>, y: &mut [&mut [f32]], at: usize) {
     let places = tile.places::<T>();
     let mut sums = [[_mm512_setzero_ps(); R]; T];
     let units = tile.weights.as_chunks::<LANES>().0.as_chunks::<2>().0;
