@@ -6,6 +6,7 @@
 //! stays below 2^31 up to `linear::max_k` products. Floats: one FMA for 8 channels. A cell is
 //! loaded once for 16 channels, weights once for 6 pixels: 8 loads for 12 products.
 use super::depthwise::Depthwise;
+use super::layout::{Float, Pair};
 use super::rows::{self, Dot, Tile};
 use crate::context::Context;
 use crate::hardware::Need;
@@ -38,7 +39,7 @@ impl Kernel<Conv2d> for Avx2 {
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
         context.hardware().has(self.need())?;
-        rows::bind::<Found, i32, PANEL>(Found(()), problem, context)
+        rows::bind::<Found, Pair, PANEL>(Found(()), problem, context)
     }
 }
 
@@ -50,10 +51,10 @@ struct Found(());
 const PANEL: usize = 16;
 const LANES: usize = 8;
 
-impl Dot<i32, PANEL> for Found {
+impl Dot<Pair, PANEL> for Found {
     const PIXELS: usize = 6;
     #[inline]
-    fn tile(self, tile: &Tile<'_, i32>, y: &mut [&mut [f32]], at: usize) {
+    fn tile(self, tile: &Tile<'_, Pair>, y: &mut [&mut [f32]], at: usize) {
         // SAFETY: a `Found` is made only after detection.
         unsafe {
             match tile.pixels.len() {
@@ -65,10 +66,10 @@ impl Dot<i32, PANEL> for Found {
     }
 }
 
-impl Dot<f32, PANEL> for Found {
+impl Dot<Float, PANEL> for Found {
     const PIXELS: usize = 6;
     #[inline]
-    fn tile(self, tile: &Tile<'_, f32>, y: &mut [&mut [f32]], at: usize) {
+    fn tile(self, tile: &Tile<'_, Float>, y: &mut [&mut [f32]], at: usize) {
         // SAFETY: a `Found` is made only after detection.
         unsafe {
             match tile.pixels.len() {
@@ -89,7 +90,7 @@ impl Depthwise for Found {
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn integers<const T: usize>(tile: &Tile<'_, i32>, y: &mut [&mut [f32]], at: usize) {
+fn integers<const T: usize>(tile: &Tile<'_, Pair>, y: &mut [&mut [f32]], at: usize) {
     let places = tile.places::<T>();
     let mut sums = [[_mm256_setzero_si256(); 2]; T];
     let units = tile.weights.as_chunks::<{ 2 * PANEL }>().0;
@@ -113,7 +114,7 @@ fn integers<const T: usize>(tile: &Tile<'_, i32>, y: &mut [&mut [f32]], at: usiz
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn floats<const T: usize>(tile: &Tile<'_, f32>, y: &mut [&mut [f32]], at: usize) {
+fn floats<const T: usize>(tile: &Tile<'_, Float>, y: &mut [&mut [f32]], at: usize) {
     let places = tile.places::<T>();
     let mut sums = [[_mm256_setzero_ps(); 2]; T];
     let units = tile.weights.as_chunks::<PANEL>().0;

@@ -1,13 +1,16 @@
-//! `avx512vnni`: 14 pixels by 32 output channels in 28 registers.
+//! `avx512vnni`: 10 pixels by 32 output channels in 20 registers.
 //!
 //! int8: `vpdpbusd` takes four channels of 16 outputs at a time: a cell of four bytes `x + 128`,
 //! broadcast, is the unsigned operand, the panel's weights are the signed one. `4 * 255 * 128` is
 //! far below 2^31, and the sum may wrap, which the shared loop's offsets undo. Floats: one FMA for
-//! 16 outputs. A cell is loaded once for 32 outputs and weights once for 14 pixels: 16 loads for 28
-//! products, so that two products a clock need no more than 1.2 loads.
+//! 16 outputs. A cell is loaded once for 32 outputs and weights once for 10 pixels: 12 loads for 20
+//! products, so that two products a clock need 1.2 loads. The registers left, 2 for weights and 10
+//! for cells, are all that the compiler takes: it loads every cell of a step first, and with 14
+//! pixels spills sums instead (measured: a third of the speed).
 //!
 //! Lanes are output channels and y has its pixels side by side: two 16 x 16 transposes a tile.
 use super::depthwise::Depthwise;
+use super::layout::{Float, Quad};
 use super::rows::{self, Dot, Tile};
 use crate::context::Context;
 use crate::hardware::Need;
@@ -40,7 +43,7 @@ impl Kernel<Conv2d> for Avx512Vnni {
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
         context.hardware().has(self.need())?;
-        rows::bind::<Found, u32, PANEL>(Found(()), problem, context)
+        rows::bind::<Found, Quad, PANEL>(Found(()), problem, context)
     }
 }
 
@@ -52,35 +55,35 @@ struct Found(());
 const PANEL: usize = 2 * LANES;
 const LANES: usize = 16;
 
-impl Dot<u32, PANEL> for Found {
-    const PIXELS: usize = 14;
+impl Dot<Quad, PANEL> for Found {
+    const PIXELS: usize = 10;
     #[inline]
-    fn tile(self, tile: &Tile<'_, u32>, y: &mut [&mut [f32]], at: usize) {
+    fn tile(self, tile: &Tile<'_, Quad>, y: &mut [&mut [f32]], at: usize) {
         // SAFETY: a `Found` is made only after detection.
         unsafe {
             match (tile.pixels.len(), y.len() > LANES) {
                 (1, _) => integers::<1, 2>(tile, y, at),
                 (2..=4, _) => integers::<4, 2>(tile, y, at),
-                (5..=8, _) => integers::<8, 2>(tile, y, at),
-                (_, false) => integers::<14, 1>(tile, y, at),
-                (_, true) => integers::<14, 2>(tile, y, at),
+                (5..=7, _) => integers::<7, 2>(tile, y, at),
+                (_, false) => integers::<10, 1>(tile, y, at),
+                (_, true) => integers::<10, 2>(tile, y, at),
             }
         }
     }
 }
 
-impl Dot<f32, PANEL> for Found {
-    const PIXELS: usize = 14;
+impl Dot<Float, PANEL> for Found {
+    const PIXELS: usize = 10;
     #[inline]
-    fn tile(self, tile: &Tile<'_, f32>, y: &mut [&mut [f32]], at: usize) {
+    fn tile(self, tile: &Tile<'_, Float>, y: &mut [&mut [f32]], at: usize) {
         // SAFETY: a `Found` is made only after detection.
         unsafe {
             match (tile.pixels.len(), y.len() > LANES) {
                 (1, _) => floats::<1, 2>(tile, y, at),
                 (2..=4, _) => floats::<4, 2>(tile, y, at),
-                (5..=8, _) => floats::<8, 2>(tile, y, at),
-                (_, false) => floats::<14, 1>(tile, y, at),
-                (_, true) => floats::<14, 2>(tile, y, at),
+                (5..=7, _) => floats::<7, 2>(tile, y, at),
+                (_, false) => floats::<10, 1>(tile, y, at),
+                (_, true) => floats::<10, 2>(tile, y, at),
             }
         }
     }
@@ -96,7 +99,11 @@ impl Depthwise for Found {
 
 /// `T` pixels by `R` vectors of channels.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn integers<const T: usize, const R: usize>(tile: &Tile<'_, u32>, y: &mut [&mut [f32]], at: usize) {
+fn integers<const T: usize, const R: usize>(
+    tile: &Tile<'_, Quad>,
+    y: &mut [&mut [f32]],
+    at: usize,
+) {
     let places = tile.places::<T>();
     let mut sums = [[_mm512_setzero_si512(); R]; T];
     let units = tile.weights.as_chunks::<{ 4 * LANES }>().0.as_chunks::<2>().0;
@@ -128,7 +135,7 @@ fn integers<const T: usize, const R: usize>(tile: &Tile<'_, u32>, y: &mut [&mut 
 
 /// `T` pixels by `R` vectors of channels.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn floats<const T: usize, const R: usize>(tile: &Tile<'_, f32>, y: &mut [&mut [f32]], at: usize) {
+fn floats<const T: usize, const R: usize>(tile: &Tile<'_, Float>, y: &mut [&mut [f32]], at: usize) {
     let places = tile.places::<T>();
     let mut sums = [[_mm512_setzero_ps(); R]; T];
     let units = tile.weights.as_chunks::<LANES>().0.as_chunks::<2>().0;

@@ -1,7 +1,7 @@
 //! Where the rows of `conv2d` put activations and weights.
 //!
 //! *Activations* are arranged at every launch into planes of cells of 4 bytes, one plane for every
-//! one (f32), two (i16) or four (bytes) channels of a group, each with its padding around it:
+//! one (floats), two (i16) or four (bytes) channels of a group, each with its padding around it:
 //!
 //! ```text
 //! cell (r, c) of plane p, bytes:   x[4p][r, c]+128 | x[4p+1][..]+128 | x[4p+2]..| x[4p+3]..
@@ -22,39 +22,77 @@ use crate::buffer::Element;
 use crate::plane::Taps;
 use lowbit_reference::op::conv2d::Conv2dShape;
 
-/// What a plane is made of: the values of some channels at one pixel.
-pub(super) trait Cell: Element {
+/// What a plane is made of: the values of some channels at one pixel, and the weights they meet.
+pub(super) trait Cell: Copy + Send + Sync + 'static {
     /// A value of the problem.
-    type Value: Element + Default;
+    type Value: Element;
+    /// A cell.
+    type Stored: Element;
+    /// A packed weight.
+    type Weight: Element + Default;
     /// Values of a cell.
     const CHANNELS: usize;
     /// What integers carry on top.
     const BIAS: i32;
     /// A cell of zeros: the padding.
-    const ZERO: Self;
+    const ZERO: Self::Stored;
     /// Cells of a row from the rows of its channels; missing ones are zero.
-    fn row(x: &[&[Self::Value]], to: &mut [Self]);
-    /// A weight as a number.
-    fn weight(w: Self::Value) -> i32;
+    fn row(x: &[&[Self::Value]], to: &mut [Self::Stored]);
+    /// A weight as it is packed.
+    fn weight(w: Self::Value) -> Self::Weight;
+    /// A weight as an integer, where there is a bias.
+    fn code(w: Self::Value) -> i32;
 }
 
 /// One float.
-impl Cell for f32 {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Float;
+impl Cell for Float {
     type Value = f32;
+    type Stored = f32;
+    type Weight = f32;
     const CHANNELS: usize = 1;
     const BIAS: i32 = 0;
     const ZERO: f32 = 0.0;
     fn row(x: &[&[f32]], to: &mut [f32]) {
         to.iter_mut().zip(x[0]).for_each(|(to, x)| *to = *x);
     }
-    fn weight(_: f32) -> i32 {
+    fn weight(w: f32) -> f32 {
+        w
+    }
+    fn code(_: f32) -> i32 {
         0
     }
 }
 
-/// Four bytes `x + 128`.
-impl Cell for u32 {
+/// One code as a float.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FloatCode;
+impl Cell for FloatCode {
     type Value = i8;
+    type Stored = f32;
+    type Weight = f32;
+    const CHANNELS: usize = 1;
+    const BIAS: i32 = 0;
+    const ZERO: f32 = 0.0;
+    fn row(x: &[&[i8]], to: &mut [f32]) {
+        to.iter_mut().zip(x[0]).for_each(|(to, x)| *to = f32::from(*x));
+    }
+    fn weight(w: i8) -> f32 {
+        f32::from(w)
+    }
+    fn code(w: i8) -> i32 {
+        i32::from(w)
+    }
+}
+
+/// Four bytes `x + 128`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quad;
+impl Cell for Quad {
+    type Value = i8;
+    type Stored = u32;
+    type Weight = i8;
     const CHANNELS: usize = 4;
     const BIAS: i32 = 128;
     const ZERO: u32 = 0x8080_8080;
@@ -73,14 +111,21 @@ impl Cell for u32 {
             }
         }
     }
-    fn weight(w: i8) -> i32 {
+    fn weight(w: i8) -> i8 {
+        w
+    }
+    fn code(w: i8) -> i32 {
         i32::from(w)
     }
 }
 
-/// Two i16.
-impl Cell for i32 {
+/// Two i16, the first in the low half.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pair;
+impl Cell for Pair {
     type Value = i8;
+    type Stored = i32;
+    type Weight = i8;
     const CHANNELS: usize = 2;
     const BIAS: i32 = 0;
     const ZERO: i32 = 0;
@@ -95,7 +140,10 @@ impl Cell for i32 {
             _ => to.iter_mut().zip(x[0]).for_each(|(to, x)| *to = low(x)),
         }
     }
-    fn weight(w: i8) -> i32 {
+    fn weight(w: i8) -> i8 {
+        w
+    }
+    fn code(w: i8) -> i32 {
         i32::from(w)
     }
 }
@@ -155,7 +203,7 @@ impl Layout {
     }
 
     /// Put the pixels of plane `at` where they belong; the padding is left as it is.
-    pub(super) fn fill<C: Cell>(&self, x: &[C::Value], at: usize, to: &mut [C]) {
+    pub(super) fn fill<C: Cell>(&self, x: &[C::Value], at: usize, to: &mut [C::Stored]) {
         let [height, width] = self.shape.input;
         let [top, left, ..] = self.shape.window.pads;
         let (image_group, plane) = (at / self.planes, at % self.planes);
@@ -163,6 +211,10 @@ impl Layout {
         let channels = from..self.channels.min(from + C::CHANNELS);
         let rows = height.min(self.padded[0].saturating_sub(top));
         let columns = width.min(self.padded[1].saturating_sub(left));
+        if columns == 0 {
+            // Every window lies in the padding.
+            return;
+        }
         for i in 0..rows {
             let to = &mut to[(top + i) * self.padded[1] + left..][..columns];
             let row = |channel: usize| {
@@ -189,8 +241,8 @@ impl Layout {
     }
 
     /// Pack the weights `[O, C / groups, K_h, K_w]` in panels of so many channels.
-    pub(super) fn pack<C: Cell>(&self, w: &[C::Value], panel: usize, to: &mut [C::Value]) {
-        to.fill(C::Value::default());
+    pub(super) fn pack<C: Cell>(&self, w: &[C::Value], panel: usize, to: &mut [C::Weight]) {
+        to.fill(C::Weight::default());
         let window: usize = self.shape.window.kernel.iter().product();
         let (depth, len) = (self.channels * window, self.panel::<C>(panel));
         for (o, w) in w.chunks_exact(depth).enumerate() {
@@ -199,7 +251,8 @@ impl Layout {
             for (tap, w) in w.iter().enumerate() {
                 let (c, tap) = (tap / window, tap % window);
                 let step = c / C::CHANNELS * window + tap;
-                to[at + (step * panel + channel % panel) * C::CHANNELS + c % C::CHANNELS] = *w;
+                to[at + (step * panel + channel % panel) * C::CHANNELS + c % C::CHANNELS] =
+                    C::weight(*w);
             }
         }
     }
@@ -207,7 +260,7 @@ impl Layout {
     /// What the bias of the activations adds to the sums of each output channel.
     pub(super) fn offsets<C: Cell>(&self, w: &[C::Value]) -> Vec<i32> {
         let window: usize = self.shape.window.kernel.iter().product();
-        let total = |w: &[C::Value]| w.iter().map(|w| C::weight(*w)).sum::<i32>();
+        let total = |w: &[C::Value]| w.iter().map(|w| C::code(*w)).sum::<i32>();
         w.chunks_exact(self.channels * window).map(|w| total(w).wrapping_mul(C::BIAS)).collect()
     }
 }

@@ -9,7 +9,7 @@
 //! of it wraps modulo 2^32, and `|sum x w| < 2^31` up to `linear::max_k` products, so the result is
 //! exact even where a partial sum wraps. Threads split pixels or, where there are few, panels.
 use super::depthwise::{self, Depthwise};
-use super::layout::{Cell, Layout};
+use super::layout::{Cell, Float, Layout};
 use crate::buffer::Buffer;
 use crate::context::Context;
 use crate::plane::Taps;
@@ -25,9 +25,9 @@ const BLOCK_BYTES: usize = 256 << 10;
 /// Some output pixels of a panel.
 pub(super) struct Tile<'a, C: Cell> {
     /// The packed panel.
-    pub(super) weights: &'a [C::Value],
+    pub(super) weights: &'a [C::Weight],
     /// Cells of the group.
-    pub(super) x: &'a [C],
+    pub(super) x: &'a [C::Stored],
     /// Where the taps stand.
     pub(super) steps: &'a Taps,
     /// Where each pixel's first tap stands; at least one pixel, at most `PIXELS`.
@@ -77,7 +77,7 @@ pub(super) fn bind<'p, D, C, const PANEL: usize>(
     context: &mut Context,
 ) -> Result<Box<dyn Prepared + 'p>, Failure>
 where
-    D: Dot<C, PANEL> + Dot<f32, PANEL> + Depthwise + 'p,
+    D: Dot<C, PANEL> + Dot<Float, PANEL> + Depthwise + 'p,
     C: Cell<Value = i8>,
 {
     if depthwise::takes(problem) {
@@ -86,7 +86,7 @@ where
     Ok(match &problem.tensors {
         Conv2dTensors::F32 => {
             let tensors = (&problem.x_f32[..], &problem.w_f32[..]);
-            Box::new(Run::<D, f32, PANEL>::new(dot, tensors, problem, context)?)
+            Box::new(Run::<D, Float, PANEL>::new(dot, tensors, problem, context)?)
         }
         Conv2dTensors::Int8 { x, w, .. } => {
             Box::new(Run::<D, C, PANEL>::new(dot, (x, w), problem, context)?)
@@ -99,8 +99,8 @@ struct Run<D, C: Cell, const PANEL: usize> {
     pool: Pool,
     layout: Layout,
     x: Buffer<C::Value>,
-    cells: Buffer<C>,
-    weights: Buffer<C::Value>,
+    cells: Buffer<C::Stored>,
+    weights: Buffer<C::Weight>,
     offsets: Buffer<i32>,
     scales: Buffer<f32>,
     y: Buffer<f32>,
@@ -145,7 +145,7 @@ impl<D: Dot<C, PANEL>, C: Cell, const PANEL: usize> Run<D, C, PANEL> {
         }
         self.pool.for_each(tasks, |(planes, to)| {
             for (plane, to) in planes.zip(to.chunks_exact_mut(layout.pitch)) {
-                layout.fill(x, plane, to);
+                layout.fill::<C>(x, plane, to);
             }
         });
     }
@@ -197,8 +197,8 @@ struct Task<'y> {
 struct Product<'a, D, C: Cell, const PANEL: usize> {
     dot: D,
     layout: &'a Layout,
-    cells: &'a [C],
-    weights: &'a [C::Value],
+    cells: &'a [C::Stored],
+    weights: &'a [C::Weight],
     offsets: &'a [i32],
     scales: &'a [f32],
 }
@@ -245,7 +245,7 @@ impl<D: Dot<C, PANEL>, C: Cell, const PANEL: usize> Product<'_, D, C, PANEL> {
         let layout = self.layout;
         let group_len = layout.planes * layout.pitch;
         let groups = self.scales.len() / layout.outputs;
-        let bytes = size_of::<C>() * group_len;
+        let bytes = size_of::<C::Stored>() * group_len;
         let block = layout.pixels.len() * BLOCK_BYTES / bytes;
         let block = block.next_multiple_of(D::PIXELS).max(D::PIXELS);
         let len = layout.panel::<C>(PANEL);
