@@ -7,11 +7,12 @@
 //! Timed: the `matmul` and nothing else; it reads 4 bytes a weight whatever the format. Burn
 //! allocates its result for itself, within the timed part and without guard bands; NdArray also
 //! copies both operands in every call.
+use super::dense;
 use crate::burn_quantize::{Cpu, floats, tensor};
 use crate::context::Context;
 use crate::{Failure, Kernel, Prepared, Threads};
 use burn::tensor::Tensor;
-use lowbit_reference::op::linear::{Activation, Linear, LinearProblem, PackedWeight};
+use lowbit_reference::op::linear::{Linear, LinearProblem, PackedWeight};
 use lowbit_reference::op::{self, Arithmetic, Outputs};
 
 /// See the module.
@@ -24,37 +25,12 @@ struct Matmul {
     y: Option<Tensor<Cpu, 2>>,
 }
 
-/// Reads code `i` of a packed row.
-type Code = fn(&[u8], usize) -> f32;
-
-fn decoder(weight: &PackedWeight) -> Result<Code, String> {
-    match weight.format.name() {
-        "sign1" => Ok(|row, i| if (row[i / 8] >> (i % 8)) & 1 == 1 { 1.0 } else { -1.0 }),
-        "ternary2" => Ok(|row, i| f32::from((row[i / 4] >> (2 * (i % 4))) & 3) - 1.0),
-        "int8" => Ok(|row, i| f32::from(row[i].cast_signed())),
-        other => Err(format!("dequantizes sign1, ternary2 and int8, not {other}")),
-    }
-}
-
 /// The weights as f32, `[K, N]`.
 fn dequantized(weight: &PackedWeight) -> Result<Tensor<Cpu, 2>, String> {
-    let code = decoder(weight)?;
-    let row = |k| (0..weight.n).map(move |j| code(weight.row(j), k) * weight.scale(j));
+    let value = dense::value(weight)?;
+    let row = |k| (0..weight.n).map(move |j| value(j, k));
     let values: Vec<f32> = (0..weight.k).flat_map(row).collect();
     Ok(tensor(&values, [weight.k, weight.n]))
-}
-
-/// The activations as f32, `[M, K]`.
-fn activations(problem: &LinearProblem) -> Tensor<Cpu, 2> {
-    let shape = [problem.m, problem.k];
-    match &problem.activation {
-        Activation::F32 => tensor(&problem.activation_f32, shape),
-        Activation::Int8 { codes, .. } => {
-            let scale = |i: usize| problem.activation_scale(i / problem.k);
-            let value = |(i, code): (usize, &i8)| f32::from(*code) * scale(i);
-            tensor(&codes.iter().enumerate().map(value).collect::<Vec<_>>(), shape)
-        }
-    }
 }
 
 impl Kernel<Linear> for Burn {
@@ -68,14 +44,15 @@ impl Kernel<Linear> for Burn {
         Arithmetic::FLOAT
     }
     fn accepts(&self, problem: &LinearProblem) -> Result<(), String> {
-        decoder(&problem.weight).map(drop)
+        dense::accepts(problem)
     }
     fn prepare<'p>(
         &self,
         problem: &'p LinearProblem,
         _: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
-        let (x, w) = (activations(problem), dequantized(&problem.weight)?);
+        let x = tensor(&dense::activations(problem), [problem.m, problem.k]);
+        let w = dequantized(&problem.weight)?;
         Ok(Box::new(Matmul { x, w, y: None }))
     }
 }

@@ -7,8 +7,12 @@ mod avx512vnni;
 mod burn;
 #[cfg(feature = "wgpu")]
 mod cube;
+#[cfg(any(feature = "burn", feature = "peers"))]
+mod dense;
 #[cfg(test)]
 mod extremes;
+#[cfg(feature = "peers")]
+mod peers;
 mod rows;
 mod scalar;
 #[cfg(feature = "burn")]
@@ -23,6 +27,12 @@ pub static KERNELS: &[&dyn Kernel<Linear>] = &[
     &avx2::Avx2,
     #[cfg(target_arch = "x86_64")]
     &avx512vnni::Avx512Vnni,
+    #[cfg(feature = "peers")]
+    &peers::RTEN,
+    #[cfg(feature = "peers")]
+    &peers::RTEN_AB,
+    #[cfg(feature = "peers")]
+    &peers::Gemm,
     #[cfg(feature = "burn")]
     &burn::Burn,
     #[cfg(feature = "burn")]
