@@ -3,6 +3,7 @@
 //! With int8 activations `Y[i, j] = float(sum_k x[i, k] w[j, k]) * (sx[i] * sw[j])`: an integer
 //! sum, one product of scales, one product with it. With f32 activations
 //! `Y[i, j] = sum_k x[i, k] w[j, k] sw[j]`.
+mod exported;
 mod oracle;
 use super::quantize::pack;
 use super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs};
