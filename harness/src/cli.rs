@@ -105,6 +105,10 @@ pub(crate) struct RunArgs {
     /// Exit with 8 unless this hardware is here; may be repeated.
     #[arg(long, value_name = "HARDWARE")]
     pub(crate) require: Vec<Required>,
+    /// Exit with 6 if a goal of the scenario is missed or cannot be judged. Goals are those of a
+    /// class of machines: without this they are printed and decide nothing.
+    #[arg(long)]
+    pub(crate) enforce_goals: bool,
 }
 
 /// Hardware that can be required.
@@ -179,7 +183,7 @@ pub(crate) struct DoctorArgs {
     /// Exit with 8 unless this hardware is here; may be repeated.
     #[arg(long, value_name = "HARDWARE")]
     pub(crate) require: Vec<Required>,
-    /// Leave out the measured peaks (about a second for each number of threads).
+    /// Leave out the measured peaks (some seconds for each number of threads).
     #[arg(long)]
     pub(crate) no_peaks: bool,
 }

@@ -1,7 +1,9 @@
 //! Operations with their types erased, so that one table holds them all.
+use crate::bench::Bench;
 use crate::memory::Counting;
 use crate::protocol::{Reply, Settings};
-use crate::row::{Bench, RowRun};
+use crate::row::RowRun;
+use crate::turns;
 use lowbit_kernels::hardware::{Hardware, Need};
 use lowbit_kernels::pool::Pool;
 use lowbit_kernels::{Kernel, Threads};
@@ -90,14 +92,16 @@ impl<O: Op> Driver for OpDriver<O> {
         let problem = O::generate(task.case, bench.files)?;
         // Computed for the first row that runs, and shared by the rest.
         let mut reference = None;
+        let mut runs = Vec::new();
         for name in task.rows {
             let kernel = self.kernels.iter().find(|k| k.name() == name);
             let kernel = kernel.ok_or_else(|| format!("op {} has no row {name}", O::SPEC.name))?;
-            answer(Reply::Started { kernel: name.clone() });
-            let run = RowRun::<O> { kernel: *kernel, task, problem: &problem };
-            for record in run.records(&mut reference, bench, answer) {
-                answer(Reply::Record(Box::new(record)));
-            }
+            runs.push(RowRun::<O> { kernel: *kernel, task, problem: &problem });
+        }
+        // Rows that take turns are all alive at once; else one is done before the next begins.
+        let together = if task.measure.is_some_and(|m| m.rounds > 1) { runs.len() } else { 1 };
+        for runs in runs.chunks(together.max(1)) {
+            turns::run(runs, &mut reference, bench, answer);
         }
         Ok(())
     }

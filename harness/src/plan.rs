@@ -1,10 +1,13 @@
 //! From the command line to a list of jobs: which rows on which cases, measured how, gated how.
 use crate::driver::Driver;
 use crate::exit::Exit;
+use crate::machine;
 use anyhow::{Context as _, anyhow, bail};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use lowbit_reference::case::Case;
-use lowbit_scenarios::{Gates, Measure, Scenario};
+use lowbit_reports::goals::{Goal, Of, Subject};
+use lowbit_reports::record;
+use lowbit_scenarios::{Cache, Gates, Measure, Scenario};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +43,10 @@ pub struct Plan {
     pub about: Vec<String>,
     /// Jobs in file order.
     pub jobs: Vec<Job>,
+    /// How fast rows should be.
+    pub goals: Vec<Goal>,
+    /// Kernels that are not ours.
+    pub peers: Vec<String>,
 }
 
 /// What the command line selects.
@@ -159,9 +166,42 @@ impl Selection {
                 plan.jobs.push(Job { sweep, case: planned.case, rows });
             }
         }
+        plan.goals.extend(scenario.goals().map_err(usage)?.iter().map(goal));
+        plan.goals.retain(|goal| plan.jobs.iter().any(|job| job.is(&goal.subject)));
+        plan.peers.extend(scenario.peers.iter().cloned());
         plan.about.push(scenario.about.clone());
         Ok(stem)
     }
+}
+
+impl Job {
+    /// Whether a row of this job is what a goal is about.
+    fn is(&self, subject: &Subject) -> bool {
+        self.rows.contains(&subject.kernel) && self.case.to_string() == subject.case
+    }
+}
+
+/// A cache state as records name it.
+pub(crate) fn cache(cache: Cache) -> record::Cache {
+    match cache {
+        Cache::Hot => record::Cache::Hot,
+        Cache::Cold => record::Cache::Cold,
+    }
+}
+
+/// A goal as reports take it, on this machine.
+fn goal(planned: &lowbit_scenarios::PlannedGoal) -> Goal {
+    let subject = |s: &lowbit_scenarios::Subject| Subject {
+        case: s.case.to_string(),
+        kernel: s.kernel.clone(),
+        threads: s.threads.on(machine::cores()) as u32,
+        cache: cache(s.cache),
+    };
+    let of = match &planned.of {
+        lowbit_scenarios::Of::Limit(limit) => Of::Limit((*limit).to_owned()),
+        lowbit_scenarios::Of::Subject(other) => Of::Subject(subject(other)),
+    };
+    Goal { subject: subject(&planned.subject), of, at_least: planned.at_least }
 }
 
 fn rows_by_sweep(

@@ -6,11 +6,14 @@ pub mod buffer;
 #[cfg(feature = "burn")]
 mod burn_quantize;
 pub mod context;
+pub mod conv2d;
 #[cfg(feature = "wgpu")]
 mod cube;
 pub mod hardware;
 pub mod linear;
+mod plane;
 pub mod pool;
+pub mod pool2d;
 pub mod probe;
 mod quantize;
 pub mod quantize_activation;

@@ -34,7 +34,8 @@ impl Scenario {
             let before = planned.len();
             sweep.expand(&self.file, &mut |case| {
                 let sweeps = seen.entry(case.to_string()).or_default();
-                let repeats = |earlier: &usize| self.sweeps[*earlier].kernels == sweep.kernels;
+                let repeats =
+                    |earlier: &usize| self.sweeps[*earlier].kernels.names == sweep.kernels.names;
                 if !sweeps.iter().any(repeats) {
                     planned.push(Planned { sweep: i, case, earlier: sweeps.clone() });
                     sweeps.push(i);
@@ -58,7 +59,7 @@ impl Scenario {
 
 impl Sweep {
     /// Hand each case of the sweep to `found`.
-    fn expand(&self, file: &str, found: &mut impl FnMut(Case)) -> Checked<()> {
+    pub(crate) fn expand(&self, file: &str, found: &mut impl FnMut(Case)) -> Checked<()> {
         let total = self.combinations(file)?;
         let defaults = self.defaults(file)?;
         let params = self.op.params;
@@ -103,7 +104,7 @@ impl Sweep {
     /// What each parameter is where it is not given, by its position.
     fn defaults(&self, file: &str) -> Checked<Vec<Option<Entry>>> {
         let parse = |param: &Param| {
-            let value = param.default.map(|text| param.parse(text)).transpose();
+            let value = param.default_value();
             let value = value.map_err(|e| self.place.error(file, param.key, e.to_string()))?;
             Ok(value.map(|value| Entry::new(value, self.place)))
         };

@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use anyhow::{Context as _, bail};
 use lowbit_kernels::hardware::Hardware;
 use lowbit_reports::record::Record;
-use lowbit_reports::{rule_costs, table, write_report};
+use lowbit_reports::{goals, rule_costs, table, write_report};
 use lowbit_scenarios::GateMode;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -43,6 +43,7 @@ pub(crate) fn run(drivers: &[&dyn Driver], args: &RunArgs, verb: Verb) -> anyhow
     let mut journal = folder.as_deref().map(journal).transpose()?;
     let mut machine = Machine::detect(&hardware, command_line());
     (machine.title, machine.about) = (plan.title.clone(), plan.about.clone());
+    (machine.goals, machine.peers) = (plan.goals.clone(), plan.peers.clone());
     if let Some(folder) = &folder {
         write_machine(folder, &machine)?;
     }
@@ -60,7 +61,17 @@ pub(crate) fn run(drivers: &[&dyn Driver], args: &RunArgs, verb: Verb) -> anyhow
         None => Vec::new(),
     };
     let seconds = started.elapsed().as_secs_f64();
-    conclude(&records, (folder.as_deref(), &written), seconds)
+    let exit = conclude(&records, (folder.as_deref(), &written), seconds)?;
+    // A check times nothing, so it reaches no goal and misses none.
+    let outcomes = match mode {
+        Mode::Check => Vec::new(),
+        Mode::Measure => goals::outcomes(&plan.goals, &records.0),
+    };
+    if !outcomes.is_empty() {
+        print(&goals::goals_table(&outcomes))?;
+    }
+    let missed = args.enforce_goals && !outcomes.iter().all(goals::Outcome::met);
+    Ok(if exit == Exit::Ok && missed { Exit::Speed } else { exit })
 }
 
 /// The first required hardware that is missing, as `wgpu (reason)`.

@@ -10,9 +10,10 @@
 use super::dense;
 use crate::burn_quantize::{Cpu, floats, tensor};
 use crate::context::Context;
+use crate::rules::classic_activation;
 use crate::{Failure, Kernel, Prepared, Threads};
 use burn::tensor::Tensor;
-use lowbit_reference::op::linear::{Linear, LinearProblem, PackedWeight};
+use lowbit_reference::op::linear::{Linear, LinearProblem};
 use lowbit_reference::op::{self, Arithmetic, Outputs};
 
 /// See the module.
@@ -26,11 +27,11 @@ struct Matmul {
 }
 
 /// The weights as f32, `[K, N]`.
-fn dequantized(weight: &PackedWeight) -> Result<Tensor<Cpu, 2>, String> {
-    let value = dense::value(weight)?;
-    let row = |k| (0..weight.n).map(move |j| value(j, k));
-    let values: Vec<f32> = (0..weight.k).flat_map(row).collect();
-    Ok(tensor(&values, [weight.k, weight.n]))
+fn dequantized(problem: &LinearProblem) -> Result<Tensor<Cpu, 2>, String> {
+    let value = dense::value(problem)?;
+    let row = |k| (0..problem.n).map(move |j| value(j, k));
+    let values: Vec<f32> = (0..problem.k).flat_map(row).collect();
+    Ok(tensor(&values, [problem.k, problem.n]))
 }
 
 impl Kernel<Linear> for Burn {
@@ -44,6 +45,7 @@ impl Kernel<Linear> for Burn {
         Arithmetic::FLOAT
     }
     fn accepts(&self, problem: &LinearProblem) -> Result<(), String> {
+        classic_activation(problem)?;
         dense::accepts(problem)
     }
     fn prepare<'p>(
@@ -52,7 +54,7 @@ impl Kernel<Linear> for Burn {
         _: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
         let x = tensor(&dense::activations(problem), [problem.m, problem.k]);
-        let w = dequantized(&problem.weight)?;
+        let w = dequantized(problem)?;
         Ok(Box::new(Matmul { x, w, y: None }))
     }
 }

@@ -16,6 +16,7 @@
 //! [`attention_int8`] quantizes Q and K per token to int8 (absmax, 127 steps, ties to even; cf.
 //! SageAttention) and takes `score = f64(sum q k) s_q s_k scale` from the exact i32 sum.
 mod dropout;
+use super::exact::f64_dot;
 use super::int8::MAX_DEPTH;
 use super::shape;
 use crate::config::viva::AttentionConfig;
@@ -136,7 +137,7 @@ pub fn attention(shape: &AttentionShape, inputs: &AttentionInputs) -> Result<Vec
     Ok(shape.attend(inputs.v, |query, key| {
         let q = &inputs.q[query * dim..][..dim];
         let k = &inputs.k[key * dim..][..dim];
-        q.iter().zip(k).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum()
+        f64_dot(q, k)
     }))
 }
 

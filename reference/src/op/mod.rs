@@ -6,6 +6,7 @@ pub mod exact;
 mod expected;
 pub mod exported;
 pub mod hadamard;
+mod image;
 mod inputs;
 pub mod int8;
 pub mod integer;
@@ -33,6 +34,8 @@ pub static OPS: &[&OpSpec] = &[
     &quantize::weight::SPEC,
     &quantize::activation::SPEC,
     &linear::SPEC,
+    &conv2d::SPEC,
+    &pool2d::SPEC,
     &rho::pack::SPEC,
     &rho::unpack::SPEC,
 ];

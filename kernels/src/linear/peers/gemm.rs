@@ -1,7 +1,7 @@
 //! `gemm`: the f32 product of the crate `gemm`, which faer, candle and Burn's Flex build on.
 //!
-//! `Y = X W^T` with `W[j, k] = code * scale` and, for int8 activations, `X[i, k] = code * scale`,
-//! both made f32 beforehand: it reads 4 bytes a weight whatever the format. The weights lie
+//! `Y = X W^T` with `W[j, k] = code * scale` and, for integer activations,
+//! `X[i, k] = (code - zero_point) * scale`, both made f32 beforehand: it reads 4 bytes a weight whatever the format. The weights lie
 //! `[N, K]`, as they do in checkpoints; the crate has a path of its own for one token.
 use crate::buffer::Buffer;
 use crate::context::Context;
@@ -41,13 +41,11 @@ impl Kernel<Linear> for Gemm {
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
         let (m, k, n) = (problem.m, problem.k, problem.n);
-        let value = dense::value(&problem.weight)?;
-        let w: Vec<f32> = (0..n).flat_map(|j| (0..k).map(move |i| value(j, i))).collect();
         Ok(Box::new(Run {
             pool: context.pool().clone(),
             shape: (m, k, n),
             x: context.copy("x", &dense::activations(problem)),
-            w: context.copy("w", &w),
+            w: context.copy("w", &dense::weights(problem)?),
             y: context.buffer("y", m * n),
         }))
     }

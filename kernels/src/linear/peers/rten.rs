@@ -1,20 +1,21 @@
 //! `rten-gemm` and `rten-gemm-ab`: the products of RTen's crate, u8 x i8 with i32 sums, and f32.
 //!
-//! *int8 activations.* It takes unsigned ones with a zero point, so `launch` hands it `x + 128`
-//! and the zero point 128: `sum (u - 128) w = sum x w`. Its sums are i32 and exact, since
-//! `|sum x w| < 2^31` up to `linear::MAX_K`; `launch` then scales them as the op says. Weights of
-//! fewer bits are unpacked to i8 beforehand: it reads a byte a weight whatever the format.
-//! *f32 activations.* Weights are `code * scale` in f32, 4 bytes each.
+//! *Integer activations.* It takes unsigned ones with a zero point for each token. uint8 ones go in
+//! as they are; of signed ones `launch` makes `u = x + 128` and hands them over with the zero point
+//! 128: `sum (u - 128) w = sum x w`. Its sums are i32 and exact; `launch` then scales them as the
+//! op says. Weights of fewer bits are unpacked to i8 beforehand: it reads a byte a weight whatever
+//! the format. *f32 activations.* Weights are `code * scale` in f32, 4 bytes each.
 //!
-//! The weights lie as its own `prepack_b` arranges them; for one token of int8, where its path for
-//! unpacked matrices is the faster one, as the transpose of `[N, K]`. `rten-gemm` hands the
+//! The weights lie as its own `prepack_b` arranges them; for one token of codes, where its path
+//! for unpacked matrices is the faster one, as the transpose of `[N, K]`. `rten-gemm` hands the
 //! activations over as they are. `rten-gemm-ab` has them arranged by `prepack_a` **ahead of the
 //! clock**, the best figure the crate can show and one that no layer of a network can have. What
 //! `prepack_a` makes knows no zero point, and one given with it later is left out of the sums
-//! without an error: that row gives none and takes `128 sum w` off each sum itself, modulo 2^32.
+//! without an error: that row gives none and takes `zero_point sum w` off each sum itself, modulo
+//! 2^32.
 //!
 //! On a processor without VNNI its 16-bit sums may saturate, as its documentation says, and the
-//! int8 row does not accept such a machine.
+//! integer row does not accept such a machine.
 use crate::buffer::Buffer;
 use crate::context::Context;
 use crate::linear::dense;
@@ -45,13 +46,13 @@ impl Kernel<Linear> for Rten {
     }
     fn arithmetic(&self, problem: &LinearProblem) -> Arithmetic {
         match problem.activation {
-            Activation::F32 => Arithmetic::FLOAT,
-            Activation::Int8 { .. } => Arithmetic::INTEGER,
+            Activation::F32(_) => Arithmetic::FLOAT,
+            _ => Arithmetic::INTEGER,
         }
     }
     fn accepts(&self, problem: &LinearProblem) -> Result<(), String> {
-        let int8 = matches!(problem.activation, Activation::Int8 { .. });
-        if int8 && GemmExecutor::<u8, i8, i32>::default().may_saturate() {
+        let floats = matches!(problem.activation, Activation::F32(_));
+        if !floats && GemmExecutor::<u8, i8, i32>::default().may_saturate() {
             return Err("sums pairs of u8 x i8 in 16 bits here, which may saturate".into());
         }
         if self.arranged_x && problem.m == 1 {
@@ -65,10 +66,8 @@ impl Kernel<Linear> for Rten {
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
         Ok(match &problem.activation {
-            Activation::F32 => Box::new(Floats::new(problem, context, self.arranged_x)?),
-            Activation::Int8 { codes, .. } => {
-                Box::new(Bytes::new(problem, codes, context, self.arranged_x)?)
-            }
+            Activation::F32(_) => Box::new(Floats::new(problem, context, self.arranged_x)?),
+            _ => Box::new(Bytes::new(problem, context, self.arranged_x)?),
         })
     }
 }
@@ -96,8 +95,7 @@ struct Floats {
 impl Floats {
     fn new(problem: &LinearProblem, context: &mut Context, arrange: bool) -> Result<Self, Failure> {
         let (m, k, n) = (problem.m, problem.k, problem.n);
-        let (gemm, value) = (GemmExecutor::default(), dense::value(&problem.weight)?);
-        let w: Vec<f32> = (0..n).flat_map(|j| (0..k).map(move |i| value(j, i))).collect();
+        let (gemm, w) = (GemmExecutor::default(), dense::weights(problem)?);
         let x = context.copy("x", &dense::activations(problem));
         Ok(Floats {
             pool: context.pool().clone(),
@@ -132,6 +130,14 @@ impl Prepared for Floats {
     }
 }
 
+/// Activations of the integer product.
+enum Tokens {
+    /// As they come, and room for `x + 128`.
+    Signed(Buffer<i8>, Buffer<u8>),
+    Unsigned(Buffer<u8>),
+    Arranged(PackedAMatrix<u8>),
+}
+
 /// Weights of the integer product.
 enum Weights {
     Packed(PackedBMatrix<i8>),
@@ -144,16 +150,13 @@ struct Bytes {
     gemm: GemmExecutor<u8, i8, i32>,
     /// Tokens, depth, output features.
     shape: (usize, usize, usize),
-    x: Buffer<i8>,
+    x: Tokens,
     x_scales: Buffer<f32>,
-    biased_x: Buffer<u8>,
-    /// 128 for each token.
     zero_points: Buffer<u8>,
-    arranged_x: Option<PackedAMatrix<u8>>,
     w: Weights,
     w_scales: Buffer<f32>,
-    /// What is taken off each sum: `128 sum w` where the crate knows no zero point, else 0.
-    offsets: Buffer<i32>,
+    /// `sum w` of each output feature where the crate knows no zero point, else 0.
+    w_sums: Buffer<i32>,
     sums: Buffer<i32>,
     y: Buffer<f32>,
 }
@@ -164,36 +167,40 @@ fn biased(x: i8) -> u8 {
 }
 
 impl Bytes {
-    fn new(
-        problem: &LinearProblem,
-        x: &[i8],
-        context: &mut Context,
-        arrange: bool,
-    ) -> Result<Self, Failure> {
+    fn new(problem: &LinearProblem, context: &mut Context, arrange: bool) -> Result<Self, Failure> {
         let (m, k, n) = (problem.m, problem.k, problem.n);
-        let (gemm, w) = (GemmExecutor::default(), dense::codes(&problem.weight)?);
-        let unsigned: Vec<u8> = x.iter().map(|x| biased(*x)).collect();
-        let x_scales: Vec<f32> = (0..m).map(|i| problem.activation_scale(i)).collect();
-        let w_scales: Vec<f32> = (0..n).map(|j| problem.weight.scale(j)).collect();
-        let offset = |w: &[i8]| match arrange {
-            true => 128 * w.iter().map(|w| i32::from(*w)).sum::<i32>(),
-            false => 0,
+        let (gemm, w) = (GemmExecutor::<u8, i8, i32>::default(), dense::codes(problem)?);
+        let signed = matches!(problem.activation, Activation::I8(_));
+        let zero = |i| problem.activation_zero_point(i) + if signed { 128 } else { 0 };
+        let zeros: Result<Vec<u8>, _> = (0..m).map(|i| u8::try_from(zero(i))).collect();
+        let zeros = zeros.map_err(|e| Failure(format!("a zero point that is no code: {e}")))?;
+        let unsigned: Vec<u8> = match &problem.activation {
+            Activation::I8(x) => x.codes.iter().map(|x| biased(*x)).collect(),
+            Activation::U8(x) => x.codes.clone(),
+            Activation::F32(_) => return Err(Failure("floats are no codes".into())),
         };
-        let offsets: Vec<i32> = w.chunks_exact(k).map(offset).collect();
+        let x = match &problem.activation {
+            _ if arrange => Tokens::Arranged(gemm.prepack_a(matrix([m, k], &unsigned))),
+            Activation::I8(x) => {
+                Tokens::Signed(context.copy("x", &x.codes), context.buffer("x + 128", m * k))
+            }
+            _ => Tokens::Unsigned(context.copy("x", &unsigned)),
+        };
+        let x_scales: Vec<f32> = (0..m).map(|i| problem.activation_scale(i)).collect();
+        let sum = |w: &[i8]| w.iter().map(|w| i32::from(*w)).sum::<i32>();
+        let w_sums = w.chunks_exact(k).map(|w| if arrange { sum(w) } else { 0 });
         Ok(Bytes {
             pool: context.pool().clone(),
             shape: (m, k, n),
-            x: context.copy("x", x),
+            x,
             x_scales: context.copy("x scales", &x_scales),
-            biased_x: context.buffer("x + 128", m * k),
-            zero_points: context.copy("zero points", &vec![128; m]),
-            arranged_x: arrange.then(|| gemm.prepack_a(matrix([m, k], &unsigned))),
+            zero_points: context.copy("zero points", &zeros),
             w: match m {
                 1 => Weights::Plain(context.copy("w", &w)),
                 _ => Weights::Packed(gemm.prepack_b(matrix([n, k], &w).transposed())),
             },
-            w_scales: context.copy("w scales", &w_scales),
-            offsets: context.copy("offsets", &offsets),
+            w_scales: context.copy("w scales", &dense::scales(problem)?),
+            w_sums: context.copy("w sums", &w_sums.collect::<Vec<_>>()),
             gemm,
             sums: context.buffer("sums", m * n),
             y: context.buffer("y", m * n),
@@ -202,14 +209,13 @@ impl Bytes {
 
     fn product(&mut self) -> Result<(), GemmError> {
         let (m, k, n) = self.shape;
-        let (x, a_quant) = match &self.arranged_x {
-            Some(x) => (GemmInputA::Packed(x), None),
-            None => {
-                let pairs = self.biased_x.iter_mut().zip(self.x.iter());
-                pairs.for_each(|(to, x)| *to = biased(*x));
-                let zero_point = &self.zero_points[..];
-                let x = GemmInputA::Unpacked(matrix([m, k], &self.biased_x));
-                (x, Some(QuantParams { zero_point }))
+        let zero_points = Some(QuantParams { zero_point: &self.zero_points[..] });
+        let (x, a_quant) = match &mut self.x {
+            Tokens::Arranged(x) => (GemmInputA::Packed(x), None),
+            Tokens::Unsigned(x) => (GemmInputA::Unpacked(matrix([m, k], x)), zero_points),
+            Tokens::Signed(x, u) => {
+                u.iter_mut().zip(x.iter()).for_each(|(u, x)| *u = biased(*x));
+                (GemmInputA::Unpacked(matrix([m, k], u)), zero_points)
             }
         };
         let w = match &self.w {
@@ -225,13 +231,14 @@ impl Bytes {
 impl Prepared for Bytes {
     fn launch(&mut self) -> Result<(), Failure> {
         self.product().map_err(failure)?;
-        let (n, w_scales, offsets) = (self.shape.2, &self.w_scales[..], &self.offsets[..]);
+        let (n, w_scales, w_sums) = (self.shape.2, &self.w_scales[..], &self.w_sums[..]);
         let rows = self.y.chunks_exact_mut(n).zip(self.sums.chunks_exact(n));
-        let rows: Vec<_> = rows.zip(self.x_scales.iter()).collect();
-        self.pool.for_each(rows, |((y, sums), x_scale)| {
-            let columns = sums.iter().zip(offsets).zip(w_scales);
-            for (y, ((sum, offset), w_scale)) in y.iter_mut().zip(columns) {
-                *y = sum.wrapping_sub(*offset) as f32 * (x_scale * w_scale);
+        let tokens = self.x_scales.iter().zip(self.zero_points.iter());
+        self.pool.for_each(rows.zip(tokens).collect(), |((y, sums), (x_scale, zero))| {
+            let columns = sums.iter().zip(w_sums).zip(w_scales);
+            for (y, ((sum, w_sum), w_scale)) in y.iter_mut().zip(columns) {
+                let sum = sum.wrapping_sub(i32::from(*zero).wrapping_mul(*w_sum));
+                *y = sum as f32 * (x_scale * w_scale);
             }
         });
         Ok(())
