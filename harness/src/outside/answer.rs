@@ -87,8 +87,11 @@ impl Timed {
         let (low_ns, high_ns) = stats::bootstrap_median_interval(&samples_ns, RESAMPLES, 7);
         let median_ns = stats::median(&samples_ns);
         let converged = (high_ns - low_ns) / 2.0 <= Measure::default().interval * median_ns;
-        let round_samples =
-            self.rounds.iter().map(|round| u32::try_from(round.len()).unwrap_or(u32::MAX)).collect();
+        let round_samples = self
+            .rounds
+            .iter()
+            .map(|round| u32::try_from(round.len()).unwrap_or(u32::MAX))
+            .collect();
         Timing { samples_ns, round_samples, median_ns, low_ns, high_ns, converged }
     }
 }

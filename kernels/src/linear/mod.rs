@@ -33,6 +33,8 @@ pub static KERNELS: &[&dyn Kernel<Linear>] = &[
     &peers::RTEN_AB,
     #[cfg(feature = "peers")]
     &peers::Gemm,
+    #[cfg(feature = "peers")]
+    &peers::Candle,
     #[cfg(feature = "burn")]
     &burn::Burn,
     #[cfg(feature = "burn")]

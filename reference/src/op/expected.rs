@@ -98,14 +98,17 @@ pub enum Operands {
     #[default]
     AsGiven,
     /// Rounds activations to 8-bit codes of the absmax of a block: at most half of `absmax / 127`
-    /// off, and a rounding of the scale.
+    /// off (with a zero point, `2 absmax / 255`), and a rounding of the scale.
     EightBit {
         /// Values of a row that share a scale; 0 where the whole tensor shares one.
         block: usize,
         /// Bits of a scale's significand: 24 for f32, 11 for f16.
         scale_bits: u32,
+        /// Whether codes are unsigned, with a zero point.
+        #[serde(default)]
+        asymmetric: bool,
     },
-    /// Rounds activations, weights and scales to short floats.
+    /// Rounds activations, weights, scales and outputs to short floats.
     Short {
         /// Bits of the significand: 8 for bf16.
         bits: u32,
