@@ -7,9 +7,12 @@ use crate::turns;
 use lowbit_kernels::hardware::{Hardware, Need};
 use lowbit_kernels::pool::Pool;
 use lowbit_kernels::{Kernel, Threads};
-use lowbit_kernels::{linear, quantize_activation, quantize_weight, rho_pack, rho_unpack};
+use lowbit_kernels::{
+    attention, linear, quantize_activation, quantize_weight, rho_pack, rho_unpack,
+};
 use lowbit_reference::case::Case;
 use lowbit_reference::data::Files;
+use lowbit_reference::op::attention::Attention;
 use lowbit_reference::op::linear::Linear;
 use lowbit_reference::op::quantize::activation::QuantizeActivation;
 use lowbit_reference::op::quantize::weight::QuantizeWeight;
@@ -67,6 +70,7 @@ pub static DRIVERS: &[&dyn Driver] = &[
     &OpDriver::<Linear> { kernels: linear::KERNELS },
     &OpDriver::<RhoPack> { kernels: rho_pack::KERNELS },
     &OpDriver::<RhoUnpack> { kernels: rho_unpack::KERNELS },
+    &OpDriver::<Attention> { kernels: attention::KERNELS },
 ];
 
 impl<O: Op> Driver for OpDriver<O> {

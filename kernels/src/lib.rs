@@ -2,6 +2,7 @@
 //!
 //! Rows take problems and types from the reference crate, never its arithmetic or its packing.
 //! No row falls back to another: a row that cannot run says why.
+pub mod attention;
 pub mod buffer;
 #[cfg(feature = "burn")]
 mod burn_quantize;

@@ -96,11 +96,7 @@ impl Depthwise for Found {
 
 /// `T` pixels by `R` vectors of channels.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn integers<const T: usize, const R: usize>(
-    tile: &Tile<'_, u32>,
-    y: &mut [&mut [f32]],
-    at: usize,
-) {
+fn integers<const T: usize, const R: usize>(tile: &Tile<'_, u32>, y: &mut [&mut [f32]], at: usize) {
     let places = tile.places::<T>();
     let mut sums = [[_mm512_setzero_si512(); R]; T];
     let units = tile.weights.as_chunks::<{ 4 * LANES }>().0.as_chunks::<2>().0;

@@ -30,7 +30,8 @@ fn sums_of_the_largest_codes_are_exact_up_to_the_deepest() {
     for kernel in KERNELS.iter().filter(|kernel| hardware.has(kernel.need()).is_ok()) {
         for (channels, groups, window) in shapes {
             for (x, w) in [(-128, -128), (-128, 127), (127, -128), (127, 127)] {
-                let window = Window { kernel: window, stride: [1; 2], pads: [0; 4], dilation: [1; 2] };
+                let window =
+                    Window { kernel: window, stride: [1; 2], pads: [0; 4], dilation: [1; 2] };
                 let input = window.kernel.map(|taps| taps + 1);
                 let shape =
                     Conv2dShape { batch: 1, channels, input, outputs: 2 * groups, groups, window };

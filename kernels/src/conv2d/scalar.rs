@@ -44,7 +44,8 @@ impl Dot<i32, PANEL> for Scalar {
     fn tile(self, tile: &Tile<'_, i32>, y: &mut [&mut [f32]], at: usize) {
         let places = tile.places::<2>();
         let mut sums = [[0i32; PANEL]; 2];
-        for (w, step) in tile.weights.as_chunks::<{ 2 * PANEL }>().0.iter().zip(tile.steps.offsets())
+        for (w, step) in
+            tile.weights.as_chunks::<{ 2 * PANEL }>().0.iter().zip(tile.steps.offsets())
         {
             for (sums, place) in sums.iter_mut().zip(places) {
                 let x = tile.x[step + place];

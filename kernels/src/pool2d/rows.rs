@@ -66,7 +66,9 @@ pub(super) fn bind<'p, R: Rows + 'p>(
     };
     let counts = divisor.map(|divisor| {
         let count = |axis: usize, len: usize| -> Vec<f32> {
-            (0..len).map(|at| count(&shape.window, divisor, axis, (at, shape.input[axis]))).collect()
+            (0..len)
+                .map(|at| count(&shape.window, divisor, axis, (at, shape.input[axis])))
+                .collect()
         };
         (count(0, height), count(1, width))
     });

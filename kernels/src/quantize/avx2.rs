@@ -140,8 +140,7 @@ fn combine(fold: Fold, a: __m256, b: __m256) -> __m256 {
         // Where one is NaN the second operand is the answer: `a`, unless `b` is that NaN.
         Fold::Least | Fold::Most => {
             let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(b, b);
-            let end =
-                if fold == Fold::Least { _mm256_min_ps(b, a) } else { _mm256_max_ps(b, a) };
+            let end = if fold == Fold::Least { _mm256_min_ps(b, a) } else { _mm256_max_ps(b, a) };
             _mm256_blendv_ps(end, b, nan)
         }
     }
@@ -241,7 +240,8 @@ fn ternary3(digits: &[u8; FIVES], bytes: &mut [u8; STEP]) {
     let powers = _mm_set1_epi64x(0x51_1b09_0301);
     for (two, ten) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(digits.as_chunks::<10>().0) {
         let [a, b, c, d, e, f, g, h, i, j] = *ten;
-        let (low, high) = (i64::from_le_bytes([a, b, c, d, e, f, g, h]), u16::from_le_bytes([i, j]));
+        let (low, high) =
+            (i64::from_le_bytes([a, b, c, d, e, f, g, h]), u16::from_le_bytes([i, j]));
         let lane = _mm_set_epi64x(i64::from(high), low);
         let pairs = _mm_maddubs_epi16(_mm_shuffle_epi8(lane, spread), powers);
         let fours = _mm_madd_epi16(pairs, _mm_set1_epi16(1));
@@ -312,7 +312,8 @@ fn divided(to: &Integer, x: __m256) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn store_codes(to: &Integer, [a, b, c, d]: [__m256i; 4], bytes: &mut [u8; STEP]) {
-    let (low, high) = (limited(to, _mm256_packs_epi32(a, b)), limited(to, _mm256_packs_epi32(c, d)));
+    let (low, high) =
+        (limited(to, _mm256_packs_epi32(a, b)), limited(to, _mm256_packs_epi32(c, d)));
     let codes = match to.unsigned() {
         true => _mm256_packus_epi16(low, high),
         false => _mm256_packs_epi16(low, high),

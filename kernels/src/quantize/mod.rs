@@ -25,9 +25,9 @@ use isa::{Fold, Isa};
 use lowbit_reference::op::quantize::QuantizeProblem;
 use lowbit_reference::op::{Arithmetic, Op, Outputs, Tensor};
 use lowbit_reference::rule::Range;
-use std::marker::PhantomData;
 pub(crate) use plan::Packing;
 use plan::{Plan, Shared};
+use std::marker::PhantomData;
 use tasks::{BLOCK, Codes, Combine, Groups, Statistics, Sum, Sums};
 
 /// Largest group done in one go: 128 KiB, which leaves room in an L2 of 256 KiB.
@@ -213,7 +213,12 @@ impl<I: Isa> Quantize<I> {
                     false => (x.len(), packed.len()),
                 };
                 let parts = x.chunks(values.max(1)).zip(packed.chunks_mut(bytes.max(1)));
-                tasks.extend(parts.map(|(x, packed)| Codes { plan: &plan, shared: *shared, x, packed }));
+                tasks.extend(parts.map(|(x, packed)| Codes {
+                    plan: &plan,
+                    shared: *shared,
+                    x,
+                    packed,
+                }));
             }
         }
         tasks.reverse();

@@ -88,7 +88,8 @@ impl Plan {
         let (group_len, run_len) = (problem.group_len.max(1), problem.packed_len.max(1));
         let run_len = if group_len.is_multiple_of(run_len) {
             run_len
-        } else if run_len.is_multiple_of(group_len) && group_len.is_multiple_of(packing.per_byte()) {
+        } else if run_len.is_multiple_of(group_len) && group_len.is_multiple_of(packing.per_byte())
+        {
             // Groups of a row that fill their bytes are packed as if each were a row.
             group_len
         } else {

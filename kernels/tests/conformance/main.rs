@@ -2,6 +2,7 @@
 //!
 //! Prints how many kernel-cases each row ran. A row that never ran fails, unless its hardware is
 //! missing, and then that is printed. `cargo test -p lowbit-kernels --test conformance -- avx2`.
+mod attention;
 mod linear;
 mod quantize;
 mod rho;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let hardware = Hardware::detect();
     let (sender, counts) = channel();
     let mut trials = Vec::new();
+    trials.extend(rows(lowbit_kernels::attention::KERNELS, attention::cases(), &hardware, &sender));
     trials.extend(rows(lowbit_kernels::linear::KERNELS, linear::cases(), &hardware, &sender));
     trials.extend(rows(
         lowbit_kernels::quantize_weight::KERNELS,

@@ -36,8 +36,11 @@ pub static OPS: &[&OpSpec] = &[
     &linear::SPEC,
     &conv2d::SPEC,
     &pool2d::SPEC,
+    &projection::LOWRANK,
+    &projection::DECODER,
     &rho::pack::SPEC,
     &rho::unpack::SPEC,
+    &attention::SPEC,
 ];
 
 /// Name, parameters and cost of an operation; no data.

@@ -4,7 +4,7 @@
 //! int8: `y = float(sum x w) * (sx * sw[o])`, an integer sum, one product of scales, one product
 //! with it, as `linear` has it. The codes are symmetric, so that padding stands for the code 0.
 //! Activations are quantized by the rule `onnx` (-128 to 127), weights by `absmax` per channel.
-use super::super::linear::MAX_K;
+use super::super::int8::MAX_DEPTH;
 use super::super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Tensor, Work};
 use super::super::{image, inputs, shape};
 use super::oracle::{self, Conv2dReference};
@@ -54,7 +54,9 @@ pub static SPEC: OpSpec = OpSpec {
         inputs::DISTRIBUTION,
         inputs::SEED,
     ],
-    validate: |case| check(case).map_err(|invalid| image::refused(case, &invalid)).and_then(|()| depth(case)),
+    validate: |case| {
+        check(case).map_err(|invalid| image::refused(case, &invalid)).and_then(|()| depth(case))
+    },
     work,
 };
 
@@ -77,9 +79,10 @@ fn check(case: &Case) -> Result<(), Invalid> {
 /// int8 sums of the depth fit an i32.
 fn depth(case: &Case) -> Result<(), CaseError> {
     let depth = shapes(case).depth().map_err(|invalid| image::refused(case, &invalid))?;
-    match case.word("format") == "int8" && depth > MAX_K {
+    match case.word("format") == "int8" && depth > MAX_DEPTH {
         true => {
-            let why = format!("makes {depth} products, which overflow an i32 sum; at most {MAX_K}");
+            let why =
+                format!("makes {depth} products, which overflow an i32 sum; at most {MAX_DEPTH}");
             Err(case.conflict("c_in", why))
         }
         false => Ok(()),

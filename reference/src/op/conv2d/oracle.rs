@@ -36,8 +36,11 @@ impl Conv2dReference {
         let len: usize = output.iter().product();
         let macs = len as u64 * p.shape.depth().unwrap_or(0) as u64;
         let positions = (macs > image::EXHAUSTIVE).then(|| image::sample(output, p.seed));
-        let mut reference =
-            Conv2dReference { positions, output, sums: Sums::Float { sum: vec![], magnitude: vec![] } };
+        let mut reference = Conv2dReference {
+            positions,
+            output,
+            sums: Sums::Float { sum: vec![], magnitude: vec![] },
+        };
         let compared = positions_of(&reference.positions, len);
         reference.sums = match &p.tensors {
             Conv2dTensors::F32 => {
@@ -47,15 +50,18 @@ impl Conv2dReference {
                     .into_par_iter()
                     .map(|at| {
                         let taps = taps(p, output, at).1;
-                        taps.into_iter().map(product).fold((0.0, 0.0), |(sum, magnitude), product| {
-                            (sum + product, magnitude + product.abs())
-                        })
+                        taps.into_iter()
+                            .map(product)
+                            .fold((0.0, 0.0), |(sum, magnitude), product| {
+                                (sum + product, magnitude + product.abs())
+                            })
                     })
                     .unzip();
                 Sums::Float { sum, magnitude }
             }
             Conv2dTensors::Int8 { x, w, .. } => {
-                let product = |(x_at, w_at): (usize, usize)| i32::from(x[x_at]) * i32::from(w[w_at]);
+                let product =
+                    |(x_at, w_at): (usize, usize)| i32::from(x[x_at]) * i32::from(w[w_at]);
                 let (sum, magnitude) = compared
                     .into_par_iter()
                     .map(|at| {
@@ -109,7 +115,11 @@ fn positions_of(positions: &Option<Vec<usize>>, len: usize) -> Vec<usize> {
 }
 
 /// Channel of an output, and the places in x and w of the products it sums.
-fn taps(p: &Conv2dProblem, [_, _, height, width]: [usize; 4], at: usize) -> (usize, Vec<(usize, usize)>) {
+fn taps(
+    p: &Conv2dProblem,
+    [_, _, height, width]: [usize; 4],
+    at: usize,
+) -> (usize, Vec<(usize, usize)>) {
     p.shape.taps([height, width], at)
 }
 
@@ -143,10 +153,12 @@ fn output_bound(
 ) -> Bound {
     let depth = p.shape.depth().unwrap_or(0);
     let bound = |(index, _, o): (usize, usize, usize)| match &reference.sums {
-        Sums::Integer { sum, .. } if arithmetic.integer => match sum[index].unsigned_abs() < EXACT {
-            true => 0.0,
-            false => f64::from(crate::rule::ulp(want[index])),
-        },
+        Sums::Integer { sum, .. } if arithmetic.integer => {
+            match sum[index].unsigned_abs() < EXACT {
+                true => 0.0,
+                false => f64::from(crate::rule::ulp(want[index])),
+            }
+        }
         Sums::Integer { magnitude, .. } if p.exact && magnitude[index] < EXACT => 0.0,
         Sums::Integer { magnitude, .. } => {
             bound::dot(depth, f64::from(magnitude[index]) * f64::from(p.scale(o)).abs())

@@ -118,9 +118,9 @@ pub fn max_pool2d(shape: &Pool2dShape, x: &[f32]) -> Result<Vec<f32>, Invalid> {
 
 /// The sum of some pixels, the sum of their magnitudes, and how many there are.
 fn sums(pixels: &mut dyn Iterator<Item = f32>) -> (f64, f64, usize) {
-    pixels.map(f64::from).fold((0.0, 0.0, 0), |(sum, magnitude, count), x| {
-        (sum + x, magnitude + x.abs(), count + 1)
-    })
+    pixels
+        .map(f64::from)
+        .fold((0.0, 0.0, 0), |(sum, magnitude, count), x| (sum + x, magnitude + x.abs(), count + 1))
 }
 
 /// The mean of the values under each window.

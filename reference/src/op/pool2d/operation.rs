@@ -4,7 +4,9 @@
 //! A maximum is exact, NaN and minus infinity included. An average is a sum in f32, in any order,
 //! and one division; in tier `exact` the sum is an exact float, and the quotient the nearest one.
 //! The oracle compares a sample of the outputs above 2^27 pixels under windows.
-use super::super::{Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor};
+use super::super::{
+    Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor,
+};
 use super::super::{Work, image, inputs, shape};
 use super::{Divisor, Pool2dShape, Window, largest, mean, sums};
 use crate::bound;
@@ -102,9 +104,8 @@ fn check(case: &Case) -> Result<(), Invalid> {
 /// No multiplications; every pixel is read once.
 fn work(case: &Case) -> Work {
     let shapes = shapes(case);
-    let bytes = |shape: [usize; 4]| {
-        shape.iter().fold(4u64, |bytes, dim| bytes.saturating_mul(*dim as u64))
-    };
+    let bytes =
+        |shape: [usize; 4]| shape.iter().fold(4u64, |bytes, dim| bytes.saturating_mul(*dim as u64));
     Work {
         macs: 0,
         bytes_read: bytes(shapes.input_shape()),
@@ -179,7 +180,8 @@ impl Op for Pool2d {
         let (values, bounds) = compared
             .into_par_iter()
             .map(|index| {
-                p.shape.output(&p.x, [height, width], index, |pixels, padded| one(p, pixels, padded))
+                p.shape
+                    .output(&p.x, [height, width], index, |pixels, padded| one(p, pixels, padded))
             })
             .unzip();
         Pool2dReference { positions, len, values, bounds }
