@@ -36,7 +36,13 @@ pub static KERNELS: &[&dyn Kernel<Linear>] = &[
     #[cfg(feature = "peers")]
     &peers::Candle,
     #[cfg(feature = "burn")]
-    &burn::Burn,
+    &burn::BURN,
+    #[cfg(all(feature = "burn", feature = "peers"))]
+    &burn::QUANTIZED,
+    #[cfg(all(feature = "burn", feature = "peers"))]
+    &burn::FLEX,
+    #[cfg(all(feature = "burn", feature = "peers"))]
+    &burn::FLEX_QUANTIZED,
     #[cfg(feature = "burn")]
     &ste::Ste,
     #[cfg(feature = "wgpu")]
