@@ -10,8 +10,11 @@ ort-dynamic-matmul    DynamicQuantizeMatMul: f32 activations to u8 in the call, 
 ort-matmul-nbits      MatMulNBits, 4 bits, accuracy level 4 (activations to int8 in the call);
                       q4_0 weights, whose codes and scales it takes as they are
 ort-quantize          quantize_activation: DynamicQuantizeLinear (uint8, rule `onnx`)
+ort-quantize-linear   quantize_activation: QuantizeLinear (int8, a rule with a fixed scale for the
+                      tensor and codes down to -128)
 """
 import argparse
+import json
 
 import numpy as np
 import onnx
@@ -149,11 +152,34 @@ def quantize(case, t, threads):
     return call, read, {"integer": False}
 
 
+def quantize_linear(case, t, threads):
+    p = case["parameters"]
+    if case["op"] != "quantize_activation" or p["activation"] != "int8":
+        raise Skip("needs quantize_activation to int8")
+    spelled = p["activation_rule"].startswith("{")
+    rule = json.loads(p["activation_rule"]) if spelled else {}
+    wanted = {"range": "fixed", "granularity": "tensor", "min_code": -128}
+    if any(rule.get(key) != value for key, value in wanted.items()):
+        raise Skip(f"computes {json.dumps(wanted)} with a scale, and no other rule")
+    if rule.get("rounding", "half_even") != "half_even":
+        raise Skip("rounds ties to even")
+    x, scale = t["x"], np.array(rule["scale"], np.float32)
+    constants = {"scale": scale, "zero": np.array(0, np.int8)}
+    node = helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["codes"])
+    shape = list(x.shape)
+    out = [("codes", TensorProto.INT8, shape)]
+    made = session([node], [("x", FLOAT, shape)], out, constants, threads)
+    call, outputs = bound(made, {"x": x.copy()}, ["codes"])
+    return call, lambda: {"codes": outputs()[0].ravel(), "scales": scale.reshape(1)}, {
+        "integer": False}
+
+
 PEERS = {
     "ort-matmul-integer": ("linear", matmul_integer),
     "ort-dynamic-matmul": ("linear", dynamic_matmul),
     "ort-matmul-nbits": ("linear", matmul_nbits),
     "ort-quantize": ("quantize_activation", quantize),
+    "ort-quantize-linear": ("quantize_activation", quantize_linear),
 }
 
 
