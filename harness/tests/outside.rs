@@ -15,36 +15,45 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A run of the scalar row on the case, and the case exported.
-fn setting(folder: &Path) -> (PathBuf, PathBuf) {
+/// A run of the scalar row on a case, and the case exported.
+fn setting(folder: &Path, case: &str) -> (PathBuf, PathBuf) {
     let (run, exported) = (folder.join("run"), folder.join("exported"));
     let out = run.to_string_lossy().into_owned();
-    let ran = lowbit(&["check", "--case", CASE, "--kernel", "scalar", "--out", &out]);
+    let ran = lowbit(&["check", "--case", case, "--kernel", "scalar", "--out", &out]);
     assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
     let out = exported.to_string_lossy().into_owned();
-    let ran = lowbit(&["export", "--case", CASE, "--out", &out]);
+    let ran = lowbit(&["export", "--case", case, "--out", &out]);
     assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
     (run, exported)
 }
 
-/// The product of the exported codes and scales, computed here as an outside peer would.
-fn product(exported: &Path) -> Vec<f32> {
+/// The bytes of an exported tensor of that shape.
+fn bytes(exported: &Path, name: &str, shape: &[usize]) -> Vec<u8> {
     let data = std::fs::read(exported.join("inputs.safetensors")).unwrap();
     let tensors = SafeTensors::deserialize(&data).unwrap();
-    let bytes = |name: &str| tensors.tensor(name).unwrap().data().to_vec();
-    let codes = |name: &str| {
-        bytes(name).into_iter().map(|b| i32::from(b.cast_signed())).collect::<Vec<_>>()
-    };
-    let floats = |name: &str| {
-        let bytes = bytes(name);
-        bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect::<Vec<_>>()
-    };
-    assert_eq!(tensors.tensor("weight_codes").unwrap().shape(), [5, 40]);
-    let (x, w) = (codes("activation_codes"), codes("weight_codes"));
-    let (sx, sw) = (floats("activation_scales"), floats("weight_scales"));
+    let view = tensors.tensor(name).unwrap();
+    assert_eq!(view.shape(), shape, "{name}");
+    view.data().to_vec()
+}
+
+fn floats(exported: &Path, name: &str, shape: &[usize]) -> Vec<f32> {
+    let bytes = bytes(exported, name, shape);
+    bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+}
+
+fn codes(exported: &Path, name: &str, shape: &[usize]) -> Vec<i32> {
+    bytes(exported, name, shape).into_iter().map(|b| i32::from(b.cast_signed())).collect()
+}
+
+/// The product of the exported codes and scales, computed here as an outside peer would.
+fn product(exported: &Path) -> Vec<f32> {
+    let x = codes(exported, "activation_codes", &[3, 40]);
+    let w = codes(exported, "weight_codes", &[5, 40]);
+    let sx = floats(exported, "activation_scales", &[3]);
+    let sw = floats(exported, "weight_scales", &[5]);
     let element = |(i, j): (usize, usize)| {
         let sum: i32 = (0..40).map(|k| x[i * 40 + k] * w[j * 40 + k]).sum();
-        sum as f32 * (sx[i % sx.len()] * sw[j % sw.len()])
+        sum as f32 * (sx[i] * sw[j])
     };
     (0..3).flat_map(|i| (0..5).map(move |j| (i, j))).map(element).collect()
 }
@@ -75,7 +84,7 @@ fn records(run: &Path) -> Vec<Record> {
 #[test]
 fn an_answer_becomes_a_record_and_merging_again_replaces_it() {
     let folder = tempfile::tempdir().unwrap();
-    let (run, exported) = setting(folder.path());
+    let (run, exported) = setting(folder.path(), CASE);
     let y = product(&exported);
     for samples in ["[9.0], [8.0]", "[30.0, 10.0, 20.0], [40.0, 50.0]"] {
         answer(&exported, "peer", &y, &json("peer", samples));
@@ -99,7 +108,7 @@ fn an_answer_becomes_a_record_and_merging_again_replaces_it() {
 #[test]
 fn a_wrong_answer_is_shown_as_failed_and_has_no_time() {
     let folder = tempfile::tempdir().unwrap();
-    let (run, exported) = setting(folder.path());
+    let (run, exported) = setting(folder.path(), CASE);
     let mut y = product(&exported);
     y[7] += 1.0;
     answer(&exported, "peer", &y, &json("peer", "[1.0]"));
@@ -110,10 +119,47 @@ fn a_wrong_answer_is_shown_as_failed_and_has_no_time() {
     assert!(wrong.reason.contains("`y`[7]"), "{}", wrong.reason);
 }
 
+/// The product of f32 activations that were rounded to 8 bits in blocks of 20, as some peers do.
+fn rounded_product(exported: &Path) -> Vec<f32> {
+    let mut x = floats(exported, "activation_f32", &[3, 40]);
+    for block in x.chunks_mut(20) {
+        let step = block.iter().fold(0.0f32, |most, x| most.max(x.abs())) / 127.0;
+        block.iter_mut().for_each(|x| *x = (*x / step).round() * step);
+    }
+    let w = codes(exported, "weight_codes", &[5, 40]);
+    let sw = floats(exported, "weight_scales", &[5]);
+    let element = |(i, j): (usize, usize)| {
+        let sum: f64 = (0..40).map(|k| f64::from(x[i * 40 + k]) * f64::from(w[j * 40 + k])).sum();
+        (sum * f64::from(sw[j])) as f32
+    };
+    (0..3).flat_map(|i| (0..5).map(move |j| (i, j))).map(element).collect()
+}
+
+#[test]
+fn a_peer_that_rounds_its_operands_is_held_to_what_it_declares() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = CASE.replace("activation=int8", "activation=f32");
+    let case = case.replace("activation_rule=absmax", "activation_rule=none");
+    let (run, exported) = setting(folder.path(), &case.replace("data=exact", "data=realistic"));
+    let y = rounded_product(&exported);
+    let declared =
+        |operands: &str| json("peer", "[1.0]").replace("true", &format!("true{operands}"));
+    let blocks = declared(r#", "operands": {"eight_bit": {"block": 20, "scale_bits": 24}}"#);
+    let shorter = declared(r#", "operands": {"short": {"bits": 20}}"#);
+    let off: Vec<f32> = y.iter().map(|y| y + 0.1 * y.abs().max(1.0)).collect();
+    for (y, json, code) in
+        [(&y, &blocks, 0), (&y, &declared(""), 4), (&y, &shorter, 4), (&off, &blocks, 4)]
+    {
+        answer(&exported, "peer", y, json);
+        let merged = merge(&run, &exported);
+        assert_eq!(merged.status.code(), Some(code), "{json} {}", text(&merged.stdout));
+    }
+}
+
 #[test]
 fn what_is_wrong_with_an_answer_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let (run, exported) = setting(folder.path());
+    let (run, exported) = setting(folder.path(), CASE);
     let y = product(&exported);
     let wrong = [
         (json("scalar", "[1.0]"), "kernel is `scalar`, a row of this program"),
