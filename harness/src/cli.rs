@@ -37,6 +37,17 @@ enum Command {
     List(ListArgs),
     /// Write the report of a run's folder anew from its records.jsonl and machine.json.
     Report(ReportArgs),
+    /// Write the inputs of a case as files, for a peer that is no row of this program.
+    ///
+    /// Writes `inputs.safetensors` and `case.json`. The peer answers beside them:
+    /// `<peer>.safetensors` with the op's outputs, and `<peer>.json` with its name, version,
+    /// arithmetic and samples. `scripts/peers` holds peers that do.
+    Export(ExportArgs),
+    /// Judge what outside peers answered, and join their records to a run.
+    ///
+    /// Their outputs are compared with the reference as a row's are. A run's report is written
+    /// anew; `peers.json` in its folder names the versions.
+    Merge(MergeArgs),
     /// Say what this machine has, what it can do, and which kernel rows can run here, or why not.
     Doctor(DoctorArgs),
     /// Print the JSON Schema of scenario files, for editors.
@@ -179,6 +190,27 @@ pub(crate) struct ReportArgs {
     pub(crate) runs: Vec<PathBuf>,
 }
 
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The case, as printed by `list` and by every report.
+    #[arg(long, value_name = "ID")]
+    pub(crate) case: String,
+    /// Folder to write into; created if absent.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+/// Arguments of `merge`.
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// Folder of the run.
+    pub(crate) run: PathBuf,
+    /// Folders of exported cases, with answers in them.
+    #[arg(required = true)]
+    pub(crate) answers: Vec<PathBuf>,
+}
+
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
@@ -209,6 +241,8 @@ fn run(command: Command, drivers: &[&dyn Driver], heap: &'static Counting) -> Ex
         Command::Measure(args) => command::run::run(drivers, &args, command::run::Verb::Measure),
         Command::List(args) => command::list::run(drivers, &args),
         Command::Report(args) => command::report::run(&args),
+        Command::Export(args) => command::export::run(&args),
+        Command::Merge(args) => command::merge::run(drivers, &args, heap),
         Command::Doctor(args) => command::doctor::run(drivers, &args),
         Command::Schema => command::schema(),
         Command::Worker { threads } => command::worker(drivers, threads, heap),

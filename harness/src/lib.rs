@@ -10,6 +10,7 @@ pub mod files;
 pub mod machine;
 pub mod measure;
 pub mod memory;
+pub mod outside;
 pub mod peaks;
 pub mod plan;
 mod probing;

@@ -3,11 +3,11 @@ use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A fixed number of threads. One thread means the caller's own: nothing is woken.
+/// A fixed number of threads. With one, our own rows run on the caller's: nothing is woken.
 #[derive(Clone, Debug)]
 pub struct Pool {
     threads: usize,
-    pool: Option<Arc<rayon::ThreadPool>>,
+    pool: Arc<rayon::ThreadPool>,
 }
 
 impl Pool {
@@ -24,12 +24,9 @@ impl Pool {
     }
 
     fn build(threads: usize, builder: rayon::ThreadPoolBuilder) -> Result<Pool, String> {
-        let build = || builder.num_threads(threads).build();
-        let pool = match threads {
-            0 | 1 => None,
-            _ => Some(Arc::new(build().map_err(|e| format!("thread pool: {e}"))?)),
-        };
-        Ok(Pool { threads: threads.max(1), pool })
+        let threads = threads.max(1);
+        let pool = builder.num_threads(threads).build().map_err(|e| format!("thread pool: {e}"))?;
+        Ok(Pool { threads, pool: Arc::new(pool) })
     }
 
     /// How many threads there are.
@@ -39,21 +36,25 @@ impl Pool {
 
     /// Run `work` on every task, in parallel when there are threads for it.
     pub fn for_each<T: Send>(&self, tasks: Vec<T>, work: impl Fn(T) + Sync + Send) {
-        match &self.pool {
-            Some(pool) if tasks.len() > 1 => {
-                pool.install(|| tasks.into_par_iter().with_max_len(1).for_each(work));
-            }
-            _ => tasks.into_iter().for_each(work),
+        if self.threads > 1 && tasks.len() > 1 {
+            self.pool.install(|| tasks.into_par_iter().with_max_len(1).for_each(work));
+        } else {
+            tasks.into_iter().for_each(work);
         }
+    }
+
+    /// Run `work` where a library that splits its work by rayon finds this pool's threads, and no
+    /// others, as many as there are.
+    pub fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.pool.install(work)
     }
 
     /// Run `work` once on every thread, with the thread's index.
     pub fn on_every_thread(&self, work: impl Fn(usize) + Sync + Send) {
-        match &self.pool {
-            Some(pool) => {
-                pool.broadcast(|thread| work(thread.index()));
-            }
-            None => work(0),
+        if self.threads > 1 {
+            self.pool.broadcast(|thread| work(thread.index()));
+        } else {
+            work(0);
         }
     }
 

@@ -1,6 +1,8 @@
 //! One file per command.
 pub(crate) mod doctor;
+pub(crate) mod export;
 pub(crate) mod list;
+pub(crate) mod merge;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod seeds;

@@ -13,13 +13,7 @@ use std::path::Path;
 /// Write and print the report of each folder.
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
     for folder in &args.runs {
-        let mut text = read(folder, "records.jsonl")?;
-        if let Some(end) = text.rfind('\n').filter(|end| end + 1 < text.len()) {
-            say(&format!("lowbit: {}: the last record is torn and left out", folder.display()));
-            text.truncate(end + 1);
-        }
-        let records = Record::parse_lines(&text)
-            .map_err(|e| Usage(format!("{}/records.jsonl: {e}", folder.display())))?;
+        let records = records(folder)?;
         let machine: Machine = serde_json::from_str(&read(folder, "machine.json")?)
             .with_context(|| format!("{}/machine.json", folder.display()))?;
         if records.is_empty() {
@@ -35,6 +29,17 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
         print(&format!("report: {} ({} files)", folder.display(), written.len()))?;
     }
     Ok(Exit::Ok)
+}
+
+/// The records of a run's folder.
+pub(crate) fn records(folder: &Path) -> anyhow::Result<Vec<Record>> {
+    let mut text = read(folder, "records.jsonl")?;
+    if let Some(end) = text.rfind('\n').filter(|end| end + 1 < text.len()) {
+        say(&format!("lowbit: {}: the last record is torn and left out", folder.display()));
+        text.truncate(end + 1);
+    }
+    let parsed = Record::parse_lines(&text);
+    Ok(parsed.map_err(|e| Usage(format!("{}/records.jsonl: {e}", folder.display())))?)
 }
 
 fn read(folder: &Path, name: &str) -> anyhow::Result<String> {

@@ -8,8 +8,12 @@ mod burn;
 #[cfg(feature = "wgpu")]
 mod cube;
 mod decode;
+#[cfg(any(feature = "burn", feature = "peers"))]
+mod dense;
 #[cfg(test)]
 mod extremes;
+#[cfg(feature = "peers")]
+mod peers;
 mod plain;
 mod rows;
 mod scalar;
@@ -26,8 +30,22 @@ pub static KERNELS: &[&dyn Kernel<Linear>] = &[
     &avx2::Avx2,
     #[cfg(target_arch = "x86_64")]
     &avx512vnni::Avx512Vnni,
+    #[cfg(feature = "peers")]
+    &peers::RTEN,
+    #[cfg(feature = "peers")]
+    &peers::RTEN_AB,
+    #[cfg(feature = "peers")]
+    &peers::Gemm,
+    #[cfg(feature = "peers")]
+    &peers::Candle,
     #[cfg(feature = "burn")]
-    &burn::Burn,
+    &burn::BURN,
+    #[cfg(all(feature = "burn", feature = "peers"))]
+    &burn::QUANTIZED,
+    #[cfg(all(feature = "burn", feature = "peers"))]
+    &burn::FLEX,
+    #[cfg(all(feature = "burn", feature = "peers"))]
+    &burn::FLEX_QUANTIZED,
     #[cfg(feature = "burn")]
     &ste::Ste,
     #[cfg(feature = "wgpu")]

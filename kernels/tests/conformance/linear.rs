@@ -28,8 +28,22 @@ pub(crate) fn cases() -> Vec<String> {
         }
     }
     ids.extend(other_weights());
+    ids.extend(whole_tiles());
     ids.extend(layouts());
     ids
+}
+
+/// Output features in whole tiles of 16, which libraries have paths of their own for.
+fn whole_tiles() -> Vec<String> {
+    let id = |(m, k, n): (usize, usize, usize), weight: &str, data: &str| {
+        format!(
+            "linear/weight={weight}/activation=f32/weight_rule=none/activation_rule=none\
+             /m={m}/k={k}/n={n}/data={data}/seed=3"
+        )
+    };
+    let shapes = [(1, 256, 16), (5, 512, 48), (9, 768, 32)];
+    let pairs = ["q8_0", "q4_0"].into_iter().flat_map(|w| ["exact", "realistic"].map(|d| (w, d)));
+    pairs.flat_map(|(w, d)| shapes.map(|shape| id(shape, w, d))).collect()
 }
 
 /// Every weight format that the rules above do not reach, against every activation.

@@ -1,4 +1,5 @@
 //! What a row answers and what it should have answered.
+use serde::{Deserialize, Serialize};
 
 /// One typed output.
 #[derive(Clone, Debug)]
@@ -88,24 +89,60 @@ impl Outputs {
     }
 }
 
+/// What a row does to its operands before it multiplies them, beyond what the op says. Its error is
+/// bounded by what it declares here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Operands {
+    /// Nothing.
+    #[default]
+    AsGiven,
+    /// Rounds activations to 8-bit codes of the absmax of a block: at most half of `absmax / 127`
+    /// off (with a zero point, `2 absmax / 255`), and a rounding of the scale.
+    EightBit {
+        /// Values of a row that share a scale; 0 where the whole tensor shares one.
+        block: usize,
+        /// Bits of a scale's significand: 24 for f32, 11 for f16.
+        scale_bits: u32,
+        /// Whether codes are unsigned, with a zero point.
+        #[serde(default)]
+        asymmetric: bool,
+    },
+    /// Rounds activations, weights, scales and outputs to short floats.
+    Short {
+        /// Bits of the significand: 8 for bf16.
+        bits: u32,
+    },
+}
+
 /// How a row computes, which decides how exact it has to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Arithmetic {
     /// Whether products are added as integers and scaled once at the end.
     pub integer: bool,
     /// Whether divisions are correctly rounded (CPUs; WGSL allows 2.5 ulp).
+    #[serde(default = "yes")]
     pub exact_division: bool,
+    /// What becomes of the operands first.
+    #[serde(default)]
+    pub operands: Operands,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Arithmetic {
     /// Integer sums, IEEE division.
-    pub const INTEGER: Arithmetic = Arithmetic { integer: true, exact_division: true };
+    pub const INTEGER: Arithmetic =
+        Arithmetic { integer: true, exact_division: true, operands: Operands::AsGiven };
     /// f32 sums in any order, IEEE division.
-    pub const FLOAT: Arithmetic = Arithmetic { integer: false, exact_division: true };
+    pub const FLOAT: Arithmetic = Arithmetic { integer: false, ..Arithmetic::INTEGER };
     /// Integer sums on a GPU.
-    pub const INTEGER_GPU: Arithmetic = Arithmetic { integer: true, exact_division: false };
+    pub const INTEGER_GPU: Arithmetic = Arithmetic { exact_division: false, ..Arithmetic::INTEGER };
     /// f32 sums on a GPU.
-    pub const FLOAT_GPU: Arithmetic = Arithmetic { integer: false, exact_division: false };
+    pub const FLOAT_GPU: Arithmetic = Arithmetic { exact_division: false, ..Arithmetic::FLOAT };
 }
 
 /// Permitted distance of one output from the reference.

@@ -4,6 +4,7 @@ pub mod awq;
 pub mod conv2d;
 pub mod exact;
 mod expected;
+pub mod exported;
 pub mod hadamard;
 mod image;
 mod inputs;
@@ -26,7 +27,7 @@ pub mod window;
 use crate::case::{Case, CaseError, Param, nearest};
 use crate::data::Files;
 use crate::quality::Quality;
-pub use expected::{Arithmetic, Bound, Expectation, Expected, Outputs, Tensor};
+pub use expected::{Arithmetic, Bound, Expectation, Expected, Operands, Outputs, Tensor};
 
 /// Every operation. Adding one is a file and a line here.
 pub static OPS: &[&OpSpec] = &[

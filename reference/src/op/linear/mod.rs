@@ -15,6 +15,7 @@
 //! M, N and K may be 0: an empty sum is 0.
 mod activation;
 mod checksum;
+mod exported;
 mod oracle;
 mod own_scales;
 mod weight;

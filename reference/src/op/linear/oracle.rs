@@ -15,8 +15,9 @@
 //! K; zero points count in it as terms of their own, since a row may take them off in the end.
 //! In tier `exact` nothing may be rounded: every term is a multiple of a power of two, and the
 //! magnitudes sum to less than 2^24 of them.
+mod rounded;
 use super::super::samples::Grid;
-use super::super::{Arithmetic, Bound, Expectation, Expected, Outputs, Tensor};
+use super::super::{Arithmetic, Bound, Expectation, Expected, Operands, Outputs, Tensor};
 use super::{Activation, LinearProblem, Weight, checksum};
 use crate::bound;
 use crate::format::TableFormat;
@@ -216,7 +217,8 @@ impl LinearReference {
         expected.at = self.grid.positions(p.n);
         expected.len = p.m * p.n;
         out.outputs.push(expected);
-        if let (true, Some(y)) = (self.grid.sampled, got.f32s("y")) {
+        let given = arithmetic.operands == Operands::AsGiven;
+        if let (true, true, Some(y)) = (self.grid.sampled, given, got.f32s("y")) {
             out.faults.extend(checksum::fault(p, self, arithmetic, y));
         }
         out
@@ -225,9 +227,10 @@ impl LinearReference {
     /// See the module.
     fn output_bound(&self, p: &LinearProblem, arithmetic: Arithmetic, want: &[f32]) -> Bound {
         let codes = !matches!(p.activation, Activation::F32(_));
-        let integer = arithmetic.integer && codes && p.weight.is_integer();
+        let as_given = arithmetic.operands == Operands::AsGiven;
+        let integer = arithmetic.integer && codes && p.weight.is_integer() && as_given;
         let groups = p.weight.group_count(p.k);
-        let quanta = p.exact.then(|| Quanta::new(p, self));
+        let quanta = (p.exact && as_given).then(|| Quanta::new(p, self));
         let bound = |((i, j, sums), want): ((usize, usize, Sums), &f32)| {
             let scale = p.weight.row_scale(j).map_or(1.0, |scale| f64::from(scale).abs())
                 * f64::from(p.activation_scale(i)).abs();
@@ -238,7 +241,11 @@ impl LinearReference {
                 Some(_) if integer && sums.sum.abs() < EXACT => 0.0,
                 Some(_) if integer => f64::from(crate::rule::ulp(*want)),
                 None if integer => bound::dot(groups, sums.groups * scale),
-                _ => bound::dot(p.k, sums.magnitude * scale),
+                _ => {
+                    let magnitude = sums.magnitude * scale;
+                    let moved = self.moved(p, arithmetic.operands, (i, j), magnitude);
+                    bound::dot(p.k, magnitude + moved) + moved
+                }
             }
         };
         let bounds: Vec<f64> = self.elements().zip(want).map(bound).collect();

@@ -6,6 +6,7 @@
 //! judged bit for bit under *the row's own scale*, so that one ulp in a mean is not counted
 //! again in every code.
 pub mod activation;
+mod exported;
 pub mod weight;
 use super::{Arithmetic, Bound, Expectation, Expected, Outputs, Tensor};
 use crate::bound;
