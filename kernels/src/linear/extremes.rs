@@ -4,7 +4,7 @@ use crate::Threads;
 use crate::context::{Context, Poison};
 use crate::hardware::Hardware;
 use crate::pool::Pool;
-use lowbit_reference::format::{INT8, SIGN1, TERNARY2, WeightFormat};
+use lowbit_reference::format::{INT8, SIGN1, TERNARY2, TERNARY3, WeightFormat};
 use lowbit_reference::op::linear::{Activation, LinearProblem, MAX_K, PackedWeight};
 use lowbit_reference::rule::Rule;
 
@@ -34,9 +34,11 @@ fn problem(format: &'static dyn WeightFormat, byte: u8, x: i8, k: usize) -> Line
 #[test]
 fn sums_of_the_largest_codes_are_exact_up_to_the_largest_k() {
     let hardware = Hardware::detect();
-    let weights: [(&'static dyn WeightFormat, u8, i32); 6] = [
+    let weights: [(&'static dyn WeightFormat, u8, i32); 8] = [
         (&TERNARY2, 0b10_10_10_10, 1),
         (&TERNARY2, 0, -1),
+        (&TERNARY3, 242, 1),
+        (&TERNARY3, 0, -1),
         (&SIGN1, 0xff, 1),
         (&SIGN1, 0, -1),
         (&INT8, 0x7f, 127),

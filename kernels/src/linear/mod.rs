@@ -1,6 +1,9 @@
 //! Rows of `linear`.
+mod arrange;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
 #[cfg(feature = "burn")]
@@ -9,6 +12,7 @@ mod burn;
 mod cube;
 #[cfg(test)]
 mod extremes;
+mod panels;
 mod rows;
 mod scalar;
 #[cfg(feature = "burn")]

@@ -6,6 +6,8 @@ pub(crate) fn cases() -> Vec<String> {
         ("ternary2", "burn_dragon"),
         ("ternary2", "b158"),
         ("ternary2", "a48"),
+        ("ternary3", "b158"),
+        ("ternary3", "burn_dragon"),
         ("sign1", "burn_dragon"),
         ("sign1", "b1"),
         ("int8", "absmax"),

@@ -1,0 +1,70 @@
+//! Activations as the tiles of `linear` read them.
+//!
+//! A step of a weight row is `BYTES` bytes of `FIELDS` codes each; element `FIELDS i + j` of it
+//! goes to field `j`, byte `i`. A tile is steps of fields of tokens:
+//!
+//! ```text
+//! step 0: field 0: token 0, byte 0.. | token 1, byte 0.. | ...
+//!         field 1: token 0, byte 0.. | ...
+//! step 1: ...
+//! ```
+use super::rows::Value;
+use std::ops::Range;
+
+/// Tokens of the largest tile.
+pub(super) const TOKENS: usize = 8;
+
+/// The activations that meet a step of `M` tokens.
+pub(super) type Tokens<T, const BYTES: usize, const FIELDS: usize, const M: usize> =
+    [[[T; BYTES]; M]; FIELDS];
+
+/// `0..tokens` in tiles of 8, then 4, 2 and 1.
+pub(super) fn tiles(tokens: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let len = [TOKENS, 4, 2, 1].into_iter().find(|len| from + len <= tokens)?;
+        from += len;
+        Some(from - len..from)
+    })
+}
+
+/// One token in plain Rust; zeros after its end.
+pub(super) fn plain<T: Value, const BYTES: usize, const FIELDS: usize>(
+    x: &[T],
+    to: &mut [[[T; BYTES]; FIELDS]],
+) {
+    let (bytes, rest) = x.as_chunks::<FIELDS>();
+    let (whole, part) = bytes.as_chunks::<BYTES>();
+    let mut last = [[T::default(); FIELDS]; BYTES];
+    last[..part.len()].copy_from_slice(part);
+    if let Some(byte) = last.get_mut(part.len()) {
+        byte[..rest.len()].copy_from_slice(rest);
+    }
+    for (from, to) in whole.iter().chain([&last]).zip(to) {
+        for (j, to) in to.iter_mut().enumerate() {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = from[j];
+            }
+        }
+    }
+}
+
+/// Put an arranged token into its tile, as token `t` of `tokens`.
+pub(super) fn join<P: Copy>(from: &[P], to: &mut [P], tokens: usize, t: usize) {
+    for (to, from) in to.chunks_exact_mut(tokens).zip(from) {
+        to[t] = *from;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_cover_every_token_once_and_are_of_four_sizes() {
+        for tokens in 0..40 {
+            assert!(tiles(tokens).flatten().eq(0..tokens), "{tokens}");
+            assert!(tiles(tokens).all(|tile| [1, 2, 4, 8].contains(&tile.len())), "{tokens}");
+        }
+    }
+}
