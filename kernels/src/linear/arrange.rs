@@ -12,17 +12,17 @@ use super::rows::Value;
 use std::ops::Range;
 
 /// Tokens of the largest tile.
-pub(super) const TOKENS: usize = 8;
+pub(super) const TOKENS: usize = 12;
 
 /// The activations that meet a step of `M` tokens.
 pub(super) type Tokens<T, const BYTES: usize, const FIELDS: usize, const M: usize> =
     [[[T; BYTES]; M]; FIELDS];
 
-/// `0..tokens` in tiles of 8, then 4, 2 and 1.
-pub(super) fn tiles(tokens: usize) -> impl Iterator<Item = Range<usize>> {
-    let mut from = 0;
+/// The tokens in tiles of 12, then 8, 4, 2 and 1.
+pub(super) fn tiles(tokens: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let mut from = tokens.start;
     std::iter::from_fn(move || {
-        let len = [TOKENS, 4, 2, 1].into_iter().find(|len| from + len <= tokens)?;
+        let len = [TOKENS, 8, 4, 2, 1].into_iter().find(|len| from + len <= tokens.end)?;
         from += len;
         Some(from - len..from)
     })
@@ -61,10 +61,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tiles_cover_every_token_once_and_are_of_four_sizes() {
+    fn tiles_cover_every_token_once_and_are_of_five_sizes() {
         for tokens in 0..40 {
-            assert!(tiles(tokens).flatten().eq(0..tokens), "{tokens}");
-            assert!(tiles(tokens).all(|tile| [1, 2, 4, 8].contains(&tile.len())), "{tokens}");
+            assert!(tiles(3..3 + tokens).flatten().eq(3..3 + tokens), "{tokens}");
+            assert!(tiles(0..tokens).all(|tile| [1, 2, 4, 8, 12].contains(&tile.len())));
         }
     }
 }

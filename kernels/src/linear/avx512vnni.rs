@@ -5,8 +5,8 @@
 //! operand, activations the signed one: `acc += u8 * s8` in groups of four, without saturation.
 //!
 //! Tiles of 2 tokens and more shift a field down and mask it, once for all tokens:
-//! `stored_j = (w >> 8/F j) & mask`. Eight tokens by two vectors are 16 sums in flight, 10 loads
-//! and up to 4 other operations for 16 `vpdpbusd`, which are the limit (two a clock on Zen 5).
+//! `stored_j = (w >> 8/F j) & mask`. Twelve tokens by two vectors are 24 sums in flight, 14 loads
+//! and up to 4 other operations for 24 `vpdpbusd`, which are the limit (two a clock on Zen 5).
 //! Sums wrap modulo 2^32 (int8: `255 * 128 K` passes 2^31 at K = 65794), which the loop undoes.
 //!
 //! One token shifts nothing: `dot(w & (mask << 2j), x_j) = 4^j dot(stored_j, x_j)`, a sum a field,
@@ -114,7 +114,7 @@ fn integers<const FIELDS: usize, const M: usize>(
             (5, 1, 4..) => save(v, &gemv::thirds::<FIELDS, M, 4>(at, x), &mut keep),
             (5, 1, _) => save(v, &gemv::thirds::<FIELDS, M, 1>(at, x), &mut keep),
             (_, 1 | 2 | 4, 4..) => save(v, &tile::<FIELDS, M, 4>(at, x), &mut keep),
-            (_, 8, 2..) => save(v, &tile::<FIELDS, M, 2>(at, x), &mut keep),
+            (_, 8 | 12, 2..) => save(v, &tile::<FIELDS, M, 2>(at, x), &mut keep),
             _ => save(v, &tile::<FIELDS, M, 1>(at, x), &mut keep),
         };
     }

@@ -3,7 +3,7 @@
 //! *Weights* stay packed, in the layout of the instruction set (`reference::format::layout`):
 //! panels of a few vectors side by side, each one sequential stream.
 //!
-//! *Activations* are arranged at every launch, in tiles of 8, 4, 2 or 1 tokens. Byte `i` of a step
+//! *Activations* are arranged at every launch, in tiles of 12, 8, 4, 2 or 1 tokens. Byte `i` of a step
 //! holds elements `FIELDS i ..` of its row, so `x[FIELDS i + j]` of a step goes to field `j`, byte
 //! `i`, and the tokens of a tile lie side by side within a field. Activations past `K` are zero,
 //! whatever the weights' padding says, so no kernel has a tail along K.
@@ -24,6 +24,9 @@ use lowbit_reference::format::layout::Layout;
 use lowbit_reference::op::linear::{Activation, LinearProblem};
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 use std::ops::Range;
+
+/// Arranged tokens that stay in a 1 MiB L2 beside a panel.
+const BLOCK_BYTES: usize = 384 << 10;
 
 /// An element of the activations.
 pub(super) trait Value: Element + Default {
@@ -182,7 +185,7 @@ impl<D: Dot<T, LANES, BYTES>, T: Value, const LANES: usize, const BYTES: usize, 
         }
     }
 
-    /// Arrange and total every token, whole tiles to a thread; a few tokens are not handed out.
+    /// Arrange and total every token, whole tiles to a thread; a single tile is not handed out.
     fn arrange(&mut self) {
         let (k, row, m) = (self.k, self.k.next_multiple_of(BYTES * FIELDS), self.totals.len());
         let ranges = match m <= arrange::TOKENS {
@@ -199,7 +202,7 @@ impl<D: Dot<T, LANES, BYTES>, T: Value, const LANES: usize, const BYTES: usize, 
         }
         let dot = self.dot;
         self.pool.for_each(tasks, |(x, to, totals, scratch)| {
-            for tile in arrange::tiles(totals.len()) {
+            for tile in arrange::tiles(0..totals.len()) {
                 let to = to[tile.start * row..tile.end * row].as_chunks_mut::<BYTES>().0;
                 for (t, i) in tile.clone().enumerate() {
                     let steps = scratch.as_chunks_mut().0.as_chunks_mut().0;
@@ -275,17 +278,22 @@ impl<D: Dot<T, LANES, BYTES>, T: Value, const LANES: usize, const BYTES: usize, 
     Product<'_, D, T, LANES, BYTES, FIELDS>
 {
     /// The outputs `range` of every token, into the slices of `y` that are those. A panel stays
-    /// in a cache near the core while all tokens pass by.
+    /// near the core while the tokens of a block pass by, and the block while the panels do.
     fn columns(&self, range: Range<usize>, y: &mut [&mut [f32]]) {
-        for first in range.clone().step_by(D::LAYOUT.panel_rows()) {
-            let at = first - range.start;
-            for tile in arrange::tiles(y.len()) {
-                let (i, y) = (tile.start, &mut y[tile.clone()]);
-                match tile.len() {
-                    8 => self.tile::<8>(i, first, y, at),
-                    4 => self.tile::<4>(i, first, y, at),
-                    2 => self.tile::<2>(i, first, y, at),
-                    _ => self.tile::<1>(i, first, y, at),
+        let row_bytes = (self.row * size_of::<T>()).max(1);
+        let block = (BLOCK_BYTES / row_bytes / arrange::TOKENS).max(1) * arrange::TOKENS;
+        for from in (0..y.len()).step_by(block) {
+            for first in range.clone().step_by(D::LAYOUT.panel_rows()) {
+                let at = first - range.start;
+                for tile in arrange::tiles(from..y.len().min(from + block)) {
+                    let (i, y) = (tile.start, &mut y[tile.clone()]);
+                    match tile.len() {
+                        12 => self.tile::<12>(i, first, y, at),
+                        8 => self.tile::<8>(i, first, y, at),
+                        4 => self.tile::<4>(i, first, y, at),
+                        2 => self.tile::<2>(i, first, y, at),
+                        _ => self.tile::<1>(i, first, y, at),
+                    }
                 }
             }
         }

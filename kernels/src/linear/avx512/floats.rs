@@ -2,7 +2,7 @@
 //!
 //! The two low bits of a lane select -1, 0 or 1 from a table (`vpermilps`), a shift brings the next
 //! byte down, and one FMA adds 16 products; nothing cancels, as codes are what is multiplied.
-//! Eight tokens by two vectors: 4 operations decode for 16 FMA, which are the limit. A single
+//! Twelve tokens by two vectors: 4 operations decode for 24 FMA, which are the limit. A single
 //! token has two sums a row, so that eight FMA are in flight; there decoding is the limit.
 //! A sum is one chain along K (two for a single token), whatever the tile, so that results do not
 //! depend on how panels fall to threads.
@@ -24,7 +24,7 @@ pub(in super::super) fn floats<const FIELDS: usize, const M: usize>(
         let at = At { panel, width, v };
         v += match (M, width - v) {
             (1..=4, 4..) => save(v, &tile::<FIELDS, M, 4>(at, x), &mut keep),
-            (8, 2..) => save(v, &tile::<FIELDS, M, 2>(at, x), &mut keep),
+            (8 | 12, 2..) => save(v, &tile::<FIELDS, M, 2>(at, x), &mut keep),
             _ => save(v, &tile::<FIELDS, M, 1>(at, x), &mut keep),
         };
     }
