@@ -5,10 +5,13 @@ use crate::row::{Bench, RowRun};
 use lowbit_kernels::hardware::{Hardware, Need};
 use lowbit_kernels::pool::Pool;
 use lowbit_kernels::{Kernel, Threads};
-use lowbit_kernels::{linear, quantize_activation, quantize_weight, rho_pack, rho_unpack};
+use lowbit_kernels::{
+    linear, pack_linear, quantize_activation, quantize_weight, rho_pack, rho_unpack,
+};
 use lowbit_reference::case::Case;
 use lowbit_reference::data::Files;
 use lowbit_reference::op::linear::Linear;
+use lowbit_reference::op::pack_linear::PackLinear;
 use lowbit_reference::op::quantize::activation::QuantizeActivation;
 use lowbit_reference::op::quantize::weight::QuantizeWeight;
 use lowbit_reference::op::rho::{pack::RhoPack, unpack::RhoUnpack};
@@ -63,6 +66,7 @@ pub static DRIVERS: &[&dyn Driver] = &[
     &OpDriver::<QuantizeWeight> { kernels: quantize_weight::KERNELS },
     &OpDriver::<QuantizeActivation> { kernels: quantize_activation::KERNELS },
     &OpDriver::<Linear> { kernels: linear::KERNELS },
+    &OpDriver::<PackLinear> { kernels: pack_linear::KERNELS },
     &OpDriver::<RhoPack> { kernels: rho_pack::KERNELS },
     &OpDriver::<RhoUnpack> { kernels: rho_unpack::KERNELS },
 ];

@@ -10,6 +10,7 @@ pub mod context;
 mod cube;
 pub mod hardware;
 pub mod linear;
+pub mod pack_linear;
 pub mod pool;
 pub mod probe;
 mod quantize;

@@ -49,10 +49,22 @@ pub(super) fn plain<T: Value, const BYTES: usize, const FIELDS: usize>(
     }
 }
 
-/// Put an arranged token into its tile, as token `t` of `tokens`.
-pub(super) fn join<P: Copy>(from: &[P], to: &mut [P], tokens: usize, t: usize) {
-    for (to, from) in to.chunks_exact_mut(tokens).zip(from) {
-        to[t] = *from;
+/// Interleave arranged tokens, one after the other in `rows`, into their tile.
+pub(super) fn join<P: Copy>(rows: &[P], to: &mut [P], tokens: usize) {
+    match tokens {
+        12 => interleave::<P, 12>(rows, to),
+        8 => interleave::<P, 8>(rows, to),
+        4 => interleave::<P, 4>(rows, to),
+        2 => interleave::<P, 2>(rows, to),
+        _ => to.copy_from_slice(rows),
+    }
+}
+
+fn interleave<P: Copy, const M: usize>(rows: &[P], to: &mut [P]) {
+    let len = rows.len() / M;
+    let rows: [&[P]; M] = std::array::from_fn(|t| &rows[t * len..][..len]);
+    for (i, to) in to.as_chunks_mut::<M>().0.iter_mut().enumerate().take(len) {
+        *to = std::array::from_fn(|t| rows[t][i]);
     }
 }
 

@@ -8,26 +8,31 @@ use lowbit_reference::format::{INT8, SIGN1, TERNARY2, TERNARY3, WeightFormat};
 use lowbit_reference::op::linear::{Activation, LinearProblem, MAX_K, PackedWeight};
 use lowbit_reference::rule::Rule;
 
+/// A tile of four tokens and one of one; a panel of four vectors and part of another (`lanes16`).
 const M: usize = 5;
-const N: usize = 6;
+const N: usize = 70;
 
 /// Every activation `x`, every weight byte `byte`: the padding too, so it must not count.
-fn problem(format: &'static dyn WeightFormat, byte: u8, x: i8, k: usize) -> LinearProblem {
+fn problem(
+    format: &'static dyn WeightFormat,
+    (byte, x): (u8, i8),
+    (m, k, n): (usize, usize, usize),
+) -> LinearProblem {
     let row_bytes = format.row_bytes(k);
     let weight = PackedWeight {
         format,
         rule: Rule::default(),
-        n: N,
+        n,
         k,
         scales: vec![0.3],
         centres: Vec::new(),
-        bytes: vec![byte; N * row_bytes],
+        bytes: vec![byte; n * row_bytes],
         row_bytes,
     };
     let scales = vec![0.7];
-    let activation = Activation::Int8 { rule: Rule::default(), codes: vec![x; M * k], scales };
+    let activation = Activation::Int8 { rule: Rule::default(), codes: vec![x; m * k], scales };
     let (weight_f32, activation_f32) = (Vec::new(), Vec::new());
-    let (m, n, exact, seed) = (M, N, false, 0);
+    let (exact, seed) = (false, 0);
     LinearProblem { m, k, n, weight, weight_f32, activation, activation_f32, exact, seed }
 }
 
@@ -49,7 +54,7 @@ fn sums_of_the_largest_codes_are_exact_up_to_the_largest_k() {
     for kernel in native.filter(|kernel| hardware.has(kernel.need()).is_ok()) {
         for (format, byte, w) in weights {
             for (x, k) in [(-128, 4099), (127, 4099), (-128, MAX_K), (127, MAX_K)] {
-                let problem = problem(format, byte, x, k);
+                let problem = problem(format, (byte, x), (M, k, N));
                 let mut context =
                     Context::new(Pool::new(1).unwrap(), hardware.clone(), Poison::Ones);
                 let mut run = kernel.prepare(&problem, &mut context).unwrap();
@@ -59,6 +64,30 @@ fn sums_of_the_largest_codes_are_exact_up_to_the_largest_k() {
                 let outputs = run.read().unwrap();
                 let what = format!("{} {} {w} {x} {k}", kernel.name(), format.name());
                 assert_eq!(outputs.f32s("y"), Some(&want[..]), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn without_tokens_or_rows_there_is_nothing_and_without_depth_there_are_zeros() {
+    let hardware = Hardware::detect();
+    let native = KERNELS.iter().filter(|kernel| kernel.threads() == Threads::Pool);
+    for kernel in native.filter(|kernel| hardware.has(kernel.need()).is_ok()) {
+        for format in [&TERNARY2 as &dyn WeightFormat, &TERNARY3, &SIGN1, &INT8] {
+            for (m, k, n) in [(0, 9, 70), (13, 0, 70), (13, 9, 0), (1, 0, 1), (0, 0, 0)] {
+                let mut problem = problem(format, (0, 3), (m, k, n));
+                for _ in 0..2 {
+                    let mut context =
+                        Context::new(Pool::new(2).unwrap(), hardware.clone(), Poison::Ones);
+                    let mut run = kernel.prepare(&problem, &mut context).unwrap();
+                    run.launch().unwrap();
+                    let what = format!("{} {} {m} {k} {n}", kernel.name(), format.name());
+                    let outputs = run.read().unwrap();
+                    assert_eq!(outputs.f32s("y"), Some(&vec![0.0; m * n][..]), "{what}");
+                    problem.activation = Activation::F32;
+                    problem.activation_f32 = vec![3.0; m * k];
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ mod burn;
 mod cube;
 #[cfg(test)]
 mod extremes;
-mod panels;
+pub(crate) mod panels;
 mod rows;
 mod scalar;
 #[cfg(feature = "burn")]

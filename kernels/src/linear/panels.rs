@@ -90,7 +90,9 @@ pub(crate) fn pack<const LANES: usize, const BYTES: usize>(
         tasks.push((range, rest.split_off_mut(..len).unwrap_or_default()));
     }
     pool.for_each(tasks, |(range, mut to)| {
-        to.fill(0);
+        if rows.row_bytes % BYTES != 0 || rows.n % LANES != 0 {
+            to.fill(0);
+        }
         for first in range.clone().step_by(layout.panel_rows()) {
             let last = range.end.min(first + layout.panel_rows());
             let width = (last - first).div_ceil(LANES);
@@ -152,5 +154,24 @@ impl Panels {
                 self.layout.name, layout.name
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Poison;
+    use crate::hardware::Hardware;
+    use lowbit_reference::format::TERNARY2;
+    use lowbit_reference::format::layout::{LANES8, LANES16};
+
+    #[test]
+    fn weights_in_another_layout_are_refused_by_name() {
+        let mut context = Context::new(Pool::new(1).unwrap(), Hardware::detect(), Poison::Ones);
+        let rows = Rows { format: &TERNARY2, bytes: &[0; 15], row_bytes: 5, n: 3 };
+        let panels = Panels::new::<8, 4>(Plain, &LANES8, rows, &mut context);
+        assert_eq!(panels.vectors::<8, 4>(&LANES8).map(<[_]>::len), Ok(2));
+        let why = panels.vectors::<16, 4>(&LANES16).unwrap_err();
+        assert_eq!(why, "weights are packed as `lanes8`; this kernel reads `lanes16`");
     }
 }

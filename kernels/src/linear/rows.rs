@@ -150,7 +150,7 @@ struct Run<D, T, const LANES: usize, const BYTES: usize, const FIELDS: usize> {
     panels: Panels,
     w_scales: Buffer<f32>,
     arranged: Buffer<T>,
-    /// A token for each thread, arranged before it joins its tile.
+    /// A tile for each thread, token by token, before they are interleaved.
     scratch: Buffer<T>,
     /// Sum of each token, where codes are what is summed.
     totals: Buffer<i32>,
@@ -179,7 +179,7 @@ impl<D: Dot<T, LANES, BYTES>, T: Value, const LANES: usize, const BYTES: usize, 
             panels: Panels::new::<LANES, BYTES>(Plain, D::LAYOUT, rows, context),
             w_scales: context.copy("w scales", &w_scales),
             arranged: context.buffer("arranged x", m * row),
-            scratch: context.buffer("scratch", threads * row),
+            scratch: context.buffer("scratch", threads * arrange::TOKENS * row),
             totals: context.buffer("totals", m),
             y: context.buffer("y", m * n),
         }
@@ -188,27 +188,30 @@ impl<D: Dot<T, LANES, BYTES>, T: Value, const LANES: usize, const BYTES: usize, 
     /// Arrange and total every token, whole tiles to a thread; a single tile is not handed out.
     fn arrange(&mut self) {
         let (k, row, m) = (self.k, self.k.next_multiple_of(BYTES * FIELDS), self.totals.len());
-        let ranges = match m <= arrange::TOKENS {
-            true => vec![0..m],
-            false => self.pool.ranges(m, arrange::TOKENS),
-        };
+        let ranges = self.pool.ranges(m, arrange::TOKENS);
         let (mut to, mut totals) = (&mut self.arranged[..], &mut self.totals[..]);
         let (mut scratch, mut tasks) = (&mut self.scratch[..], Vec::with_capacity(ranges.len()));
         for tokens in ranges {
             let x = &self.x[tokens.start * k..tokens.end * k];
             let to = to.split_off_mut(..tokens.len() * row).unwrap_or_default();
             let totals = totals.split_off_mut(..tokens.len()).unwrap_or_default();
-            tasks.push((x, to, totals, scratch.split_off_mut(..row).unwrap_or_default()));
+            tasks.push((
+                x,
+                to,
+                totals,
+                scratch.split_off_mut(..arrange::TOKENS * row).unwrap_or_default(),
+            ));
         }
         let dot = self.dot;
         self.pool.for_each(tasks, |(x, to, totals, scratch)| {
             for tile in arrange::tiles(0..totals.len()) {
                 let to = to[tile.start * row..tile.end * row].as_chunks_mut::<BYTES>().0;
+                let rows = &mut scratch[..tile.len() * row];
                 for (t, i) in tile.clone().enumerate() {
-                    let steps = scratch.as_chunks_mut().0.as_chunks_mut().0;
+                    let steps = rows[t * row..][..row].as_chunks_mut().0.as_chunks_mut().0;
                     totals[i] = dot.arrange::<FIELDS>(&x[i * k..][..k], steps);
-                    arrange::join(scratch.as_chunks().0, to, tile.len(), t);
                 }
+                arrange::join(rows.as_chunks().0, to, tile.len());
             }
         });
     }
@@ -251,7 +254,7 @@ fn split(
     n: usize,
     ranges: Vec<Range<usize>>,
 ) -> Vec<(Range<usize>, Vec<&mut [f32]>)> {
-    let empty = |range: Range<usize>| (range, Vec::with_capacity(y.len() / n));
+    let empty = |range: Range<usize>| (range, Vec::with_capacity(y.len() / n.max(1)));
     let mut tasks: Vec<_> = ranges.into_iter().map(empty).collect();
     for mut row in y.chunks_exact_mut(n.max(1)) {
         for (range, rows) in &mut tasks {

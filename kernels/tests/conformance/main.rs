@@ -3,6 +3,7 @@
 //! Prints how many kernel-cases each row ran. A row that never ran fails, unless its hardware is
 //! missing, and then that is printed. `cargo test -p lowbit-kernels --test conformance -- avx2`.
 mod linear;
+mod pack_linear;
 mod quantize;
 mod rho;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -26,6 +27,12 @@ fn main() -> ExitCode {
     let (sender, counts) = channel();
     let mut trials = Vec::new();
     trials.extend(rows(lowbit_kernels::linear::KERNELS, linear::cases(), &hardware, &sender));
+    trials.extend(rows(
+        lowbit_kernels::pack_linear::KERNELS,
+        pack_linear::cases(),
+        &hardware,
+        &sender,
+    ));
     trials.extend(rows(
         lowbit_kernels::quantize_weight::KERNELS,
         quantize::weight_cases(),

@@ -3,7 +3,8 @@
 //! A layout moves whole bytes of the canonical rows. `vectors * lanes` rows make a panel, and a
 //! panel is one sequential stream: for each run of `bytes` bytes along K a step, which holds
 //! those bytes of its first row, of its second, and so on. `lanes` rows fill a vector; the last
-//! panel has only as many vectors as it needs. Rows and bytes that do not exist are zero bytes.
+//! panel has only as many vectors as it needs. Rows and bytes that do not exist are stored
+//! as a zero byte is.
 //!
 //! A byte is stored so that its fields are unsigned: int8 is flipped to `code + 128`; the number
 //! in base 3 of a ternary3 byte becomes the fraction `ceil(256 v / 243)`, `v` with its digits in
@@ -75,7 +76,7 @@ impl Layout {
     /// `n` packed rows of `row_bytes` bytes each, in this layout.
     pub fn pack(&self, format: &dyn WeightFormat, rows: &[u8], n: usize) -> Vec<u8> {
         let row_bytes = rows.len().checked_div(n).unwrap_or(0);
-        let mut packed = vec![0; self.len(n, row_bytes)];
+        let mut packed = vec![stored(format, 0); self.len(n, row_bytes)];
         for row in 0..n {
             for b in 0..row_bytes {
                 let byte = stored(format, rows[row * row_bytes + b]);
@@ -114,7 +115,7 @@ mod tests {
         assert_eq!(packed[32..48], [5, 0, 0, 0, 10, 0, 0, 0, 15, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(
             INT8.pack(&[-128, 0, 127]).map(|b| LANES8.pack(&INT8, &b, 1)[..4].to_vec()).ok(),
-            Some(vec![0, 128, 255, 0])
+            Some(vec![0, 128, 255, 128])
         );
     }
 

@@ -12,6 +12,7 @@ pub mod linear;
 pub mod matmul_nbits;
 pub mod nf4_linear;
 pub mod pack;
+pub mod pack_linear;
 pub mod pool2d;
 pub mod projection;
 pub mod quantize;
@@ -32,6 +33,7 @@ pub static OPS: &[&OpSpec] = &[
     &quantize::weight::SPEC,
     &quantize::activation::SPEC,
     &linear::SPEC,
+    &pack_linear::SPEC,
     &rho::pack::SPEC,
     &rho::unpack::SPEC,
 ];
