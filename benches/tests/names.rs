@@ -8,14 +8,8 @@ const CRITERION_CUT: usize = 64;
 #[test]
 fn names_stay_unique_where_criterion_cuts_them() {
     let mut total = 0;
-    for op in [
-        "linear",
-        "pack_linear",
-        "quantize_weight",
-        "quantize_activation",
-        "rho_pack",
-        "rho_unpack",
-    ] {
+    let quantize = ["linear", "quantize_weight", "quantize_activation", "rho_pack", "rho_unpack"];
+    for op in quantize.into_iter().chain(["pack_linear", "attention", "hadamard", "top_k"]) {
         let names: Vec<_> = cases(op).1.iter().map(|planned| value(&planned.case)).collect();
         let cut: HashSet<_> = names.iter().map(|n| &n[..n.len().min(CRITERION_CUT)]).collect();
         assert_eq!(cut.len(), names.len(), "{op}");

@@ -10,8 +10,8 @@
 //! Sums wrap modulo 2^32 (int8: `255 * 128 K` passes 2^31 at K = 65794), which the loop undoes.
 //!
 //! One token shifts nothing: `dot(w & (mask << 2j), x_j) = 4^j dot(stored_j, x_j)`, a sum a field,
-//! shifted down in the end: exact, as `|sum| <= 192 * 128 * K / 4 < 2^30` for ternary and
-//! `8 * 128 * K / 4 < 2^25` for sign, in halves of four fields, K < 2^17.
+//! shifted down every 16384 steps: exact, as `|sum| <= 192 * 128 * 4 * 16384 < 2^31` (ternary; sign,
+//! in halves of four fields, is smaller).
 //! A ternary3 byte `q` is never taken apart: with `q_0 = q`, `q_(j+1) = 3 q_j mod 256` digit `j` is
 //! `(3 q_j - q_(j+1)) / 256`, so `256 sum d x = 3 sum q_j x_j - sum q_(j+1) x_j`, taken every 1024
 //! steps: `256 * 2 * 128 * 20 * 1024 < 2^31`.

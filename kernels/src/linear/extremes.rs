@@ -4,8 +4,10 @@ use crate::Threads;
 use crate::context::{Context, Poison};
 use crate::hardware::Hardware;
 use crate::pool::Pool;
-use lowbit_reference::format::{INT8, SIGN1, TERNARY2, TERNARY3, WeightFormat};
-use lowbit_reference::op::linear::{Activation, LinearProblem, MAX_K, PackedWeight};
+use lowbit_reference::format::{INT8, Levels, SIGN1, TERNARY2, TERNARY3, WeightFormat};
+use lowbit_reference::op::linear::{
+    Activation, ActivationCodes, LinearProblem, PackedWeight, Rows, Weight, max_k,
+};
 use lowbit_reference::rule::Rule;
 
 /// A tile of four tokens and one of one; a panel of four vectors and part of another (`lanes16`).
@@ -16,7 +18,7 @@ const N: usize = 70;
 fn problem(
     format: &'static dyn WeightFormat,
     (byte, x): (u8, i8),
-    (m, k, n): (usize, usize, usize),
+    [m, n, k]: [usize; 3],
 ) -> LinearProblem {
     let row_bytes = format.row_bytes(k);
     let weight = PackedWeight {
@@ -24,16 +26,33 @@ fn problem(
         rule: Rule::default(),
         n,
         k,
+        group_size: k,
+        groups: 1,
         scales: vec![0.3],
+        zero_points: Vec::new(),
         centres: Vec::new(),
         bytes: vec![byte; n * row_bytes],
         row_bytes,
     };
-    let scales = vec![0.7];
-    let activation = Activation::Int8 { rule: Rule::default(), codes: vec![x; m * k], scales };
-    let (weight_f32, activation_f32) = (Vec::new(), Vec::new());
-    let (exact, seed) = (false, 0);
-    LinearProblem { m, k, n, weight, weight_f32, activation, activation_f32, exact, seed }
+    let activation = Activation::I8(ActivationCodes {
+        levels: Levels::Int8,
+        rule: Rule::default(),
+        codes: vec![x; m * k],
+        scales: vec![0.7],
+        zero_points: Vec::new(),
+    });
+    LinearProblem {
+        m,
+        k,
+        n,
+        weight: Weight::Codes(weight),
+        weight_f32: Vec::new(),
+        activation,
+        rows: Rows::contiguous(m, k),
+        activation_f32: Vec::new(),
+        exact: false,
+        seed: 0,
+    }
 }
 
 #[test]
@@ -53,14 +72,17 @@ fn sums_of_the_largest_codes_are_exact_up_to_the_largest_k() {
     let native = KERNELS.iter().filter(|kernel| kernel.threads() == Threads::Pool);
     for kernel in native.filter(|kernel| hardware.has(kernel.need()).is_ok()) {
         for (format, byte, w) in weights {
-            for (x, k) in [(-128, 4099), (127, 4099), (-128, MAX_K), (127, MAX_K)] {
-                let problem = problem(format, (byte, x), (M, k, N));
+            let most = max_k(Levels::Int8, format.levels());
+            for (x, k) in [(-128, 4099), (127, 4099), (-128, most), (127, most)] {
+                // 2^24 deep, one output is enough to wait for.
+                let [m, n] = if k > 1 << 20 { [1, 1] } else { [M, N] };
+                let problem = problem(format, (byte, x), [m, n, k]);
                 let mut context =
                     Context::new(Pool::new(1).unwrap(), hardware.clone(), Poison::Ones);
                 let mut run = kernel.prepare(&problem, &mut context).unwrap();
                 run.launch().unwrap();
                 let sum = i32::try_from(k).unwrap() * i32::from(x) * w;
-                let want = [sum as f32 * (0.7 * 0.3); M * N];
+                let want = vec![sum as f32 * (0.7 * 0.3); m * n];
                 let outputs = run.read().unwrap();
                 let what = format!("{} {} {w} {x} {k}", kernel.name(), format.name());
                 assert_eq!(outputs.f32s("y"), Some(&want[..]), "{what}");
@@ -74,10 +96,13 @@ fn without_tokens_or_rows_there_is_nothing_and_without_depth_there_are_zeros() {
     let hardware = Hardware::detect();
     let native = KERNELS.iter().filter(|kernel| kernel.threads() == Threads::Pool);
     for kernel in native.filter(|kernel| hardware.has(kernel.need()).is_ok()) {
-        for format in [&TERNARY2 as &dyn WeightFormat, &TERNARY3, &SIGN1, &INT8] {
-            for (m, k, n) in [(0, 9, 70), (13, 0, 70), (13, 9, 0), (1, 0, 1), (0, 0, 0)] {
-                let mut problem = problem(format, (0, 3), (m, k, n));
-                for _ in 0..2 {
+        for format in [&TERNARY2 as &'static dyn WeightFormat, &TERNARY3, &SIGN1, &INT8] {
+            for [m, n, k] in [[0, 70, 9], [13, 70, 0], [13, 0, 9], [1, 1, 0], [0, 0, 0]] {
+                for float in [false, true] {
+                    let mut problem = problem(format, (0, 3), [m, n, k]);
+                    if float {
+                        problem.activation = Activation::F32(vec![3.0; m * k]);
+                    }
                     let mut context =
                         Context::new(Pool::new(2).unwrap(), hardware.clone(), Poison::Ones);
                     let mut run = kernel.prepare(&problem, &mut context).unwrap();
@@ -85,8 +110,6 @@ fn without_tokens_or_rows_there_is_nothing_and_without_depth_there_are_zeros() {
                     let what = format!("{} {} {m} {k} {n}", kernel.name(), format.name());
                     let outputs = run.read().unwrap();
                     assert_eq!(outputs.f32s("y"), Some(&vec![0.0; m * n][..]), "{what}");
-                    problem.activation = Activation::F32;
-                    problem.activation_f32 = vec![3.0; m * k];
                 }
             }
         }

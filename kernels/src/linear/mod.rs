@@ -10,9 +10,11 @@ mod avx512vnni;
 mod burn;
 #[cfg(feature = "wgpu")]
 mod cube;
+mod decode;
 #[cfg(test)]
 mod extremes;
 pub(crate) mod panels;
+mod plain;
 mod rows;
 mod scalar;
 #[cfg(feature = "burn")]
@@ -22,6 +24,7 @@ use lowbit_reference::op::linear::Linear;
 
 /// The table. Tests, benches and the harness read it; nothing else lists rows.
 pub static KERNELS: &[&dyn Kernel<Linear>] = &[
+    &plain::Plain,
     &scalar::Scalar,
     #[cfg(target_arch = "x86_64")]
     &avx2::Avx2,

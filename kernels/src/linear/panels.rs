@@ -21,18 +21,18 @@ pub(crate) struct Panels {
 
 /// Canonical rows.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rows<'a> {
+pub(crate) struct PackedRows<'a> {
     /// What the bytes mean.
     pub(crate) format: &'static dyn WeightFormat,
     /// Row after row.
     pub(crate) bytes: &'a [u8],
     /// Bytes of a row.
     pub(crate) row_bytes: usize,
-    /// Rows.
+    /// PackedRows.
     pub(crate) n: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> PackedRows<'a> {
     /// Row `j`.
     pub(crate) fn row(&self, j: usize) -> &'a [u8] {
         &self.bytes[j * self.row_bytes..][..self.row_bytes]
@@ -78,7 +78,7 @@ impl Mover for Plain {
 /// Write the rows in the layout `LANES`, `BYTES` over all of `to`.
 pub(crate) fn pack<const LANES: usize, const BYTES: usize>(
     mover: impl Mover,
-    (rows, layout): (Rows<'_>, &Layout),
+    (rows, layout): (PackedRows<'_>, &Layout),
     to: &mut [u8],
     pool: &Pool,
 ) {
@@ -134,7 +134,7 @@ impl Panels {
     pub(crate) fn new<const LANES: usize, const BYTES: usize>(
         mover: impl Mover,
         layout: &'static Layout,
-        rows: Rows<'_>,
+        rows: PackedRows<'_>,
         context: &mut Context,
     ) -> Panels {
         let mut bytes = context.buffer("panels", layout.len(rows.n, rows.row_bytes));
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn weights_in_another_layout_are_refused_by_name() {
         let mut context = Context::new(Pool::new(1).unwrap(), Hardware::detect(), Poison::Ones);
-        let rows = Rows { format: &TERNARY2, bytes: &[0; 15], row_bytes: 5, n: 3 };
+        let rows = PackedRows { format: &TERNARY2, bytes: &[0; 15], row_bytes: 5, n: 3 };
         let panels = Panels::new::<8, 4>(Plain, &LANES8, rows, &mut context);
         assert_eq!(panels.vectors::<8, 4>(&LANES8).map(<[_]>::len), Ok(2));
         let why = panels.vectors::<16, 4>(&LANES16).unwrap_err();

@@ -72,7 +72,8 @@ fn bytes<const FIELDS: usize, const M: usize>(
         // `w` as a signed code: the product then fits i16 vectors, and 128 x comes back below.
         let (w, x) = (w.map(|w| i16::from((w ^ 0x80).cast_signed())), x[0][t].map(i16::from));
         for i in 0..BYTES {
-            lanes[i] += i32::from(w[i]) * i32::from(x[i]) + 128 * i32::from(x[i]);
+            let product = i32::from(w[i]) * i32::from(x[i]) + 128 * i32::from(x[i]);
+            lanes[i] = lanes[i].wrapping_add(product);
         }
     }
     lanes.into_iter().fold(0, i32::wrapping_add)
@@ -83,7 +84,7 @@ fn bits<const FIELDS: usize, const M: usize>(
     x: &[Tokens<i8, BYTES, FIELDS, M>],
     t: usize,
 ) -> i32 {
-    let mut total = 0;
+    let mut total = 0i32;
     for (row, x) in row.chunks(SAFE).zip(x.chunks(SAFE)) {
         let mut lanes = [0i16; BYTES];
         for (w, x) in row.iter().zip(x) {
@@ -95,7 +96,8 @@ fn bits<const FIELDS: usize, const M: usize>(
                 }
             }
         }
-        total += lanes.iter().map(|lane| i32::from(*lane)).sum::<i32>();
+        let lanes: i32 = lanes.iter().map(|lane| i32::from(*lane)).sum();
+        total = lanes.wrapping_add(total);
     }
     total
 }

@@ -1,10 +1,10 @@
-//! Rows of `pack_linear`.
+//! PackedRows of `pack_linear`.
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
 mod scalar;
 use crate::buffer::Buffer;
 use crate::context::Context;
-use crate::linear::panels::{Mover, Rows, pack};
+use crate::linear::panels::{Mover, PackedRows, pack};
 use crate::pool::Pool;
 use crate::{Failure, Kernel, Prepared};
 use lowbit_reference::op::pack_linear::{PackLinear, PackProblem};
@@ -37,7 +37,7 @@ impl<'p, M: Mover, const LANES: usize, const BYTES: usize> Run<'p, M, LANES, BYT
 impl<M: Mover, const LANES: usize, const BYTES: usize> Prepared for Run<'_, M, LANES, BYTES> {
     fn launch(&mut self) -> Result<(), Failure> {
         let PackProblem { format, layout, n, row_bytes, .. } = *self.problem;
-        let rows = Rows { format, bytes: &self.bytes, row_bytes, n };
+        let rows = PackedRows { format, bytes: &self.bytes, row_bytes, n };
         pack::<LANES, BYTES>(self.mover, (rows, layout), &mut self.packed, &self.pool);
         Ok(())
     }

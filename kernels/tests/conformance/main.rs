@@ -2,6 +2,8 @@
 //!
 //! Prints how many kernel-cases each row ran. A row that never ran fails, unless its hardware is
 //! missing, and then that is printed. `cargo test -p lowbit-kernels --test conformance -- avx2`.
+mod attention;
+mod latent;
 mod linear;
 mod pack_linear;
 mod quantize;
@@ -26,6 +28,14 @@ fn main() -> ExitCode {
     let hardware = Hardware::detect();
     let (sender, counts) = channel();
     let mut trials = Vec::new();
+    trials.extend(rows(lowbit_kernels::attention::KERNELS, attention::cases(), &hardware, &sender));
+    trials.extend(rows(
+        lowbit_kernels::hadamard::KERNELS,
+        latent::hadamard_cases(),
+        &hardware,
+        &sender,
+    ));
+    trials.extend(rows(lowbit_kernels::top_k::KERNELS, latent::top_k_cases(), &hardware, &sender));
     trials.extend(rows(lowbit_kernels::linear::KERNELS, linear::cases(), &hardware, &sender));
     trials.extend(rows(
         lowbit_kernels::pack_linear::KERNELS,

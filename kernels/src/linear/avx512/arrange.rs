@@ -20,7 +20,8 @@ pub(in super::super) fn codes<const FIELDS: usize>(
     for x in vectors {
         sum = _mm512_dpbusd_epi32(sum, ones, load(x));
     }
-    let total = _mm512_reduce_add_epi32(sum) + rest.iter().map(|x| i32::from(*x)).sum::<i32>();
+    let rest = rest.iter().map(|x| i32::from(*x)).sum();
+    let total = _mm512_reduce_add_epi32(sum).wrapping_add(rest);
     let done = match FIELDS {
         5 => {
             let (steps, _) = x.as_chunks::<20>();

@@ -8,6 +8,8 @@ use super::super::arrange::Tokens;
 use super::super::avx512vnni::{At, BYTES, ahead, load, thrice};
 use core::arch::x86_64::*;
 
+/// Steps whose sums fit 31 bits where fields stand: `192 * 128 * 4 * 16384 < 2^31`.
+const SAFE_BITS: usize = 16384;
 /// Steps of ternary3 whose sum, times 256, fits 31 bits.
 const SAFE: usize = 1024;
 
@@ -23,36 +25,45 @@ pub(in super::super) fn bits<const FIELDS: usize, const M: usize, const P: usize
         4 => [mask(0x03), mask(0x0c), mask(0x30), mask(0xc0_u8.cast_signed())],
         _ => [mask(1), mask(2), mask(4), mask(8)],
     };
-    let mut acc = [[_mm512_setzero_si512(); 4]; P];
-    for (vectors, x) in at.steps::<P>().zip(x) {
-        let mut w = [_mm512_setzero_si512(); P];
-        for p in 0..P {
-            w[p] = load(&vectors[p]);
-            ahead(&vectors[p]);
-        }
-        for half in x.chunks_exact(4) {
-            for j in 0..4 {
-                let x = _mm512_set1_epi32(i32::from_ne_bytes(half[j][0].map(i8::cast_unsigned)));
-                for p in 0..P {
-                    let codes = _mm512_and_si512(w[p], masks[j]);
-                    acc[p][j] = _mm512_dpbusd_epi32(acc[p][j], codes, x);
+    let mut sums = [[_mm512_setzero_si512(); P]; M];
+    let mut steps = at.steps::<P>();
+    for x in x.chunks(SAFE_BITS) {
+        let mut acc = [[_mm512_setzero_si512(); 4]; P];
+        for (x, vectors) in x.iter().zip(&mut steps) {
+            let mut w = [_mm512_setzero_si512(); P];
+            for p in 0..P {
+                w[p] = load(&vectors[p]);
+                ahead(&vectors[p]);
+            }
+            for half in x.chunks_exact(4) {
+                for j in 0..4 {
+                    let x =
+                        _mm512_set1_epi32(i32::from_ne_bytes(half[j][0].map(i8::cast_unsigned)));
+                    for p in 0..P {
+                        let codes = _mm512_and_si512(w[p], masks[j]);
+                        acc[p][j] = _mm512_dpbusd_epi32(acc[p][j], codes, x);
+                    }
+                }
+                for w in &mut w {
+                    *w = _mm512_srli_epi16::<4>(*w);
                 }
             }
-            for w in &mut w {
-                *w = _mm512_srli_epi16::<4>(*w);
-            }
+        }
+        for p in 0..P {
+            sums[0][p] = _mm512_add_epi32(sums[0][p], shifted_down::<FIELDS>(acc[p]));
         }
     }
-    let mut sums = [[_mm512_setzero_si512(); P]; M];
-    for p in 0..P {
-        let [a, b, c, d] = acc[p];
-        let [b, c, d] = match FIELDS {
-            4 => [_mm512_srai_epi32::<2>(b), _mm512_srai_epi32::<4>(c), _mm512_srai_epi32::<6>(d)],
-            _ => [_mm512_srai_epi32::<1>(b), _mm512_srai_epi32::<2>(c), _mm512_srai_epi32::<3>(d)],
-        };
-        sums[0][p] = _mm512_add_epi32(_mm512_add_epi32(a, b), _mm512_add_epi32(c, d));
-    }
     sums
+}
+
+/// The sum of four fields' sums, each a multiple of its field's place.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn shifted_down<const FIELDS: usize>([a, b, c, d]: [__m512i; 4]) -> __m512i {
+    let [b, c, d] = match FIELDS {
+        4 => [_mm512_srai_epi32::<2>(b), _mm512_srai_epi32::<4>(c), _mm512_srai_epi32::<6>(d)],
+        _ => [_mm512_srai_epi32::<1>(b), _mm512_srai_epi32::<2>(c), _mm512_srai_epi32::<3>(d)],
+    };
+    _mm512_add_epi32(_mm512_add_epi32(a, b), _mm512_add_epi32(c, d))
 }
 
 /// ternary3.
