@@ -139,8 +139,8 @@ mod tests {
         for v in 0..243u8 {
             let mut q = u32::from(stored(&TERNARY3, v));
             for power in [1, 3, 9, 27, 81] {
-                assert_eq!(3 * q >> 8, u32::from(v) / power % 3, "{v}");
-                q = 3 * q & 255;
+                assert_eq!((3 * q) >> 8, u32::from(v) / power % 3, "{v}");
+                q = (3 * q) & 255;
             }
         }
     }
