@@ -6,23 +6,10 @@ use crate::row::RowRun;
 use crate::turns;
 use lowbit_kernels::hardware::{Hardware, Need};
 use lowbit_kernels::pool::Pool;
-use lowbit_kernels::{Kernel, Threads};
-use lowbit_kernels::{
-    attention, conv2d, hadamard, linear, pool2d, quantize_activation, quantize_weight, rho_pack,
-    rho_unpack, top_k,
-};
+use lowbit_kernels::{self as kernels, Kernel, Threads};
 use lowbit_reference::case::Case;
 use lowbit_reference::data::Files;
-use lowbit_reference::op::attention::Attention;
-use lowbit_reference::op::conv2d::Conv2d;
-use lowbit_reference::op::hadamard::HadamardTransform;
-use lowbit_reference::op::linear::Linear;
-use lowbit_reference::op::pool2d::Pool2d;
-use lowbit_reference::op::quantize::activation::QuantizeActivation;
-use lowbit_reference::op::quantize::weight::QuantizeWeight;
-use lowbit_reference::op::rho::{pack::RhoPack, unpack::RhoUnpack};
-use lowbit_reference::op::top_k::TopK;
-use lowbit_reference::op::{Op, OpSpec};
+use lowbit_reference::op::{self, Op, OpSpec};
 
 /// What is known of a row without running it.
 #[derive(Clone, Copy, Debug)]
@@ -70,16 +57,21 @@ pub struct OpDriver<O: Op> {
 
 /// Every operation of the suite. Adding one is a line here.
 pub static DRIVERS: &[&dyn Driver] = &[
-    &OpDriver::<QuantizeWeight> { kernels: quantize_weight::KERNELS },
-    &OpDriver::<QuantizeActivation> { kernels: quantize_activation::KERNELS },
-    &OpDriver::<Linear> { kernels: linear::KERNELS },
-    &OpDriver::<Conv2d> { kernels: conv2d::KERNELS },
-    &OpDriver::<Pool2d> { kernels: pool2d::KERNELS },
-    &OpDriver::<RhoPack> { kernels: rho_pack::KERNELS },
-    &OpDriver::<RhoUnpack> { kernels: rho_unpack::KERNELS },
-    &OpDriver::<Attention> { kernels: attention::KERNELS },
-    &OpDriver::<HadamardTransform> { kernels: hadamard::KERNELS },
-    &OpDriver::<TopK> { kernels: top_k::KERNELS },
+    &OpDriver::<op::quantize::weight::QuantizeWeight> {
+        kernels: kernels::quantize_weight::KERNELS,
+    },
+    &OpDriver::<op::quantize::activation::QuantizeActivation> {
+        kernels: kernels::quantize_activation::KERNELS,
+    },
+    &OpDriver::<op::pack_linear::PackLinear> { kernels: kernels::pack_linear::KERNELS },
+    &OpDriver::<op::linear::Linear> { kernels: kernels::linear::KERNELS },
+    &OpDriver::<op::conv2d::Conv2d> { kernels: kernels::conv2d::KERNELS },
+    &OpDriver::<op::pool2d::Pool2d> { kernels: kernels::pool2d::KERNELS },
+    &OpDriver::<op::attention::Attention> { kernels: kernels::attention::KERNELS },
+    &OpDriver::<op::hadamard::HadamardTransform> { kernels: kernels::hadamard::KERNELS },
+    &OpDriver::<op::top_k::TopK> { kernels: kernels::top_k::KERNELS },
+    &OpDriver::<op::rho::pack::RhoPack> { kernels: kernels::rho_pack::KERNELS },
+    &OpDriver::<op::rho::unpack::RhoUnpack> { kernels: kernels::rho_unpack::KERNELS },
 ];
 
 impl<O: Op> Driver for OpDriver<O> {

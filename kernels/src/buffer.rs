@@ -2,6 +2,9 @@
 //!
 //! A row that writes past its output lands in a band whose pattern is checked after every run; a
 //! row that leaves an output unwritten leaves poison, which as f32 is NaN.
+//!
+//! Buffers of 4 MiB and more ask for huge pages: reading memory page by page of 4 KiB costs some
+//! 13 % of the bandwidth. Where the system gives none, nothing else changes.
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -13,6 +16,11 @@ pub const GUARD: usize = 256;
 const PATTERN: u8 = 0xC5;
 /// Start of every buffer: a cache line, and the widest vector.
 const ALIGN: usize = 64;
+
+/// Bytes from which a buffer asks for huge pages.
+const LARGE: usize = 4 << 20;
+/// A huge page of x86-64, and of AArch64 with pages of 4 KiB.
+const HUGE_PAGE: usize = 2 << 20;
 
 /// Plain numbers: any bit pattern is a value.
 pub trait Element: Copy + Send + Sync + 'static + private::Sealed {}
@@ -43,10 +51,14 @@ unsafe impl Sync for Region {}
 impl Region {
     fn new(payload: usize, poison: u8, label: &'static str) -> Region {
         let size = GUARD + payload.next_multiple_of(ALIGN) + GUARD;
-        let layout = Layout::from_size_align(size, ALIGN).unwrap_or_else(|e| panic!("{size}: {e}"));
+        let align = if size < LARGE { ALIGN } else { HUGE_PAGE };
+        let layout = Layout::from_size_align(size, align).unwrap_or_else(|e| panic!("{size}: {e}"));
         // SAFETY: the size is at least two bands, so not zero.
         let base = unsafe { alloc(layout) };
         let base = NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout));
+        if align == HUGE_PAGE {
+            ask_for_huge_pages(base, size);
+        }
         let region = Region { base, layout, payload, label };
         // SAFETY: all of it lies in the allocation just made, which nothing else knows.
         unsafe {
@@ -79,6 +91,16 @@ impl Region {
         Ok(())
     }
 }
+
+/// A hint: what the system answers does not matter.
+#[cfg(target_os = "linux")]
+fn ask_for_huge_pages(base: NonNull<u8>, size: usize) {
+    // SAFETY: the range is one allocation of ours that nobody else knows yet, from the start of a
+    // page on; the advice changes how it is mapped and nothing of what it holds.
+    unsafe { libc::madvise(base.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
+}
+#[cfg(not(target_os = "linux"))]
+fn ask_for_huge_pages(_: NonNull<u8>, _: usize) {}
 
 impl Drop for Region {
     fn drop(&mut self) {
@@ -121,6 +143,18 @@ impl<T: Element> DerefMut for Buffer<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_large_buffer_begins_a_band_after_a_huge_page_and_keeps_its_bands() {
+        let (mut buffer, region) = Buffer::<u8>::new(LARGE + 3, 0x7f, "weights");
+        assert_eq!(buffer.as_ptr().addr() % HUGE_PAGE, GUARD);
+        assert!(buffer.iter().all(|byte| *byte == 0x7f));
+        buffer.fill(1);
+        assert_eq!(region.check(), Ok(()));
+        // SAFETY: inside the allocation: a band follows the payload.
+        unsafe { buffer.as_mut_ptr().add(LARGE + 3).write(0) };
+        assert!(region.check().is_err());
+    }
 
     #[test]
     fn a_stray_write_on_either_side_is_seen_and_poison_is_nan() {

@@ -13,6 +13,7 @@ mod cube;
 pub mod hadamard;
 pub mod hardware;
 pub mod linear;
+pub mod pack_linear;
 mod plane;
 pub mod pool;
 pub mod pool2d;
@@ -22,10 +23,7 @@ pub mod quantize_activation;
 pub mod quantize_weight;
 pub mod rho_pack;
 pub mod rho_unpack;
-#[cfg_attr(
-    not(any(feature = "burn", feature = "wgpu")),
-    allow(dead_code, reason = "most of it is asked by the rows of Burn and CubeCL alone")
-)]
+#[cfg(any(feature = "burn", feature = "peers", feature = "wgpu"))]
 mod rules;
 pub mod top_k;
 use context::Context;

@@ -1,18 +1,24 @@
-//! `avx2`: 32 codes a `vpmaddubsw`, weights decoded by shift and mask.
+//! `avx2`: 8 weight rows a vector, 32 codes a `vpmaddubsw`, weights decoded in registers.
 //!
-//! Bit formats, `F` fields a byte: `(w >> 8/F j) & mask` is 32 unsigned stored codes. A pair
-//! `u8 * s8 + u8 * s8` is at most `2 * 2 * 128 = 512` (ternary) or 256 (sign), so a step of 4 or 8
-//! fields adds at most 2048 to an i16 lane, and 15 steps 30720 < 2^15; then lanes are widened.
-//! int8 by int8 would saturate there (`2 * 128 * 128 = 32768`): both sides are widened to i16
-//! instead, and `vpmaddwd` adds pairs in i32. Floats: the low two bits of a lane select the
-//! code from a table (`vpermilps`), one FMA for 8 codes.
-use super::rows::{self, Dot, ROWS, Step, Unit};
+//! Layout `lanes8`: a lane of 32 bits is a weight row, so the four bytes of a step meet four
+//! activations broadcast to all lanes, and no sum crosses lanes. A field is shifted down and masked
+//! once for all tokens of the tile: `(w >> 8/F j) & mask`. A pair `u8 * s8 + u8 * s8` is at most
+//! `2 * 2 * 128 = 512` (ternary) or 256 (sign), so a step of 4, 5 or 8 fields adds at most 2560 to an
+//! i16 lane, and 12 steps 30720 < 2^15; then lanes are widened by `vpmaddwd` with ones.
+//! int8 by int8 would saturate there (`2 * 255 * 128`): the even and the odd bytes of both sides
+//! are widened to i16 instead, and `vpmaddwd` adds pairs in i32 (`2 * 255 * 128 < 2^31`).
+//! ternary3: `3 - d = avg(c, avg(c, 255)) >> 6`, `c = 255 - q`, then `q = 3 q mod 256`, as on AVX-512.
+//! Floats: the low two bits of a lane select the code from a table (`vpermilps`), one FMA for 8.
+use super::arrange::Tokens;
+use super::panels::Vector;
+use super::rows::{self, Dot};
 use crate::context::Context;
 use crate::hardware::Need;
 use crate::{Failure, Kernel, Prepared};
 use core::arch::x86_64::*;
+use lowbit_reference::format::layout::{LANES8, Layout};
 use lowbit_reference::op::Arithmetic;
-use lowbit_reference::op::linear::{Activation, Linear, LinearProblem};
+use lowbit_reference::op::linear::{Linear, LinearProblem};
 
 /// The row.
 #[derive(Debug)]
@@ -37,12 +43,7 @@ impl Kernel<Linear> for Avx2 {
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
         context.hardware().has(self.need())?;
-        let found = Found(());
-        match &problem.activation {
-            Activation::I8(x) => rows::bind(found, &x.codes, problem, context),
-            Activation::F32(x) => rows::bind(found, x, problem, context),
-            Activation::U8(_) => Err(Failure("no uint8 activations".into())),
-        }
+        rows::bind::<_, LANES, BYTES>(Found(()), problem, context)
     }
 }
 
@@ -50,257 +51,315 @@ impl Kernel<Linear> for Avx2 {
 #[derive(Clone, Copy)]
 struct Found(());
 
-/// Weight bytes of a step against int8 activations.
-const BYTES: usize = 32;
-/// Weight bytes of a step against f32 activations.
-const FLOATS: usize = 8;
+/// Weight rows of a vector.
+const LANES: usize = 8;
+/// Weight bytes of a row in a vector.
+const BYTES: usize = 4;
 /// Steps whose i16 sums cannot overflow.
-const SAFE: usize = 15;
+const SAFE: usize = 12;
 
-impl Dot<i8, BYTES> for Found {
+impl Dot<i8, LANES, BYTES> for Found {
+    const LAYOUT: &'static Layout = &LANES8;
     #[inline]
     fn tile<const FIELDS: usize, const M: usize>(
         self,
-        panel: &[Unit<BYTES>],
-        x: [&[Step<i8, BYTES, FIELDS>]; M],
-    ) -> [[i32; ROWS]; M] {
+        (panel, width): (&[Vector<LANES, BYTES>], usize),
+        x: &[Tokens<i8, BYTES, FIELDS, M>],
+        keep: impl FnMut(usize, &[[i32; LANES]; M]),
+    ) {
         // SAFETY: a `Found` is made only after detection.
-        unsafe { integer_tile(panel, x) }
+        unsafe { integers(panel, width, x, keep) }
     }
 }
 
-impl Dot<f32, FLOATS> for Found {
+impl Dot<f32, LANES, BYTES> for Found {
+    const LAYOUT: &'static Layout = &LANES8;
     #[inline]
     fn tile<const FIELDS: usize, const M: usize>(
         self,
-        panel: &[Unit<FLOATS>],
-        x: [&[Step<f32, FLOATS, FIELDS>]; M],
-    ) -> [[f32; ROWS]; M] {
+        (panel, width): (&[Vector<LANES, BYTES>], usize),
+        x: &[Tokens<f32, BYTES, FIELDS, M>],
+        keep: impl FnMut(usize, &[[f32; LANES]; M]),
+    ) {
         // SAFETY: a `Found` is made only after detection.
-        unsafe { float_tile(panel, x) }
+        unsafe { floats(panel, width, x, keep) }
     }
 }
 
-/// Sixteen registers hold the sums of four rows with one token, or of one row with four.
+/// The vectors of a panel from number `v` of `width` on.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    panel: &'a [Vector<LANES, BYTES>],
+    width: usize,
+    v: usize,
+}
+
+impl<'a> At<'a> {
+    /// `P` of them, step by step.
+    #[inline]
+    fn steps<const P: usize>(self) -> impl Iterator<Item = &'a [Vector<LANES, BYTES>; P]> {
+        let steps = self.panel.chunks_exact(self.width);
+        steps.map(move |vectors| match vectors[self.v..].first_chunk() {
+            Some(vectors) => vectors,
+            None => unreachable!("a panel of {} vectors", self.width),
+        })
+    }
+}
+
+/// Sixteen registers hold the sums of four vectors with one token, or of one with eight.
 #[target_feature(enable = "avx2,fma")]
-fn integer_tile<const FIELDS: usize, const M: usize>(
-    panel: &[Unit<BYTES>],
-    x: [&[Step<i8, BYTES, FIELDS>]; M],
-) -> [[i32; ROWS]; M] {
-    let mut sums = [[0; ROWS]; M];
-    let mut keep = |first: usize, some: &[[__m256i; M]]| {
-        for (r, acc) in some.iter().enumerate() {
-            for (sums, acc) in sums.iter_mut().zip(acc) {
-                sums[first + r] = reduce(*acc);
-            }
+fn integers<const FIELDS: usize, const M: usize>(
+    panel: &[Vector<LANES, BYTES>],
+    width: usize,
+    x: &[Tokens<i8, BYTES, FIELDS, M>],
+    mut keep: impl FnMut(usize, &[[i32; LANES]; M]),
+) {
+    let mut v = 0;
+    while v < width {
+        let at = At { panel, width, v };
+        v += match (FIELDS, M, width - v) {
+            (1, 1 | 2, 4..) => save(v, &bytes::<FIELDS, M, 4>(at, x), &mut keep),
+            (1, 4, 2..) => save(v, &bytes::<FIELDS, M, 2>(at, x), &mut keep),
+            (1, _, _) => save(v, &bytes::<FIELDS, M, 1>(at, x), &mut keep),
+            (_, 1, 4..) => save(v, &bits::<FIELDS, M, 4>(at, x), &mut keep),
+            (_, 2 | 4, 2..) => save(v, &bits::<FIELDS, M, 2>(at, x), &mut keep),
+            _ => save(v, &bits::<FIELDS, M, 1>(at, x), &mut keep),
+        };
+    }
+}
+
+/// Hand over the sums of `P` vectors from `v` on, and say how many they are.
+#[target_feature(enable = "avx2,fma")]
+fn save<const M: usize, const P: usize>(
+    v: usize,
+    sums: &[[__m256i; P]; M],
+    keep: &mut impl FnMut(usize, &[[i32; LANES]; M]),
+) -> usize {
+    for p in 0..P {
+        let mut rows = [[0; LANES]; M];
+        for (rows, sums) in rows.iter_mut().zip(sums) {
+            store(rows, sums[p]);
         }
-    };
-    match (FIELDS, M) {
-        (1, 1) => keep(0, &bytes::<FIELDS, ROWS, M>(panel, x, 0)),
-        (_, 1) => keep(0, &bits::<FIELDS, ROWS, M>(panel, x, 0)),
-        (1, _) => (0..ROWS).step_by(2).for_each(|r| keep(r, &bytes::<FIELDS, 2, M>(panel, x, r))),
-        _ => (0..ROWS).for_each(|r| keep(r, &bits::<FIELDS, 1, M>(panel, x, r))),
+        keep(v + p, &rows);
     }
-    sums
+    P
 }
 
-/// Rows `first..first + R` of the panel.
+/// `P` vectors of codes in bits by `M` tokens.
+#[inline(never)]
 #[target_feature(enable = "avx2,fma")]
-fn bits<const FIELDS: usize, const R: usize, const M: usize>(
-    panel: &[Unit<BYTES>],
-    x: [&[Step<i8, BYTES, FIELDS>]; M],
-    first: usize,
-) -> [[__m256i; M]; R] {
-    let mask = _mm256_set1_epi8(if FIELDS == 4 { 3 } else { 1 });
+fn bits<const FIELDS: usize, const M: usize, const P: usize>(
+    at: At<'_>,
+    x: &[Tokens<i8, BYTES, FIELDS, M>],
+) -> [[__m256i; P]; M] {
     let ones = _mm256_set1_epi16(1);
-    let mut wide = [[_mm256_setzero_si256(); M]; R];
-    x.iter().for_each(|x| assert_eq!(x.len(), panel.len()));
-    for (c, units) in panel.chunks(SAFE).enumerate() {
-        let mut acc = [[_mm256_setzero_si256(); M]; R];
-        for (s, unit) in units.iter().enumerate() {
-            let mut w = [_mm256_setzero_si256(); R];
-            for r in 0..R {
-                w[r] = load(&unit[first + r]);
+    let mut wide = [[_mm256_setzero_si256(); P]; M];
+    let mut steps = at.steps::<P>();
+    for x in x.chunks(SAFE) {
+        let mut acc = [[_mm256_setzero_si256(); P]; M];
+        for (x, vectors) in x.iter().zip(&mut steps) {
+            let mut w = [_mm256_setzero_si256(); P];
+            for p in 0..P {
+                w[p] = load(&vectors[p]);
             }
-            for j in 0..FIELDS {
-                let xs = vectors(x, c * SAFE + s, j);
-                for r in 0..R {
-                    let codes = _mm256_and_si256(w[r], mask);
-                    for t in 0..M {
-                        let products = _mm256_maddubs_epi16(codes, xs[t]);
-                        acc[r][t] = _mm256_add_epi16(acc[r][t], products);
+            for x in x {
+                let mut codes = w;
+                for p in 0..P {
+                    (codes[p], w[p]) = field::<FIELDS>(w[p]);
+                }
+                for t in 0..M {
+                    let x = _mm256_set1_epi32(i32::from_ne_bytes(x[t].map(i8::cast_unsigned)));
+                    for p in 0..P {
+                        let products = _mm256_maddubs_epi16(codes[p], x);
+                        acc[t][p] = _mm256_add_epi16(acc[t][p], products);
                     }
-                    w[r] = match FIELDS {
-                        4 => _mm256_srli_epi16::<2>(w[r]),
-                        _ => _mm256_srli_epi16::<1>(w[r]),
-                    };
                 }
             }
         }
-        for r in 0..R {
-            for t in 0..M {
-                wide[r][t] = _mm256_add_epi32(wide[r][t], _mm256_madd_epi16(acc[r][t], ones));
+        for t in 0..M {
+            for p in 0..P {
+                wide[t][p] = _mm256_add_epi32(wide[t][p], _mm256_madd_epi16(acc[t][p], ones));
             }
         }
     }
     wide
 }
 
-/// Vector `j` of step `s` of every token.
+/// The codes of the next field, and what the fields after it are taken from.
 #[target_feature(enable = "avx2,fma")]
-fn vectors<const FIELDS: usize, const M: usize>(
-    x: [&[Step<i8, BYTES, FIELDS>]; M],
-    s: usize,
-    j: usize,
-) -> [__m256i; M] {
-    let mut xs = [_mm256_setzero_si256(); M];
-    for (xs, x) in xs.iter_mut().zip(x) {
-        *xs = load_signed(&x[s][j]);
+fn field<const FIELDS: usize>(w: __m256i) -> (__m256i, __m256i) {
+    match FIELDS {
+        4 => (_mm256_and_si256(w, _mm256_set1_epi8(3)), _mm256_srli_epi16::<2>(w)),
+        5 => {
+            let top = _mm256_srli_epi16::<6>(digits(w));
+            (_mm256_andnot_si256(top, _mm256_set1_epi8(3)), thrice(w))
+        }
+        _ => (_mm256_and_si256(w, _mm256_set1_epi8(1)), _mm256_srli_epi16::<1>(w)),
     }
-    xs
 }
 
-/// Rows `first..first + R` of the panel.
+/// `3 - digit` of every byte `q` in its two highest bits.
 #[target_feature(enable = "avx2,fma")]
-fn bytes<const FIELDS: usize, const R: usize, const M: usize>(
-    panel: &[Unit<BYTES>],
-    x: [&[Step<i8, BYTES, FIELDS>]; M],
-    first: usize,
-) -> [[__m256i; M]; R] {
-    let mut acc = [[_mm256_setzero_si256(); M]; R];
-    x.iter().for_each(|x| assert_eq!(x.len(), panel.len()));
-    for (s, unit) in panel.iter().enumerate() {
-        for half in 0..2 {
-            let mut xs = [_mm256_setzero_si256(); M];
-            for t in 0..M {
-                xs[t] = _mm256_cvtepi8_epi16(load_half_signed(&x[t][s][0], half));
-            }
-            for r in 0..R {
-                let w = _mm256_cvtepi8_epi16(load_half(&unit[first + r], half));
-                for t in 0..M {
-                    acc[r][t] = _mm256_add_epi32(acc[r][t], _mm256_madd_epi16(w, xs[t]));
-                }
+fn digits(q: __m256i) -> __m256i {
+    let c = _mm256_xor_si256(q, _mm256_set1_epi8(-1));
+    _mm256_avg_epu8(c, _mm256_avg_epu8(c, _mm256_set1_epi8(-1)))
+}
+
+/// `3 q mod 256` of every byte.
+#[target_feature(enable = "avx2,fma")]
+fn thrice(q: __m256i) -> __m256i {
+    _mm256_add_epi8(_mm256_add_epi8(q, q), q)
+}
+
+/// `P` vectors of int8 by `M` tokens.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma")]
+fn bytes<const FIELDS: usize, const M: usize, const P: usize>(
+    at: At<'_>,
+    x: &[Tokens<i8, BYTES, FIELDS, M>],
+) -> [[__m256i; P]; M] {
+    let low = _mm256_set1_epi16(0xff);
+    let mut acc = [[_mm256_setzero_si256(); P]; M];
+    for (vectors, x) in at.steps::<P>().zip(x) {
+        let mut w = [[_mm256_setzero_si256(); 2]; P];
+        for p in 0..P {
+            let both = load(&vectors[p]);
+            w[p] = [_mm256_and_si256(both, low), _mm256_srli_epi16::<8>(both)];
+        }
+        for t in 0..M {
+            let x = _mm256_set1_epi32(i32::from_ne_bytes(x[0][t].map(i8::cast_unsigned)));
+            let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(x));
+            let odd = _mm256_srai_epi16::<8>(x);
+            for p in 0..P {
+                let [a, b] = w[p];
+                let pairs = _mm256_add_epi32(_mm256_madd_epi16(a, even), _mm256_madd_epi16(b, odd));
+                acc[t][p] = _mm256_add_epi32(acc[t][p], pairs);
             }
         }
     }
     acc
 }
 
+/// Vectors of the panel, several at a time as long as there are so many.
 #[target_feature(enable = "avx2,fma")]
-fn float_tile<const FIELDS: usize, const M: usize>(
-    panel: &[Unit<FLOATS>],
-    x: [&[Step<f32, FLOATS, FIELDS>]; M],
-) -> [[f32; ROWS]; M] {
-    let mut sums = [[0.0; ROWS]; M];
-    let mut keep = |first: usize, some: &[[__m256; M]]| {
-        for (r, acc) in some.iter().enumerate() {
-            for (sums, acc) in sums.iter_mut().zip(acc) {
-                sums[first + r] = reduce_floats(*acc);
+fn floats<const FIELDS: usize, const M: usize>(
+    panel: &[Vector<LANES, BYTES>],
+    width: usize,
+    x: &[Tokens<f32, BYTES, FIELDS, M>],
+    mut keep: impl FnMut(usize, &[[f32; LANES]; M]),
+) {
+    let mut v = 0;
+    while v < width {
+        let at = At { panel, width, v };
+        v += match (M, width - v) {
+            (1 | 2, 4..) => save_floats(v, &sums::<FIELDS, M, 4>(at, x), &mut keep),
+            (4, 2..) => save_floats(v, &sums::<FIELDS, M, 2>(at, x), &mut keep),
+            _ => save_floats(v, &sums::<FIELDS, M, 1>(at, x), &mut keep),
+        };
+    }
+}
+
+/// As `save`.
+#[target_feature(enable = "avx2,fma")]
+fn save_floats<const M: usize, const P: usize>(
+    v: usize,
+    sums: &[[__m256; P]; M],
+    keep: &mut impl FnMut(usize, &[[f32; LANES]; M]),
+) -> usize {
+    for p in 0..P {
+        let mut rows = [[0.0; LANES]; M];
+        for (rows, sums) in rows.iter_mut().zip(sums) {
+            store_floats(rows, sums[p]);
+        }
+        keep(v + p, &rows);
+    }
+    P
+}
+
+/// `P` vectors by `M` tokens. One chain of sums along K, two for a single token.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma")]
+fn sums<const FIELDS: usize, const M: usize, const P: usize>(
+    at: At<'_>,
+    x: &[Tokens<f32, BYTES, FIELDS, M>],
+) -> [[__m256; P]; M] {
+    let chains = if M == 1 { 2 } else { 1 };
+    let mut acc = [[[_mm256_setzero_ps(); P]; M]; 2];
+    for (vectors, x) in at.steps::<P>().zip(x) {
+        let mut w = [_mm256_setzero_si256(); P];
+        for p in 0..P {
+            w[p] = load(&vectors[p]);
+        }
+        for x in x {
+            let mut bytes = w;
+            for p in 0..P {
+                (bytes[p], w[p]) = low_bits::<FIELDS>(w[p]);
+            }
+            for i in 0..BYTES {
+                let mut codes = [_mm256_setzero_ps(); P];
+                for p in 0..P {
+                    codes[p] = number::<FIELDS>(bytes[p]);
+                    bytes[p] = _mm256_srli_epi32::<8>(bytes[p]);
+                }
+                for t in 0..M {
+                    let x = _mm256_set1_ps(x[t][i]);
+                    for p in 0..P {
+                        let sum = &mut acc[i % chains][t][p];
+                        *sum = _mm256_fmadd_ps(codes[p], x, *sum);
+                    }
+                }
             }
         }
-    };
-    match M {
-        1 => keep(0, &floats::<FIELDS, ROWS, M>(panel, x, 0)),
-        _ => (0..ROWS).step_by(2).for_each(|r| keep(r, &floats::<FIELDS, 2, M>(panel, x, r))),
+    }
+    let [mut sums, more] = acc;
+    for t in 0..M {
+        for p in 0..P {
+            sums[t][p] = _mm256_add_ps(sums[t][p], more[t][p]);
+        }
     }
     sums
 }
 
-/// Rows `first..first + R` of the panel.
+/// The next field at the bottom of each byte, and what the fields after it are taken from.
 #[target_feature(enable = "avx2,fma")]
-fn floats<const FIELDS: usize, const R: usize, const M: usize>(
-    panel: &[Unit<FLOATS>],
-    x: [&[Step<f32, FLOATS, FIELDS>]; M],
-    first: usize,
-) -> [[__m256; M]; R] {
+fn low_bits<const FIELDS: usize>(w: __m256i) -> (__m256i, __m256i) {
+    match FIELDS {
+        4 => (w, _mm256_srli_epi32::<2>(w)),
+        5 => (_mm256_srli_epi32::<6>(digits(w)), thrice(w)),
+        8 => (w, _mm256_srli_epi32::<1>(w)),
+        _ => (_mm256_xor_si256(w, _mm256_set1_epi8(-128)), w),
+    }
+}
+
+/// What the lowest bits of each lane stand for. ternary3 comes as 3 - digit.
+#[target_feature(enable = "avx2,fma")]
+fn number<const FIELDS: usize>(w: __m256i) -> __m256 {
     let table = match FIELDS {
+        1 => {
+            let code = _mm256_srai_epi32::<24>(_mm256_slli_epi32::<24>(w));
+            return _mm256_cvtepi32_ps(code);
+        }
         4 => _mm_setr_ps(-1.0, 0.0, 1.0, 0.0),
+        5 => _mm_setr_ps(0.0, 1.0, 0.0, -1.0),
         _ => _mm_setr_ps(-1.0, 1.0, -1.0, 1.0),
     };
-    let table = _mm256_set_m128(table, table);
-    // One token leaves registers for two sums a row, which halves the chain of additions.
-    let chains = if M == 1 { 2 } else { 1 };
-    let mut acc = [[[_mm256_setzero_ps(); 2]; M]; R];
-    x.iter().for_each(|x| assert_eq!(x.len(), panel.len()));
-    for (s, unit) in panel.iter().enumerate() {
-        let mut w = [_mm256_setzero_si256(); R];
-        for r in 0..R {
-            // Bits shifted in from the left never reach the two that select.
-            w[r] = _mm256_cvtepi8_epi32(load_quarter(&unit[first + r]));
-        }
-        for j in 0..FIELDS {
-            for r in 0..R {
-                let codes = match FIELDS {
-                    1 => _mm256_cvtepi32_ps(w[r]),
-                    _ => _mm256_permutevar_ps(table, w[r]),
-                };
-                for t in 0..M {
-                    let sum = &mut acc[r][t][j % chains];
-                    *sum = _mm256_fmadd_ps(codes, load_floats(&x[t][s][j]), *sum);
-                }
-                w[r] = match FIELDS {
-                    4 => _mm256_srli_epi32::<2>(w[r]),
-                    _ => _mm256_srli_epi32::<1>(w[r]),
-                };
-            }
-        }
-    }
-    let mut sums = [[_mm256_setzero_ps(); M]; R];
-    for r in 0..R {
-        for t in 0..M {
-            sums[r][t] = _mm256_add_ps(acc[r][t][0], acc[r][t][1]);
-        }
-    }
-    sums
+    _mm256_permutevar_ps(_mm256_set_m128(table, table), w)
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn reduce(v: __m256i) -> i32 {
-    let v = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
-    let v = _mm_add_epi32(v, _mm_shuffle_epi32::<0b00_00_11_10>(v));
-    _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32::<0b00_00_00_01>(v)))
+fn load(vector: &Vector<LANES, BYTES>) -> __m256i {
+    // SAFETY: 8 times 4 bytes are 32; `loadu` has no alignment rule.
+    unsafe { _mm256_loadu_si256(vector.as_ptr().cast()) }
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn reduce_floats(v: __m256) -> f32 {
-    let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
-    let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
-    _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)))
+fn store(rows: &mut [i32; LANES], sums: __m256i) {
+    // SAFETY: 8 i32 are 32 bytes; `storeu` has no alignment rule.
+    unsafe { _mm256_storeu_si256(rows.as_mut_ptr().cast(), sums) }
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn load(bytes: &[u8; BYTES]) -> __m256i {
-    // SAFETY: 32 bytes; `loadu` has no alignment rule.
-    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
-}
-
-#[target_feature(enable = "avx2,fma")]
-fn load_signed(bytes: &[i8; BYTES]) -> __m256i {
-    // SAFETY: 32 bytes; `loadu` has no alignment rule.
-    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
-}
-
-#[target_feature(enable = "avx2,fma")]
-fn load_half(bytes: &[u8; BYTES], half: usize) -> __m128i {
-    let half: &[u8; BYTES / 2] = &bytes.as_chunks().0[half];
-    // SAFETY: 16 bytes; `loadu` has no alignment rule.
-    unsafe { _mm_loadu_si128(half.as_ptr().cast()) }
-}
-
-#[target_feature(enable = "avx2,fma")]
-fn load_half_signed(bytes: &[i8; BYTES], half: usize) -> __m128i {
-    let half: &[i8; BYTES / 2] = &bytes.as_chunks().0[half];
-    // SAFETY: 16 bytes; `loadu` has no alignment rule.
-    unsafe { _mm_loadu_si128(half.as_ptr().cast()) }
-}
-
-#[target_feature(enable = "avx2,fma")]
-fn load_quarter(bytes: &[u8; FLOATS]) -> __m128i {
-    _mm_cvtsi64_si128(i64::from_le_bytes(*bytes))
-}
-
-#[target_feature(enable = "avx2,fma")]
-fn load_floats(x: &[f32; FLOATS]) -> __m256 {
-    // SAFETY: 8 floats are 32 bytes; `loadu` has no alignment rule.
-    unsafe { _mm256_loadu_ps(x.as_ptr()) }
+fn store_floats(rows: &mut [f32; LANES], sums: __m256) {
+    // SAFETY: 8 f32 are 32 bytes; `storeu` has no alignment rule.
+    unsafe { _mm256_storeu_ps(rows.as_mut_ptr(), sums) }
 }

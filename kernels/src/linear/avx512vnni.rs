@@ -1,19 +1,33 @@
-//! `avx512vnni`: 64 codes a `vpdpbusd`, weights decoded by shift and mask.
+//! `avx512vnni`: 16 weight rows a vector, 64 codes a `vpdpbusd`, weights decoded in registers.
 //!
-//! Bit formats, `F` fields a byte: `(w >> 8/F j) & mask` of 64 bytes is 64 unsigned stored codes,
-//! which meet 64 signed activations: `acc += u8 * s8` in groups of four, at most
-//! `4 * 2 * 128 = 1024` a lane and instruction, without saturation. int8 weights are the signed
-//! operand and activations come as `x + 128`: the sum may then wrap (`255 * 128 * K` passes 2^31 at
-//! K = 65794), which the shared loop undoes. Floats: the low two bits of a lane select the code
-//! from a table (`vpermilps`), one FMA for 16 codes. Four rows by four tokens share loads and
-//! decoding; a single token has two sums a row instead.
-use super::rows::{self, Dot, ROWS, Step, Unit};
+//! Layout `lanes16`: a lane of 32 bits is a weight row, so the four bytes of a step meet four
+//! activations broadcast to all lanes, and no sum crosses lanes. Stored codes are the unsigned
+//! operand, activations the signed one: `acc += u8 * s8` in groups of four, without saturation.
+//!
+//! Tiles of 2 tokens and more shift a field down and mask it, once for all tokens:
+//! `stored_j = (w >> 8/F j) & mask`. Twelve tokens by two vectors are 24 sums in flight, 14 loads
+//! and up to 4 other operations for 24 `vpdpbusd`, which are the limit (two a clock on Zen 5).
+//! Sums wrap modulo 2^32 (int8: `255 * 128 K` passes 2^31 at K = 65794), which the loop undoes.
+//!
+//! One token shifts nothing: `dot(w & (mask << 2j), x_j) = 4^j dot(stored_j, x_j)`, a sum a field,
+//! shifted down every 16384 steps: exact, as `|sum| <= 192 * 128 * 4 * 16384 < 2^31` (ternary; sign,
+//! in halves of four fields, is smaller).
+//! A ternary3 byte `q` is never taken apart: with `q_0 = q`, `q_(j+1) = 3 q_j mod 256` digit `j` is
+//! `(3 q_j - q_(j+1)) / 256`, so `256 sum d x = 3 sum q_j x_j - sum q_(j+1) x_j`, taken every 1024
+//! steps: `256 * 2 * 128 * 20 * 1024 < 2^31`.
+//! Several tokens take digits: `3 - d = avg(c, avg(c, 255)) >> 6` with `c = 255 - q` rounds as it
+//! must (`avg` rounds up, the complement down), so two bits of its complement are `d`.
+use super::arrange::Tokens;
+use super::avx512::{arrange, floats, gemv};
+use super::panels::Vector;
+use super::rows::{self, Dot};
 use crate::context::Context;
 use crate::hardware::Need;
 use crate::{Failure, Kernel, Prepared};
 use core::arch::x86_64::*;
+use lowbit_reference::format::layout::{LANES16, Layout};
 use lowbit_reference::op::Arithmetic;
-use lowbit_reference::op::linear::{Activation, Linear, LinearProblem};
+use lowbit_reference::op::linear::{Linear, LinearProblem};
 
 /// The row.
 #[derive(Debug)]
@@ -38,12 +52,7 @@ impl Kernel<Linear> for Avx512Vnni {
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
         context.hardware().has(self.need())?;
-        let found = Found(());
-        match &problem.activation {
-            Activation::I8(x) => rows::bind(found, &x.codes, problem, context),
-            Activation::F32(x) => rows::bind(found, x, problem, context),
-            Activation::U8(_) => Err(Failure("no uint8 activations".into())),
-        }
+        rows::bind::<_, LANES, BYTES>(Found(()), problem, context)
     }
 }
 
@@ -51,163 +60,183 @@ impl Kernel<Linear> for Avx512Vnni {
 #[derive(Clone, Copy)]
 struct Found(());
 
-/// Weight bytes of a step against int8 activations.
-const BYTES: usize = 64;
-/// Weight bytes of a step against f32 activations.
-const FLOATS: usize = 16;
+/// Weight rows of a vector.
+pub(super) const LANES: usize = 16;
+/// Weight bytes of a row in a vector.
+pub(super) const BYTES: usize = 4;
 
-impl Dot<i8, BYTES> for Found {
-    const BIASED: bool = true;
+impl Dot<i8, LANES, BYTES> for Found {
+    const LAYOUT: &'static Layout = &LANES16;
+    fn arrange<const FIELDS: usize>(self, x: &[i8], to: &mut [[[i8; BYTES]; FIELDS]]) -> i32 {
+        // SAFETY: a `Found` is made only after detection.
+        unsafe { arrange::codes(x, to) }
+    }
     #[inline]
     fn tile<const FIELDS: usize, const M: usize>(
         self,
-        panel: &[Unit<BYTES>],
-        x: [&[Step<i8, BYTES, FIELDS>]; M],
-    ) -> [[i32; ROWS]; M] {
+        (panel, width): (&[Vector<LANES, BYTES>], usize),
+        x: &[Tokens<i8, BYTES, FIELDS, M>],
+        keep: impl FnMut(usize, &[[i32; LANES]; M]),
+    ) {
         // SAFETY: a `Found` is made only after detection.
-        unsafe { integer_tile(panel, x) }
+        unsafe { integers(panel, width, x, keep) }
     }
 }
 
-impl Dot<f32, FLOATS> for Found {
+impl Dot<f32, LANES, BYTES> for Found {
+    const LAYOUT: &'static Layout = &LANES16;
     #[inline]
     fn tile<const FIELDS: usize, const M: usize>(
         self,
-        panel: &[Unit<FLOATS>],
-        x: [&[Step<f32, FLOATS, FIELDS>]; M],
-    ) -> [[f32; ROWS]; M] {
+        (panel, width): (&[Vector<LANES, BYTES>], usize),
+        x: &[Tokens<f32, BYTES, FIELDS, M>],
+        keep: impl FnMut(usize, &[[f32; LANES]; M]),
+    ) {
         // SAFETY: a `Found` is made only after detection.
-        unsafe { float_tile(panel, x) }
+        unsafe { floats::floats(panel, width, x, keep) }
     }
 }
 
+/// Vectors of the panel, several at a time as long as there are so many.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn integer_tile<const FIELDS: usize, const M: usize>(
-    panel: &[Unit<BYTES>],
-    x: [&[Step<i8, BYTES, FIELDS>]; M],
-) -> [[i32; ROWS]; M] {
-    let mask = _mm512_set1_epi8(if FIELDS == 4 { 3 } else { 1 });
-    // One token leaves registers for two sums a row, which halves the chain of additions.
-    let chains = if M == 1 { 2 } else { 1 };
-    let mut acc = [[[_mm512_setzero_si512(); 2]; ROWS]; M];
-    x.iter().for_each(|x| assert_eq!(x.len(), panel.len()));
-    for (s, unit) in panel.iter().enumerate() {
-        let mut w = [_mm512_setzero_si512(); ROWS];
-        for r in 0..ROWS {
-            w[r] = load(&unit[r]);
-        }
-        for j in 0..FIELDS {
-            for t in 0..M {
-                let x = load_signed(&x[t][s][j]);
-                for r in 0..ROWS {
-                    let sum = &mut acc[t][r][j % chains];
-                    *sum = match FIELDS {
-                        1 => _mm512_dpbusd_epi32(*sum, x, w[r]),
-                        _ => _mm512_dpbusd_epi32(*sum, _mm512_and_si512(w[r], mask), x),
-                    };
-                }
-            }
-            for w in &mut w {
-                *w = match FIELDS {
-                    4 => _mm512_srli_epi16::<2>(*w),
-                    _ => _mm512_srli_epi16::<1>(*w),
-                };
-            }
-        }
+fn integers<const FIELDS: usize, const M: usize>(
+    panel: &[Vector<LANES, BYTES>],
+    width: usize,
+    x: &[Tokens<i8, BYTES, FIELDS, M>],
+    mut keep: impl FnMut(usize, &[[i32; LANES]; M]),
+) {
+    let mut v = 0;
+    while v < width {
+        let at = At { panel, width, v };
+        v += match (FIELDS, M, width - v) {
+            (4 | 8, 1, 4..) => save(v, &gemv::bits::<FIELDS, M, 4>(at, x), &mut keep),
+            (4 | 8, 1, _) => save(v, &gemv::bits::<FIELDS, M, 1>(at, x), &mut keep),
+            (5, 1, 4..) => save(v, &gemv::thirds::<FIELDS, M, 4>(at, x), &mut keep),
+            (5, 1, _) => save(v, &gemv::thirds::<FIELDS, M, 1>(at, x), &mut keep),
+            (_, 1 | 2 | 4, 4..) => save(v, &tile::<FIELDS, M, 4>(at, x), &mut keep),
+            (_, 8 | 12, 2..) => save(v, &tile::<FIELDS, M, 2>(at, x), &mut keep),
+            _ => save(v, &tile::<FIELDS, M, 1>(at, x), &mut keep),
+        };
     }
-    let mut sums = [[0; ROWS]; M];
-    for (sums, acc) in sums.iter_mut().zip(&acc) {
-        *sums = reduce(acc);
-    }
-    sums
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn float_tile<const FIELDS: usize, const M: usize>(
-    panel: &[Unit<FLOATS>],
-    x: [&[Step<f32, FLOATS, FIELDS>]; M],
-) -> [[f32; ROWS]; M] {
-    let table = match FIELDS {
-        4 => _mm512_set4_ps(0.0, 1.0, 0.0, -1.0),
-        _ => _mm512_set4_ps(1.0, -1.0, 1.0, -1.0),
-    };
-    let chains = if M == 1 { 2 } else { 1 };
-    let mut acc = [[[_mm512_setzero_ps(); 2]; ROWS]; M];
-    x.iter().for_each(|x| assert_eq!(x.len(), panel.len()));
-    for (s, unit) in panel.iter().enumerate() {
-        let mut w = [_mm512_setzero_si512(); ROWS];
-        for r in 0..ROWS {
-            // Bits shifted in from the left never reach the two that select.
-            w[r] = _mm512_cvtepi8_epi32(load_quarter(&unit[r]));
+/// Hand over the sums of `P` vectors from `v` on, and say how many they are.
+#[target_feature(enable = "avx512f")]
+fn save<const M: usize, const P: usize>(
+    v: usize,
+    sums: &[[__m512i; P]; M],
+    keep: &mut impl FnMut(usize, &[[i32; LANES]; M]),
+) -> usize {
+    for p in 0..P {
+        let mut rows = [[0; LANES]; M];
+        for (rows, sums) in rows.iter_mut().zip(sums) {
+            store(rows, sums[p]);
         }
-        for j in 0..FIELDS {
-            let mut codes = [_mm512_setzero_ps(); ROWS];
-            for r in 0..ROWS {
-                codes[r] = match FIELDS {
-                    1 => _mm512_cvtepi32_ps(w[r]),
-                    _ => _mm512_permutevar_ps(table, w[r]),
-                };
-                w[r] = match FIELDS {
-                    4 => _mm512_srli_epi32::<2>(w[r]),
-                    _ => _mm512_srli_epi32::<1>(w[r]),
-                };
+        keep(v + p, &rows);
+    }
+    P
+}
+
+/// `P` vectors by `M` tokens: a field is decoded once for all tokens.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn tile<const FIELDS: usize, const M: usize, const P: usize>(
+    at: At<'_>,
+    x: &[Tokens<i8, BYTES, FIELDS, M>],
+) -> [[__m512i; P]; M] {
+    let mut acc = [[_mm512_setzero_si512(); P]; M];
+    for (vectors, x) in at.steps::<P>().zip(x) {
+        let mut w = [_mm512_setzero_si512(); P];
+        for p in 0..P {
+            w[p] = load(&vectors[p]);
+            if M <= 4 {
+                ahead(&vectors[p]);
+            }
+        }
+        for x in x {
+            let mut codes = w;
+            for p in 0..P {
+                (codes[p], w[p]) = field::<FIELDS>(w[p]);
             }
             for t in 0..M {
-                let x = load_floats(&x[t][s][j]);
-                for r in 0..ROWS {
-                    let sum = &mut acc[t][r][j % chains];
-                    *sum = _mm512_fmadd_ps(codes[r], x, *sum);
+                let x = _mm512_set1_epi32(i32::from_ne_bytes(x[t].map(i8::cast_unsigned)));
+                for p in 0..P {
+                    acc[t][p] = _mm512_dpbusd_epi32(acc[t][p], codes[p], x);
                 }
             }
         }
     }
-    let mut sums = [[0.0; ROWS]; M];
-    for t in 0..M {
-        for r in 0..ROWS {
-            sums[t][r] = _mm512_reduce_add_ps(_mm512_add_ps(acc[t][r][0], acc[t][r][1]));
+    acc
+}
+
+/// The codes of the next field, and what the fields after it are taken from.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn field<const FIELDS: usize>(w: __m512i) -> (__m512i, __m512i) {
+    match FIELDS {
+        4 => (_mm512_and_si512(w, _mm512_set1_epi8(3)), _mm512_srli_epi16::<2>(w)),
+        5 => {
+            let c = _mm512_xor_si512(w, _mm512_set1_epi8(-1));
+            let half = _mm512_avg_epu8(c, _mm512_set1_epi8(-1));
+            let top = _mm512_srli_epi16::<6>(_mm512_avg_epu8(c, half));
+            (_mm512_andnot_si512(top, _mm512_set1_epi8(3)), thrice(w))
         }
+        8 => (_mm512_and_si512(w, _mm512_set1_epi8(1)), _mm512_srli_epi16::<1>(w)),
+        _ => (w, w),
     }
-    sums
 }
 
-/// The sum of all lanes of each row's two sums.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn reduce(acc: &[[__m512i; 2]; ROWS]) -> [i32; ROWS] {
-    let mut half = [_mm256_setzero_si256(); ROWS];
-    for r in 0..ROWS {
-        let sum = _mm512_add_epi32(acc[r][0], acc[r][1]);
-        let high = _mm512_extracti64x4_epi64::<1>(sum);
-        half[r] = _mm256_add_epi32(_mm512_castsi512_si256(sum), high);
+/// `3 q mod 256` of every byte. LLVM would fold two of them into a product by 9, which has no
+/// instruction for bytes and takes four; that it cannot see through an empty `asm`.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn thrice(q: __m512i) -> __m512i {
+    let mut q = q;
+    // SAFETY: no instruction at all; the register keeps its value.
+    unsafe {
+        core::arch::asm!("/* {0} */", inout(zmm_reg) q, options(pure, nomem, nostack, preserves_flags));
     }
-    let [a, b] = [[half[0], half[1]], [half[2], half[3]]].map(|[a, b]| _mm256_hadd_epi32(a, b));
-    let both = _mm256_hadd_epi32(a, b);
-    let four = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256::<1>(both));
-    let mut sums = [0; ROWS];
-    // SAFETY: four i32 are 16 bytes; `storeu` has no alignment rule.
-    unsafe { _mm_storeu_si128(sums.as_mut_ptr().cast(), four) };
-    sums
+    _mm512_add_epi8(_mm512_add_epi8(q, q), q)
+}
+
+/// The vectors of a panel from number `v` of `width` on.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    pub(super) panel: &'a [Vector<LANES, BYTES>],
+    pub(super) width: usize,
+    pub(super) v: usize,
+}
+
+impl<'a> At<'a> {
+    /// `P` of them, step by step.
+    #[inline]
+    pub(super) fn steps<const P: usize>(
+        self,
+    ) -> impl ExactSizeIterator<Item = &'a [Vector<LANES, BYTES>; P]> {
+        let steps = self.panel.chunks_exact(self.width);
+        steps.map(move |vectors| match vectors[self.v..].first_chunk() {
+            Some(vectors) => vectors,
+            None => unreachable!("a panel of {} vectors", self.width),
+        })
+    }
+}
+
+/// How far ahead of a load its stream is fetched: what memory needs, across panels and pages.
+const AHEAD: usize = 6 << 10;
+
+/// Fetch what follows a vector in its stream.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn ahead(vector: &Vector<LANES, BYTES>) {
+    _mm_prefetch::<_MM_HINT_T0>(vector.as_ptr().wrapping_byte_add(AHEAD).cast());
 }
 
 #[target_feature(enable = "avx512f")]
-fn load(bytes: &[u8; BYTES]) -> __m512i {
-    // SAFETY: 64 bytes; `loadu` has no alignment rule.
-    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+pub(super) fn load(vector: &Vector<LANES, BYTES>) -> __m512i {
+    // SAFETY: 16 times 4 bytes are 64; `loadu` has no alignment rule.
+    unsafe { _mm512_loadu_si512(vector.as_ptr().cast()) }
 }
 
 #[target_feature(enable = "avx512f")]
-fn load_signed(bytes: &[i8; BYTES]) -> __m512i {
-    // SAFETY: 64 bytes; `loadu` has no alignment rule.
-    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
-}
-
-#[target_feature(enable = "avx512f")]
-fn load_quarter(bytes: &[u8; FLOATS]) -> __m128i {
-    // SAFETY: 16 bytes; `loadu` has no alignment rule.
-    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
-}
-
-#[target_feature(enable = "avx512f")]
-fn load_floats(x: &[f32; FLOATS]) -> __m512 {
-    // SAFETY: 16 floats are 64 bytes; `loadu` has no alignment rule.
-    unsafe { _mm512_loadu_ps(x.as_ptr()) }
+fn store(rows: &mut [i32; LANES], sums: __m512i) {
+    // SAFETY: 16 i32 are 64 bytes; `storeu` has no alignment rule.
+    unsafe { _mm512_storeu_si512(rows.as_mut_ptr().cast(), sums) }
 }

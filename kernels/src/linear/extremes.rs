@@ -4,14 +4,15 @@ use crate::Threads;
 use crate::context::{Context, Poison};
 use crate::hardware::Hardware;
 use crate::pool::Pool;
-use lowbit_reference::format::{INT8, Levels, SIGN1, TERNARY2, WeightFormat};
+use lowbit_reference::format::{INT8, Levels, SIGN1, TERNARY2, TERNARY3, WeightFormat};
 use lowbit_reference::op::linear::{
     Activation, ActivationCodes, LinearProblem, PackedWeight, Rows, Weight, max_k,
 };
 use lowbit_reference::rule::Rule;
 
+/// A tile of four tokens and one of one; a panel of four vectors and part of another (`lanes16`).
 const M: usize = 5;
-const N: usize = 6;
+const N: usize = 70;
 
 /// Every activation `x`, every weight byte `byte`: the padding too, so it must not count.
 fn problem(
@@ -57,9 +58,11 @@ fn problem(
 #[test]
 fn sums_of_the_largest_codes_are_exact_up_to_the_largest_k() {
     let hardware = Hardware::detect();
-    let weights: [(&'static dyn WeightFormat, u8, i32); 6] = [
+    let weights: [(&'static dyn WeightFormat, u8, i32); 8] = [
         (&TERNARY2, 0b10_10_10_10, 1),
         (&TERNARY2, 0, -1),
+        (&TERNARY3, 242, 1),
+        (&TERNARY3, 0, -1),
         (&SIGN1, 0xff, 1),
         (&SIGN1, 0, -1),
         (&INT8, 0x7f, 127),
@@ -83,6 +86,31 @@ fn sums_of_the_largest_codes_are_exact_up_to_the_largest_k() {
                 let outputs = run.read().unwrap();
                 let what = format!("{} {} {w} {x} {k}", kernel.name(), format.name());
                 assert_eq!(outputs.f32s("y"), Some(&want[..]), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn without_tokens_or_rows_there_is_nothing_and_without_depth_there_are_zeros() {
+    let hardware = Hardware::detect();
+    let native = KERNELS.iter().filter(|kernel| kernel.threads() == Threads::Pool);
+    for kernel in native.filter(|kernel| hardware.has(kernel.need()).is_ok()) {
+        for format in [&TERNARY2 as &'static dyn WeightFormat, &TERNARY3, &SIGN1, &INT8] {
+            for [m, n, k] in [[0, 70, 9], [13, 70, 0], [13, 0, 9], [1, 1, 0], [0, 0, 0]] {
+                for float in [false, true] {
+                    let mut problem = problem(format, (0, 3), [m, n, k]);
+                    if float {
+                        problem.activation = Activation::F32(vec![3.0; m * k]);
+                    }
+                    let mut context =
+                        Context::new(Pool::new(2).unwrap(), hardware.clone(), Poison::Ones);
+                    let mut run = kernel.prepare(&problem, &mut context).unwrap();
+                    run.launch().unwrap();
+                    let what = format!("{} {} {m} {k} {n}", kernel.name(), format.name());
+                    let outputs = run.read().unwrap();
+                    assert_eq!(outputs.f32s("y"), Some(&vec![0.0; m * n][..]), "{what}");
+                }
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Rows of `linear`.
+mod arrange;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
 #[cfg(feature = "burn")]
@@ -12,6 +15,7 @@ mod decode;
 mod dense;
 #[cfg(test)]
 mod extremes;
+pub(crate) mod panels;
 #[cfg(feature = "peers")]
 mod peers;
 mod plain;

@@ -1,39 +1,33 @@
 //! The loop the CPU rows of `linear` share; an instruction set supplies only a tile of dots.
 //!
-//! *Weights* stay packed. `prepare` only moves whole bytes: rows go into panels of [`ROWS`], and
-//! a panel holds `LANES` bytes of its first row, `LANES` of the second, and so on, so that a
-//! kernel reads one sequential stream. Short rows and panels are filled up with zero bytes.
+//! *Weights* stay packed, in the layout of the instruction set (`reference::format::layout`):
+//! panels of a few vectors side by side, each one sequential stream.
 //!
-//! *Activations* are arranged at every launch. Byte `i` of a row with `FIELDS` codes a byte
-//! holds elements `FIELDS i ..`, so lane `i` of vector `j` of a step is `x[FIELDS i + j]`:
-//! shifting the bytes by `8 / FIELDS` then meets the next vector. Activations past `K` are zero,
-//! whatever the weights' padding says, so no kernel has a tail.
+//! *Activations* are arranged at every launch, in tiles of 12, 8, 4, 2 or 1 tokens. Byte `i` of a step
+//! holds elements `FIELDS i ..` of its row, so `x[FIELDS i + j]` of a step goes to field `j`, byte
+//! `i`, and the tokens of a tile lie side by side within a field. Activations past `K` are zero,
+//! whatever the weights' padding says, so no kernel has a tail along K.
 //!
-//! *Codes* stored in bits are unsigned, and the sums are set right in the end:
-//! `sum x w = factor sum x stored - sum x`, with factor 1 for ternary (stored `w + 1`) and 2 for
-//! sign (stored `(w + 1) / 2`). Against int8 weights a kernel may ask for `x + 128` instead, and
-//! `128 sum w` is taken off. All of it wraps modulo 2^32, and `|sum x w| < 2^31` up to
-//! `linear::MAX_K`, so the result is exact even where a partial sum wraps.
+//! *Codes* are stored unsigned, and the integer sums are set right in the end:
+//! `sum x w = factor sum x stored - bias sum x`: stored is `w + 128` for int8, `w + 1` for ternary
+//! and `(w + 1) / 2` for sign. Activations that stand for `x + shift` (unsigned bytes, flipped to
+//! `x - 128`, and codes with a zero point) add `shift sum w`. All of it wraps modulo 2^32, and the
+//! result fits an i32 up to `linear::max_k`, so it is exact even where a partial sum wraps.
+//!
+//! *Threads* get panels. A sum is never split, so results do not depend on how many there are.
+use super::arrange::{self, Tokens};
+use super::panels::{PackedRows, Panels, Plain, Vector};
 use crate::buffer::{Buffer, Element};
 use crate::context::Context;
 use crate::pool::Pool;
-use crate::rules::{classic_activation, classic_weight};
 use crate::{Failure, Prepared};
-use lowbit_reference::op::linear::{Activation, LinearProblem, PackedWeight, Rows};
+use lowbit_reference::format::layout::Layout;
+use lowbit_reference::op::linear::{Activation, LinearProblem, PackedWeight, Rows, Weight};
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 use std::ops::Range;
 
-/// Weight rows of a panel.
-pub(super) const ROWS: usize = 4;
-/// Tokens that share one decoded weight vector.
-const TOKENS: usize = 4;
-/// Panels revisited for every four tokens: half of a 1 MiB L2.
-const BLOCK_BYTES: usize = 512 << 10;
-
-/// `LANES` packed bytes of each row of a panel.
-pub(super) type Unit<const LANES: usize> = [[u8; LANES]; ROWS];
-/// The activations that meet one byte vector of a weight row, field by field.
-pub(super) type Step<T, const LANES: usize, const FIELDS: usize> = [[T; LANES]; FIELDS];
+/// Arranged tokens that stay in a 1 MiB L2 beside a panel.
+const BLOCK_BYTES: usize = 384 << 10;
 
 /// An element of the activations.
 pub(super) trait Value: Element + Default {
@@ -41,15 +35,15 @@ pub(super) trait Value: Element + Default {
     type Sum: Sum;
     /// Sum of a token's codes, where codes are what is summed.
     fn total(x: &[Self]) -> i32;
-    /// `x + 128` as an unsigned byte.
-    fn biased(self) -> Self;
+    /// The code less 128 of an unsigned byte.
+    fn flipped(self) -> Self;
 }
 impl Value for i8 {
     type Sum = i32;
     fn total(x: &[i8]) -> i32 {
-        x.iter().map(|x| i32::from(*x)).sum()
+        x.iter().map(|x| i32::from(*x)).fold(0, i32::wrapping_add)
     }
-    fn biased(self) -> i8 {
+    fn flipped(self) -> i8 {
         self ^ i8::MIN
     }
 }
@@ -58,20 +52,20 @@ impl Value for f32 {
     fn total(_: &[f32]) -> i32 {
         0
     }
-    fn biased(self) -> f32 {
+    fn flipped(self) -> f32 {
         self
     }
 }
 
 /// A sum of products before scales.
 pub(super) trait Sum: Copy {
-    /// `factor sum - offset` for integers; a float sum is already right.
+    /// `factor sum + offset` for integers; a float sum is already right.
     fn finish(self, factor: i32, offset: i32) -> f32;
 }
 impl Sum for i32 {
     #[inline]
     fn finish(self, factor: i32, offset: i32) -> f32 {
-        self.wrapping_mul(factor).wrapping_sub(offset) as f32
+        self.wrapping_mul(factor).wrapping_add(offset) as f32
     }
 }
 impl Sum for f32 {
@@ -81,37 +75,48 @@ impl Sum for f32 {
     }
 }
 
-/// Dot products as an instruction set does them, `LANES` weight bytes at a time.
-pub(super) trait Dot<T: Value, const LANES: usize>: Copy + Sync {
-    /// Whether activations against int8 weights (`FIELDS` = 1) come as `x + 128`.
-    const BIASED: bool = false;
-    /// Sums of every row of a panel with each of `M` tokens, over stored codes if they are i32
-    /// and over codes if they are f32.
+/// Dot products as an instruction set does them.
+pub(super) trait Dot<T: Value, const LANES: usize, const BYTES: usize>: Copy + Sync {
+    /// The layout of the weights.
+    const LAYOUT: &'static Layout;
+    /// Arrange one token, zeros after it, and total it.
+    fn arrange<const FIELDS: usize>(self, x: &[T], to: &mut [[[T; BYTES]; FIELDS]]) -> i32 {
+        arrange::plain(x, to);
+        T::total(x)
+    }
+    /// Sums of the rows of a panel `width` vectors wide with each of `M` tokens, over stored codes
+    /// if they are i32 and over codes if they are f32; `keep` gets them vector by vector.
     fn tile<const FIELDS: usize, const M: usize>(
         self,
-        panel: &[Unit<LANES>],
-        x: [&[Step<T, LANES, FIELDS>]; M],
-    ) -> [[T::Sum; ROWS]; M];
+        panel: (&[Vector<LANES, BYTES>], usize),
+        x: &[Tokens<T, BYTES, FIELDS, M>],
+        keep: impl FnMut(usize, &[[T::Sum; LANES]; M]),
+    );
 }
 
 /// The weights, and how many codes a byte of them has.
 fn weight(problem: &LinearProblem) -> Result<(&PackedWeight, usize), String> {
-    let weight = classic_weight(problem)?;
-    match weight.format.name() {
-        "int8" => Ok((weight, 1)),
-        "ternary2" => Ok((weight, 4)),
-        "sign1" => Ok((weight, 8)),
-        other => Err(format!("weights are {other}")),
+    let Weight::Codes(weight) = &problem.weight else {
+        return Err(format!("weights are {}", problem.weight.name()));
+    };
+    match (weight.format.name(), weight.groups) {
+        (_, 2..) => Err("a row of weights has several scales".into()),
+        _ if !weight.zero_points.is_empty() => Err("weights have zero points".into()),
+        ("int8", _) => Ok((weight, 1)),
+        ("ternary2", _) => Ok((weight, 4)),
+        ("ternary3", _) => Ok((weight, 5)),
+        ("sign1", _) => Ok((weight, 8)),
+        (other, _) => Err(format!("weights are {other}")),
     }
 }
 
-/// Every CPU row takes the three formats.
+/// Every CPU row takes four formats of weights, a scale for all or for each row, and every
+/// activation.
 pub(super) fn accepts(problem: &LinearProblem) -> Result<(), String> {
-    classic_activation(problem)?;
     weight(problem).map(drop)
 }
 
-/// Integer sums for int8 activations, f32 sums for f32 ones.
+/// Integer sums for integer activations, f32 sums for f32 ones.
 pub(super) fn arithmetic(problem: &LinearProblem) -> Arithmetic {
     match problem.activation {
         Activation::F32(_) => Arithmetic::FLOAT,
@@ -119,124 +124,178 @@ pub(super) fn arithmetic(problem: &LinearProblem) -> Arithmetic {
     }
 }
 
-/// Bind a problem with activations `x` to an instruction set.
-pub(super) fn bind<'p, D: Dot<T, LANES> + 'p, T: Value, const LANES: usize>(
+/// Bind a problem to an instruction set.
+pub(super) fn bind<'p, D, const LANES: usize, const BYTES: usize>(
     dot: D,
-    x: &[T],
     problem: &'p LinearProblem,
     context: &mut Context,
+) -> Result<Box<dyn Prepared + 'p>, Failure>
+where
+    D: Dot<i8, LANES, BYTES> + Dot<f32, LANES, BYTES> + 'p,
+{
+    let flip = matches!(problem.activation, Activation::U8(_));
+    match &problem.activation {
+        Activation::I8(x) => with::<D, i8, LANES, BYTES>(dot, (problem, &x.codes, flip), context),
+        Activation::U8(x) => {
+            let codes: Vec<i8> = x.codes.iter().map(|x| x.cast_signed()).collect();
+            with::<D, i8, LANES, BYTES>(dot, (problem, &codes, flip), context)
+        }
+        Activation::F32(x) => with::<D, f32, LANES, BYTES>(dot, (problem, x, flip), context),
+    }
+}
+
+/// Problem, activations and whether these are unsigned bytes.
+type Inputs<'a, T> = (&'a LinearProblem, &'a [T], bool);
+
+fn with<'p, D: Dot<T, LANES, BYTES> + 'p, T: Value, const LANES: usize, const BYTES: usize>(
+    dot: D,
+    inputs: Inputs<'_, T>,
+    context: &mut Context,
 ) -> Result<Box<dyn Prepared + 'p>, Failure> {
-    let (weight, fields) = weight(problem)?;
+    let (weight, fields) = weight(inputs.0)?;
     Ok(match fields {
-        1 => Box::new(Run::<D, T, LANES, 1>::new(dot, x, (problem, weight), context)),
-        4 => Box::new(Run::<D, T, LANES, 4>::new(dot, x, (problem, weight), context)),
-        _ => Box::new(Run::<D, T, LANES, 8>::new(dot, x, (problem, weight), context)),
+        1 => Box::new(Run::<D, T, LANES, BYTES, 1>::new(dot, inputs, weight, context)?),
+        4 => Box::new(Run::<D, T, LANES, BYTES, 4>::new(dot, inputs, weight, context)?),
+        5 => Box::new(Run::<D, T, LANES, BYTES, 5>::new(dot, inputs, weight, context)?),
+        _ => Box::new(Run::<D, T, LANES, BYTES, 8>::new(dot, inputs, weight, context)?),
     })
 }
 
-struct Run<D, T, const LANES: usize, const FIELDS: usize> {
+/// What is added for each weight row of a token: `shift sum w`, for activations that stand for
+/// `x + shift`: 128 for unsigned bytes, less the token's zero point.
+fn shifts(problem: &LinearProblem, flip: bool) -> Vec<i32> {
+    let unsigned = if flip { 128 } else { 0 };
+    (0..problem.m).map(|i| unsigned - problem.activation_zero_point(i)).collect()
+}
+
+/// `sum w` of every weight row.
+fn row_sums(weight: &PackedWeight) -> Result<Vec<i32>, String> {
+    let unit = super::decode::code(weight.format.name())?;
+    let sum = |j| (0..weight.k).map(|k| unit(weight.row(j), k) as i32).fold(0, i32::wrapping_add);
+    Ok((0..weight.n).map(sum).collect())
+}
+
+struct Run<D, T, const LANES: usize, const BYTES: usize, const FIELDS: usize> {
     dot: D,
     pool: Pool,
     rows: Rows,
+    /// Whether activations are unsigned bytes.
+    flip: bool,
     n: usize,
-    /// Steps of a token; one of nothing but zeros where K is 0.
-    steps: usize,
     x: Buffer<T>,
     x_scales: Buffer<f32>,
-    panels: Buffer<u8>,
+    panels: Panels,
     w_scales: Buffer<f32>,
-    /// What is taken off for each weight row: `128 sum w` for biased activations, else 0.
-    w_offsets: Buffer<i32>,
     arranged: Buffer<T>,
-    /// What is taken off for each token: `sum x` for codes stored in bits, else 0.
-    x_offsets: Buffer<i32>,
+    /// A tile for each thread, token by token, before they are interleaved.
+    scratch: Buffer<T>,
+    /// Sum of each token, where codes are what is summed.
+    totals: Buffer<i32>,
+    /// What an activation of each token stands for, less its code.
+    shifts: Buffer<i32>,
+    /// Sum of each weight row, where a shift is not 0.
+    w_sums: Buffer<i32>,
     y: Buffer<f32>,
 }
 
-impl<D: Dot<T, LANES>, T: Value, const LANES: usize, const FIELDS: usize> Run<D, T, LANES, FIELDS> {
+impl<D: Dot<T, LANES, BYTES>, T: Value, const LANES: usize, const BYTES: usize, const FIELDS: usize>
+    Run<D, T, LANES, BYTES, FIELDS>
+{
     fn new(
         dot: D,
-        x: &[T],
-        (problem, weight): (&LinearProblem, &PackedWeight),
+        (problem, x, flip): Inputs<'_, T>,
+        weight: &PackedWeight,
         context: &mut Context,
-    ) -> Self {
+    ) -> Result<Self, String> {
         let (m, k, n) = (problem.m, problem.k, problem.n);
-        let steps = k.div_ceil(LANES * FIELDS).max(1);
+        let row = k.next_multiple_of(BYTES * FIELDS);
         let w_scales: Vec<f32> = (0..n).map(|j| weight.scale(j)).collect();
         let x_scales: Vec<f32> = (0..m).map(|i| problem.activation_scale(i)).collect();
-        let offset = |j| match FIELDS == 1 && D::BIASED {
-            true => 128 * weight.row(j).iter().map(|w| i32::from(w.cast_signed())).sum::<i32>(),
-            false => 0,
+        let shifts = shifts(problem, flip);
+        let w_sums = match shifts.iter().any(|shift| *shift != 0) {
+            true => row_sums(weight)?,
+            false => vec![0; n],
         };
-        let w_offsets: Vec<i32> = (0..n).map(offset).collect();
-        let mut panels = context.buffer("panels", n.div_ceil(ROWS) * steps * ROWS * LANES);
-        panels.fill(0);
-        for (j, panel) in (0..n).step_by(ROWS).zip(panels.chunks_exact_mut(steps * ROWS * LANES)) {
-            for (r, j) in (j..n.min(j + ROWS)).enumerate() {
-                let units = panel.chunks_exact_mut(LANES).skip(r).step_by(ROWS);
-                for (unit, bytes) in units.zip(weight.row(j).chunks(LANES)) {
-                    unit[..bytes.len()].copy_from_slice(bytes);
-                }
-            }
-        }
-        Run {
+        let row_bytes = weight.row_bytes;
+        let rows = PackedRows { format: weight.format, bytes: &weight.bytes, row_bytes, n };
+        let threads = context.pool().threads();
+        Ok(Run {
             dot,
             pool: context.pool().clone(),
             rows: problem.rows,
+            flip,
             n,
-            steps,
             x: context.copy("x", x),
             x_scales: context.copy("x scales", &x_scales),
-            panels,
+            panels: Panels::new::<LANES, BYTES>(Plain, D::LAYOUT, rows, context),
             w_scales: context.copy("w scales", &w_scales),
-            w_offsets: context.copy("w offsets", &w_offsets),
-            arranged: context.buffer("arranged x", m * steps * LANES * FIELDS),
-            x_offsets: context.buffer("x offsets", m),
+            arranged: context.buffer("arranged x", m * row),
+            scratch: context.buffer("scratch", threads * (arrange::TOKENS + 1) * row),
+            totals: context.buffer("totals", m),
             y: context.buffer("y", m * n),
-        }
+            shifts: context.copy("shifts", &shifts),
+            w_sums: context.copy("w sums", &w_sums),
+        })
     }
 
-    /// Arrange every token and total it, four tokens and more to a thread.
+    /// Values of an arranged token.
+    fn row(&self) -> usize {
+        self.rows.k.next_multiple_of(BYTES * FIELDS)
+    }
+
+    /// Arrange and total every token, whole tiles to a thread; a single tile is not handed out.
     fn arrange(&mut self) {
-        let (rows, row) = (self.rows, self.steps * LANES * FIELDS);
-        let ranges = self.pool.ranges(self.x_offsets.len(), TOKENS);
-        let (mut to, mut offsets) = (&mut self.arranged[..], &mut self.x_offsets[..]);
-        let mut tasks = Vec::with_capacity(ranges.len());
+        let (rows, row, flip, dot) = (self.rows, self.row(), self.flip, self.dot);
+        let ranges = self.pool.ranges(rows.m, arrange::TOKENS);
+        let (mut to, mut totals) = (&mut self.arranged[..], &mut self.totals[..]);
+        let (mut scratch, mut tasks) = (&mut self.scratch[..], Vec::with_capacity(ranges.len()));
         for tokens in ranges {
             let to = to.split_off_mut(..tokens.len() * row).unwrap_or_default();
-            let offsets = offsets.split_off_mut(..tokens.len()).unwrap_or_default();
-            tasks.push((tokens, to, offsets));
+            let totals = totals.split_off_mut(..tokens.len()).unwrap_or_default();
+            let scratch = scratch.split_off_mut(..(arrange::TOKENS + 1) * row).unwrap_or_default();
+            tasks.push((tokens.start, to, totals, scratch));
         }
         let x = &self.x;
-        self.pool.for_each(tasks, |(tokens, to, offsets)| {
-            for ((i, to), offset) in tokens.zip(to.chunks_exact_mut(row)).zip(offsets) {
-                let x = rows.row(x, i);
-                arrange::<T, LANES, FIELDS>(x, steps_mut(to), FIELDS == 1 && D::BIASED);
-                *offset = if FIELDS == 1 { 0 } else { T::total(x) };
+        self.pool.for_each(tasks, |(first, to, totals, scratch)| {
+            let (flipped, scratch) = scratch.split_at_mut(row);
+            for tile in arrange::tiles(0..totals.len()) {
+                let to = to[tile.start * row..tile.end * row].as_chunks_mut::<BYTES>().0;
+                let tokens = &mut scratch[..tile.len() * row];
+                for (t, i) in tile.clone().enumerate() {
+                    let mut x = rows.row(x, first + i);
+                    if flip {
+                        let to = &mut flipped[..x.len()];
+                        to.iter_mut().zip(x).for_each(|(to, x)| *to = x.flipped());
+                        x = to;
+                    }
+                    let steps = tokens[t * row..][..row].as_chunks_mut().0.as_chunks_mut().0;
+                    totals[i] = dot.arrange::<FIELDS>(x, steps);
+                }
+                arrange::join(tokens.as_chunks().0, to, tile.len());
             }
         });
     }
 }
 
-impl<D: Dot<T, LANES>, T: Value, const LANES: usize, const FIELDS: usize> Prepared
-    for Run<D, T, LANES, FIELDS>
+impl<D: Dot<T, LANES, BYTES>, T: Value, const LANES: usize, const BYTES: usize, const FIELDS: usize>
+    Prepared for Run<D, T, LANES, BYTES, FIELDS>
 {
     fn launch(&mut self) -> Result<(), Failure> {
         self.arrange();
-        let product = Product::<D, T, LANES, FIELDS> {
+        let product = Product::<D, T, LANES, BYTES, FIELDS> {
             dot: self.dot,
-            steps: self.steps,
-            x: self.arranged.as_chunks().0.as_chunks().0,
+            n: self.n,
+            row: self.row(),
+            x: &self.arranged,
             x_scales: &self.x_scales,
-            x_offsets: &self.x_offsets,
-            panels: self.panels.as_chunks().0.as_chunks().0,
+            totals: &self.totals,
+            shifts: &self.shifts,
+            w_sums: &self.w_sums,
+            vectors: self.panels.vectors(D::LAYOUT)?,
             w_scales: &self.w_scales,
-            w_offsets: &self.w_offsets,
         };
-        if self.y.is_empty() {
-            return Ok(());
-        }
-        let tasks = split(&mut self.y, self.n, self.pool.ranges(self.n, ROWS));
+        let pieces = self.pool.pieces(self.n, D::LAYOUT.panel_rows());
+        let tasks = split(&mut self.y, self.n, pieces);
         self.pool.for_each(tasks, |(columns, mut y)| product.columns(columns, &mut y));
         Ok(())
     }
@@ -257,9 +316,9 @@ fn split(
     n: usize,
     ranges: Vec<Range<usize>>,
 ) -> Vec<(Range<usize>, Vec<&mut [f32]>)> {
-    let empty = |range: Range<usize>| (range, Vec::with_capacity(y.len() / n));
+    let empty = |range: Range<usize>| (range, Vec::with_capacity(y.len() / n.max(1)));
     let mut tasks: Vec<_> = ranges.into_iter().map(empty).collect();
-    for mut row in y.chunks_exact_mut(n) {
+    for mut row in y.chunks_exact_mut(n.max(1)) {
         for (range, rows) in &mut tasks {
             rows.extend(row.split_off_mut(..range.len()));
         }
@@ -267,84 +326,71 @@ fn split(
     tasks
 }
 
-fn steps_mut<T, const LANES: usize, const FIELDS: usize>(
-    x: &mut [T],
-) -> &mut [Step<T, LANES, FIELDS>] {
-    x.as_chunks_mut().0.as_chunks_mut().0
-}
-
-/// Lane `i` of vector `j` of a step becomes `x[FIELDS i + j]`; what is past the end, zero.
-fn arrange<T: Value, const LANES: usize, const FIELDS: usize>(
-    x: &[T],
-    to: &mut [Step<T, LANES, FIELDS>],
-    biased: bool,
-) {
-    let (bytes, rest) = x.as_chunks::<FIELDS>();
-    let (whole, part) = bytes.as_chunks::<LANES>();
-    let mut last = [[T::default(); FIELDS]; LANES];
-    last[..part.len()].copy_from_slice(part);
-    if let Some(byte) = last.get_mut(part.len()) {
-        byte[..rest.len()].copy_from_slice(rest);
-    }
-    for (from, to) in whole.iter().chain([&last]).zip(to) {
-        for (j, to) in to.iter_mut().enumerate() {
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = if biased { from[j].biased() } else { from[j] };
-            }
-        }
-    }
-}
-
 /// Everything a thread reads.
-struct Product<'a, D, T, const LANES: usize, const FIELDS: usize> {
+struct Product<'a, D, T, const LANES: usize, const BYTES: usize, const FIELDS: usize> {
     dot: D,
-    /// Units of a panel, and steps of a token.
-    steps: usize,
-    x: &'a [Step<T, LANES, FIELDS>],
+    n: usize,
+    /// Values of an arranged token.
+    row: usize,
+    x: &'a [T],
     x_scales: &'a [f32],
-    x_offsets: &'a [i32],
-    panels: &'a [Unit<LANES>],
+    totals: &'a [i32],
+    shifts: &'a [i32],
+    w_sums: &'a [i32],
+    vectors: &'a [Vector<LANES, BYTES>],
     w_scales: &'a [f32],
-    w_offsets: &'a [i32],
 }
 
-impl<D: Dot<T, LANES>, T: Value, const LANES: usize, const FIELDS: usize>
-    Product<'_, D, T, LANES, FIELDS>
+impl<D: Dot<T, LANES, BYTES>, T: Value, const LANES: usize, const BYTES: usize, const FIELDS: usize>
+    Product<'_, D, T, LANES, BYTES, FIELDS>
 {
-    /// The outputs `range` of every token, into the slices of `y` that are those.
+    /// The outputs `range` of every token, into the slices of `y` that are those. A panel stays
+    /// near the core while the tokens of a block pass by, and the block while the panels do.
     fn columns(&self, range: Range<usize>, y: &mut [&mut [f32]]) {
-        let block = (BLOCK_BYTES / (self.steps * ROWS * LANES)).max(1) * ROWS;
-        for from in range.clone().step_by(block) {
-            let columns = from..range.end.min(from + block);
-            let at = from - range.start;
-            let (fours, ones) = y.as_chunks_mut::<TOKENS>();
-            for (i, y) in fours.iter_mut().enumerate() {
-                self.tokens(i * TOKENS, columns.clone(), y.each_mut().map(|y| &mut y[at..]));
-            }
-            let i = fours.len() * TOKENS;
-            for (i, y) in (i..).zip(ones) {
-                self.tokens(i, columns.clone(), [&mut y[at..]]);
-            }
-        }
-    }
-
-    /// The outputs `columns` of `M` tokens from `i` on, into the beginnings of the slices of `y`.
-    fn tokens<const M: usize>(&self, i: usize, columns: Range<usize>, y: [&mut [f32]; M]) {
-        let factor = if FIELDS == 8 { 2 } else { 1 };
-        let x: [&[_]; M] = std::array::from_fn(|t| &self.x[(i + t) * self.steps..][..self.steps]);
-        for j in columns.clone().step_by(ROWS) {
-            let panel = &self.panels[j / ROWS * self.steps..][..self.steps];
-            let sums = self.dot.tile(panel, x);
-            let rows = j..columns.end.min(j + ROWS);
-            for (t, sums) in sums.iter().enumerate() {
-                let (x_scale, x_offset) = (self.x_scales[i + t], self.x_offsets[i + t]);
-                let y = &mut y[t][j - columns.start..][..rows.len()];
-                let w = self.w_scales[rows.clone()].iter().zip(&self.w_offsets[rows.clone()]);
-                for ((y, sum), (w_scale, w_offset)) in y.iter_mut().zip(sums).zip(w) {
-                    let sum = sum.finish(factor, x_offset.wrapping_add(*w_offset));
-                    *y = sum * (x_scale * w_scale);
+        let row_bytes = (self.row * size_of::<T>()).max(1);
+        let block = (BLOCK_BYTES / row_bytes / arrange::TOKENS).max(1) * arrange::TOKENS;
+        for from in (0..y.len()).step_by(block) {
+            for first in range.clone().step_by(D::LAYOUT.panel_rows()) {
+                let at = first - range.start;
+                for tile in arrange::tiles(from..y.len().min(from + block)) {
+                    let (i, y) = (tile.start, &mut y[tile.clone()]);
+                    match tile.len() {
+                        12 => self.tile::<12>(i, first, y, at),
+                        8 => self.tile::<8>(i, first, y, at),
+                        4 => self.tile::<4>(i, first, y, at),
+                        2 => self.tile::<2>(i, first, y, at),
+                        _ => self.tile::<1>(i, first, y, at),
+                    }
                 }
             }
         }
+    }
+
+    /// The panel whose first row is `first`, with `M` tokens from `i` on, into `y[..][at..]`.
+    fn tile<const M: usize>(&self, i: usize, first: usize, y: &mut [&mut [f32]], at: usize) {
+        let (factor, bias) = match FIELDS {
+            1 => (1, 128),
+            8 => (2, 1),
+            _ => (1, 1),
+        };
+        let steps = self.row / (BYTES * FIELDS);
+        let width = (self.n - first).div_ceil(LANES).min(D::LAYOUT.vectors);
+        let panel = &self.vectors[first / LANES * steps..][..width * steps];
+        let x = &self.x[i * self.row..][..M * self.row];
+        let x = x.as_chunks().0.as_chunks().0.as_chunks().0;
+        self.dot.tile::<FIELDS, M>((panel, width), x, |v, sums| {
+            let (j, at) = (first + v * LANES, at + v * LANES);
+            let rows = j..self.n.min(j + LANES);
+            for (t, sums) in sums.iter().enumerate() {
+                let (scale, shift) = (self.x_scales[i + t], self.shifts[i + t]);
+                let total = self.totals[i + t].wrapping_mul(bias);
+                let outputs = y[t][at..][..rows.len()].iter_mut().zip(sums);
+                let w = self.w_scales[rows.clone()].iter().zip(&self.w_sums[rows.clone()]);
+                for ((y, sum), (w_scale, w_sum)) in outputs.zip(w) {
+                    let offset = w_sum.wrapping_mul(shift).wrapping_sub(total);
+                    *y = sum.finish(factor, offset) * (scale * w_scale);
+                }
+            }
+        });
     }
 }

@@ -6,6 +6,7 @@ mod attention;
 mod conv2d;
 mod latent;
 mod linear;
+mod pack_linear;
 mod pool2d;
 mod quantize;
 mod rho;
@@ -40,6 +41,12 @@ fn main() -> ExitCode {
     trials.extend(rows(lowbit_kernels::linear::KERNELS, linear::cases(), &hardware, &sender));
     trials.extend(rows(lowbit_kernels::conv2d::KERNELS, conv2d::cases(), &hardware, &sender));
     trials.extend(rows(lowbit_kernels::pool2d::KERNELS, pool2d::cases(), &hardware, &sender));
+    trials.extend(rows(
+        lowbit_kernels::pack_linear::KERNELS,
+        pack_linear::cases(),
+        &hardware,
+        &sender,
+    ));
     trials.extend(rows(
         lowbit_kernels::quantize_weight::KERNELS,
         quantize::weight_cases(),

@@ -12,6 +12,7 @@ mod fp4;
 mod ggml;
 mod int4;
 mod int8;
+pub mod layout;
 pub mod minifloat;
 mod mx;
 pub mod nf4;

@@ -14,6 +14,7 @@ pub mod linear;
 pub mod matmul_nbits;
 pub mod nf4_linear;
 pub mod pack;
+pub mod pack_linear;
 pub mod pool2d;
 pub mod projection;
 pub mod quantize;
@@ -34,6 +35,7 @@ pub static OPS: &[&OpSpec] = &[
     &quantize::weight::SPEC,
     &quantize::activation::SPEC,
     &linear::SPEC,
+    &pack_linear::SPEC,
     &conv2d::SPEC,
     &pool2d::SPEC,
     &projection::LOWRANK,

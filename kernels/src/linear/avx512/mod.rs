@@ -1,0 +1,4 @@
+//! Parts of the row `avx512vnni`.
+pub(super) mod arrange;
+pub(super) mod floats;
+pub(super) mod gemv;
