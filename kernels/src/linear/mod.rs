@@ -9,6 +9,8 @@ mod burn;
 mod cube;
 #[cfg(test)]
 mod extremes;
+#[cfg(test)]
+mod blocks;
 mod rows;
 mod scalar;
 #[cfg(feature = "burn")]
