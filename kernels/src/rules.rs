@@ -1,6 +1,7 @@
 //! Which rules the rows that came first know: sign, ternary and int8 codes, a scale for the whole
 //! tensor or for each row, no zero points.
 use lowbit_reference::format::{Levels, WeightFormat};
+use lowbit_reference::op::linear::{Activation, LinearProblem, PackedWeight, Weight};
 use lowbit_reference::op::quantize::QuantizeProblem;
 use lowbit_reference::rule::{EpsilonUse, Granularity, Range, Rule};
 
@@ -39,4 +40,37 @@ pub(crate) fn classic_rule(rule: &Rule, levels: Levels) -> Result<(), String> {
 /// Whether a problem has such a rule.
 pub(crate) fn classic(problem: &QuantizeProblem) -> Result<(), String> {
     classic_rule(&problem.rule, problem.levels())
+}
+
+/// The weight of a `linear` problem, if it is codes of a classic format with one scale for all or
+/// one per row and no zero points.
+pub(crate) fn classic_weight(problem: &LinearProblem) -> Result<&PackedWeight, String> {
+    let Weight::Codes(weight) = &problem.weight else {
+        return Err(format!("no {} weights", problem.weight.name()));
+    };
+    classic_format(weight.format)?;
+    match weight.groups {
+        1 if weight.zero_points.is_empty() => Ok(weight),
+        1 => Err("no zero points".into()),
+        _ => Err("no scales for groups of a row".into()),
+    }
+}
+
+/// Whether the activations of a `linear` problem are f32, or int8 without zero points.
+pub(crate) fn classic_activation(problem: &LinearProblem) -> Result<(), String> {
+    match &problem.activation {
+        Activation::F32(_) => Ok(()),
+        Activation::I8(x) if x.levels == Levels::Int8 && x.zero_points.is_empty() => Ok(()),
+        other => Err(format!("no {} activations", other.name())),
+    }
+}
+
+/// Whether a `linear` problem has values and its activations lie one token after another.
+#[cfg(any(feature = "burn", feature = "wgpu"))]
+pub(crate) fn contiguous(problem: &LinearProblem) -> Result<(), String> {
+    match (problem.rows.is_contiguous(), [problem.m, problem.n, problem.k].contains(&0)) {
+        (false, _) => Err("no strided activations".into()),
+        (_, true) => Err("no empty matrices".into()),
+        _ => Ok(()),
+    }
 }

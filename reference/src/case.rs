@@ -81,7 +81,7 @@ pub struct Param {
     pub about: &'static str,
     /// Present only when another parameter has this word.
     pub when: Option<(&'static str, &'static str)>,
-    /// Value when it is not given.
+    /// Value when it is not given; [`ABSENT`](Param::ABSENT) where it may be left out.
     pub default: Option<&'static str>,
 }
 
@@ -182,6 +182,15 @@ pub fn nearest<'a>(found: &str, allowed: impl IntoIterator<Item = &'a str>) -> O
 }
 
 impl Param {
+    /// The default of a parameter that may be left out: no value at all.
+    pub const ABSENT: &'static str = "";
+
+    /// The value where none is given, if there is one.
+    pub fn default_value(&self) -> Result<Option<Value>, CaseError> {
+        let text = self.default.filter(|text| *text != Self::ABSENT);
+        text.map(|text| self.parse(text)).transpose()
+    }
+
     /// Check `text` (a word, a number, a path, or JSON) against the kind.
     pub fn parse(&self, text: &str) -> Result<Value, CaseError> {
         let wrong = |nearest, allowed: String| CaseError::Value {
@@ -255,7 +264,7 @@ impl Case {
                 (Some(_), false, Some((other, word)), _) => {
                     return Err(CaseError::NotApplicable { key: param.key, other, word });
                 }
-                (None, true, _, Some(default)) => case.values[i] = Some(param.parse(default)?),
+                (None, true, _, Some(_)) => case.values[i] = param.default_value()?,
                 (None, true, _, None) => {
                     let (op, key, about) = (spec.name, param.key, param.about);
                     return Err(CaseError::Missing { op, key, about });

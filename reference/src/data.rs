@@ -155,6 +155,27 @@ pub fn small_integers((seed, stream): (u64, Stream), len: usize) -> Vec<f32> {
     values
 }
 
+/// Whole numbers in `-whole..=whole` times a power of two for each block of `block_len`, the first
+/// of which to reach `whole` is anywhere: what formats that carry their scales hold exactly.
+pub fn whole_blocks(
+    (seed, stream): (u64, Stream),
+    len: usize,
+    (block_len, whole): (usize, u8),
+) -> Vec<f32> {
+    let mut values = vec![0.0f32; len];
+    let blocks = values.par_chunks_mut(block_len.max(1)).enumerate();
+    blocks.for_each(|(block, chunk)| {
+        let mut rng = block_rng(seed, stream, block);
+        let whole = i16::from(whole);
+        let unit = 2.0f32.powi(rng.random_range(-2..=2));
+        chunk.iter_mut().for_each(|x| *x = f32::from(rng.random_range(-whole..=whole)) * unit);
+        let at = rng.random_range(0..chunk.len());
+        let most = f32::from(whole) * unit;
+        chunk[at] = if rng.random() { most } else { -most };
+    });
+    values
+}
+
 /// Values whose scale under `rule` is an exact power of two. Where the scale is a mean, which a
 /// row may get an ulp off, codes are far from ties.
 ///

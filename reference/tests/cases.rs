@@ -37,8 +37,8 @@ fn a_typo_says_which_part_is_wrong_and_what_is_near() {
     assert!(key.contains("no parameter `weigth` (did you mean `weight`?)"), "{key}");
     let word = error(&LINEAR.replace("ternary2", "ternery2"));
     assert!(word.contains("`weight` cannot be `ternery2` (did you mean `ternary2`?)"), "{word}");
-    let number = error(&LINEAR.replace("m=1", "m=0"));
-    assert!(number.contains("`m` cannot be `0`; allowed: a whole number from 1"), "{number}");
+    let number = error(&LINEAR.replace("m=1", "m=-1"));
+    assert!(number.contains("`m` cannot be `-1`; allowed: a whole number from 0"), "{number}");
     assert!(error(&LINEAR.replace("/seed=7", "/seed")).contains("`exact/seed`"));
     assert!(error(&format!("{LINEAR}/m=2")).contains("`m` is given twice"));
     assert!(error(&LINEAR.replace("/m=1", "")).contains("needs `m` (rows of activations"));
@@ -57,8 +57,8 @@ fn parts_that_make_no_case_together_are_refused_with_a_reason() {
     assert!(f32s.contains("use `none`"), "{f32s}");
     let tensor = error(&LINEAR.replace("data=exact", "data=exact/tensor=t"));
     assert!(tensor.contains("`tensor` applies only when `data=file`"), "{tensor}");
-    let depth = error(&LINEAR.replace("k=4096", "k=131072"));
-    assert!(depth.contains("overflows an i32 sum; at most 131071"), "{depth}");
+    let depth = error(&LINEAR.replace("k=4096", "k=16777216").replace("n=512", "n=2"));
+    assert!(depth.contains("overflows an i32 sum; at most 16777215"), "{depth}");
     let spelled = LINEAR.replace("=b158", r#"={"treshold":0.7}"#);
     assert!(error(&spelled).contains("treshold"), "{}", error(&spelled));
 }

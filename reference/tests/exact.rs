@@ -4,7 +4,7 @@ use lowbit_reference::bound;
 use lowbit_reference::case::Case;
 use lowbit_reference::data::NoFiles;
 use lowbit_reference::op::exact::{exact_dot, exact_integer_dot};
-use lowbit_reference::op::linear::{Activation, Linear, LinearProblem};
+use lowbit_reference::op::linear::{Activation, Linear, LinearProblem, PackedWeight, Weight};
 use lowbit_reference::op::{Arithmetic, Op, Outputs, Tensor};
 
 fn problem(activation: &str, data: &str) -> LinearProblem {
@@ -27,9 +27,16 @@ fn oracle(problem: &LinearProblem) -> Vec<f32> {
     }
 }
 
+fn weight(problem: &LinearProblem) -> &PackedWeight {
+    match &problem.weight {
+        Weight::Codes(weight) => weight,
+        other => panic!("codes, not {}", other.name()),
+    }
+}
+
 /// `(token, output feature, weight codes as floats)` of each element of `y`.
 fn elements(problem: &LinearProblem) -> Vec<(usize, usize, Vec<f32>)> {
-    let codes = problem.weight_codes();
+    let codes = weight(problem).weight_codes();
     let row = |j: usize| codes[j * problem.k..][..problem.k].iter().map(|c| f32::from(*c));
     let element = |at: usize| (at / problem.n, at % problem.n, row(at % problem.n).collect());
     (0..problem.m * problem.n).map(element).collect()
@@ -49,11 +56,12 @@ fn f64_sums_are_within_their_bound_of_exact_ones() {
     assert!(ends[0].iter().any(|x| x.is_subnormal()) && ends[1].iter().all(|x| x.is_finite()));
     for x in [normal.clone(), cancelling(&normal), ends[0].clone(), ends[1].clone()] {
         let mut problem = problem("f32", "realistic");
+        problem.activation = Activation::F32(x.clone());
         problem.activation_f32 = x;
         let y = oracle(&problem);
         for (at, (i, j, w)) in elements(&problem).into_iter().enumerate() {
             let x = &problem.activation_f32[i * problem.k..][..problem.k];
-            let scale = f64::from(problem.weight.scale(j));
+            let scale = f64::from(weight(&problem).scale(j));
             let want = exact_dot(x, &w).unwrap().to_f64() * scale;
             let magnitude: f64 =
                 x.iter().zip(&w).map(|(x, w)| (f64::from(*x) * f64::from(*w)).abs()).sum();
@@ -74,16 +82,17 @@ fn sums_that_are_exact_in_f64_are_the_same_bits() {
         let y = oracle(&problem);
         for (at, (i, j, w)) in elements(&problem).into_iter().enumerate() {
             let want = match &problem.activation {
-                Activation::F32 => {
+                Activation::F32(_) => {
                     let x = &problem.activation_f32[i * problem.k..][..problem.k];
                     let sum = exact_dot(x, &w).unwrap();
-                    (sum.to_f64() * f64::from(problem.weight.scale(j))) as f32
+                    (sum.to_f64() * f64::from(weight(&problem).scale(j))) as f32
                 }
-                Activation::Int8 { codes, .. } => {
+                Activation::U8(_) => panic!("int8 activations"),
+                Activation::I8(codes) => {
                     let w: Vec<i64> = w.iter().map(|w| *w as i64).collect();
-                    let x = codes[i * problem.k..][..problem.k].iter().map(|x| i64::from(*x));
+                    let x = codes.codes[i * problem.k..][..problem.k].iter().map(|x| i64::from(*x));
                     let sum = exact_integer_dot(&x.collect::<Vec<i64>>(), &w).unwrap();
-                    sum as f32 * (problem.activation_scale(i) * problem.weight.scale(j))
+                    sum as f32 * (problem.activation_scale(i) * weight(&problem).scale(j))
                 }
             };
             assert_eq!(y[at].to_bits(), want.to_bits(), "{activation} {data} {at}");

@@ -103,7 +103,7 @@ impl Sweep {
     /// What each parameter is where it is not given, by its position.
     fn defaults(&self, file: &str) -> Checked<Vec<Option<Entry>>> {
         let parse = |param: &Param| {
-            let value = param.default.map(|text| param.parse(text)).transpose();
+            let value = param.default_value();
             let value = value.map_err(|e| self.place.error(file, param.key, e.to_string()))?;
             Ok(value.map(|value| Entry::new(value, self.place)))
         };

@@ -39,8 +39,9 @@ impl Kernel<Linear> for Avx2 {
         context.hardware().has(self.need())?;
         let found = Found(());
         match &problem.activation {
-            Activation::Int8 { codes, .. } => rows::bind(found, codes, problem, context),
-            Activation::F32 => rows::bind(found, &problem.activation_f32, problem, context),
+            Activation::I8(x) => rows::bind(found, &x.codes, problem, context),
+            Activation::F32(x) => rows::bind(found, x, problem, context),
+            Activation::U8(_) => Err(Failure("no uint8 activations".into())),
         }
     }
 }

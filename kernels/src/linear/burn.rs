@@ -9,6 +9,7 @@
 //! copies both operands in every call.
 use crate::burn_quantize::{Cpu, floats, tensor};
 use crate::context::Context;
+use crate::rules::{classic_activation, classic_weight, contiguous};
 use crate::{Failure, Kernel, Prepared, Threads};
 use burn::tensor::Tensor;
 use lowbit_reference::op::linear::{Activation, Linear, LinearProblem, PackedWeight};
@@ -48,11 +49,11 @@ fn dequantized(weight: &PackedWeight) -> Result<Tensor<Cpu, 2>, String> {
 fn activations(problem: &LinearProblem) -> Tensor<Cpu, 2> {
     let shape = [problem.m, problem.k];
     match &problem.activation {
-        Activation::F32 => tensor(&problem.activation_f32, shape),
-        Activation::Int8 { codes, .. } => {
+        Activation::F32(_) | Activation::U8(_) => tensor(&problem.activation_f32, shape),
+        Activation::I8(x) => {
             let scale = |i: usize| problem.activation_scale(i / problem.k);
             let value = |(i, code): (usize, &i8)| f32::from(*code) * scale(i);
-            tensor(&codes.iter().enumerate().map(value).collect::<Vec<_>>(), shape)
+            tensor(&x.codes.iter().enumerate().map(value).collect::<Vec<_>>(), shape)
         }
     }
 }
@@ -68,14 +69,16 @@ impl Kernel<Linear> for Burn {
         Arithmetic::FLOAT
     }
     fn accepts(&self, problem: &LinearProblem) -> Result<(), String> {
-        decoder(&problem.weight).map(drop)
+        contiguous(problem)?;
+        classic_activation(problem)?;
+        decoder(classic_weight(problem)?).map(drop)
     }
     fn prepare<'p>(
         &self,
         problem: &'p LinearProblem,
         _: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
-        let (x, w) = (activations(problem), dequantized(&problem.weight)?);
+        let (x, w) = (activations(problem), dequantized(classic_weight(problem)?)?);
         Ok(Box::new(Matmul { x, w, y: None }))
     }
 }

@@ -11,14 +11,15 @@
 //! `x` are padded with zeros to whole words of `w`, so no tail needs care: what pads `w` is
 //! multiplied by zero.
 //!
-//! Bounds: `|sum| <= 128 * 128 * k`, in i32 for every `k` the op allows (131,071); 16,640 bytes of
+//! Bounds: `|sum| <= 128 reach k`, in i32 for every `k` the op allows (131,071 for int8 weights); 16,640 bytes of
 //! shared memory; buffers below the adapter's binding limit, so indices are below 2^30.
 use crate::context::Context;
 use crate::cube::{Cube, Device, Packing, Ready, Session, Words, decode, padded, spread, word};
 use crate::hardware::Need;
+use crate::rules::{classic_activation, classic_weight, contiguous};
 use crate::{Failure, Kernel, Prepared, Threads};
 use cubecl::prelude::*;
-use lowbit_reference::op::linear::{Activation, Linear, LinearProblem};
+use lowbit_reference::op::linear::{Activation, Linear, LinearProblem, PackedWeight};
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 
 /// Units that share a row of a GEMV.
@@ -236,11 +237,11 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(p: &LinearProblem) -> Plan {
-        let w = Packing::of(p.weight.format.levels());
+    fn new(p: &LinearProblem, weight: &PackedWeight) -> Plan {
+        let w = Packing::of(weight.format.levels());
         let x = match p.activation {
-            Activation::F32 => Packing::Float,
-            Activation::Int8 { .. } => Packing::Int8,
+            Activation::F32(_) => Packing::Float,
+            Activation::I8(_) | Activation::U8(_) => Packing::Int8,
         };
         let w_words = w.words(p.k);
         let x_words = w_words * (w.per_word() / x.per_word()) as usize;
@@ -259,13 +260,11 @@ impl Plan {
 
     fn activations(&self, p: &LinearProblem) -> (Vec<u32>, Vec<f32>) {
         match &p.activation {
-            Activation::F32 => {
-                let bytes = f32::as_bytes(&p.activation_f32);
-                (padded(bytes, 4 * p.k, self.x_words), vec![1.0])
+            Activation::F32(x) => (padded(f32::as_bytes(x), 4 * p.k, self.x_words), vec![1.0]),
+            Activation::I8(x) => {
+                (padded(i8::as_bytes(&x.codes), p.k, self.x_words), x.scales.clone())
             }
-            Activation::Int8 { codes, scales, .. } => {
-                (padded(i8::as_bytes(codes), p.k, self.x_words), scales.clone())
-            }
+            Activation::U8(x) => (padded(&x.codes, p.k, self.x_words), x.scales.clone()),
         }
     }
 }
@@ -290,13 +289,14 @@ impl<R: Device> Kernel<Linear> for Cube<R> {
     }
     fn arithmetic(&self, problem: &LinearProblem) -> Arithmetic {
         match problem.activation {
-            Activation::F32 => Arithmetic::FLOAT_GPU,
-            Activation::Int8 { .. } => Arithmetic::INTEGER_GPU,
+            Activation::F32(_) => Arithmetic::FLOAT_GPU,
+            Activation::I8(_) | Activation::U8(_) => Arithmetic::INTEGER_GPU,
         }
     }
     fn accepts(&self, p: &LinearProblem) -> Result<(), String> {
-        crate::rules::classic_format(p.weight.format)?;
-        let plan = Plan::new(p);
+        contiguous(p)?;
+        classic_activation(p)?;
+        let plan = Plan::new(p, classic_weight(p)?);
         let words = [p.m * plan.x_words, p.n * plan.w_words, p.m * p.n];
         self.binds(4 * words.into_iter().fold(0, usize::max))
     }
@@ -306,16 +306,17 @@ impl<R: Device> Kernel<Linear> for Cube<R> {
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
         let mut session = Session::<R>::open(context)?;
-        let plan = Plan::new(p);
+        let weight = classic_weight(p)?;
+        let plan = Plan::new(p, weight);
         let (x, sx) = plan.activations(p);
         let buffers = Buffers {
             x: session.upload(&x)?,
-            w: session.upload(&padded(&p.weight.bytes, p.weight.row_bytes, plan.w_words))?,
+            w: session.upload(&padded(&weight.bytes, weight.row_bytes, plan.w_words))?,
             sx: session.upload(&sx)?,
-            sw: session.upload(&p.weight.scales)?,
+            sw: session.upload(&weight.scales)?,
         };
         let y = session.output(context, "y", p.m * p.n)?;
-        let steps = [sx.len(), p.weight.scales.len()].map(|scales| u32::from(scales > 1));
+        let steps = [sx.len(), weight.scales.len()].map(|scales| u32::from(scales > 1));
         let shape = [p.m, p.n, plan.x_words, plan.w_words].map(word);
         let (cubes, dim) = plan.cubes(p);
         let (variant, out) = (plan.variant, y.clone());

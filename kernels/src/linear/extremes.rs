@@ -4,8 +4,10 @@ use crate::Threads;
 use crate::context::{Context, Poison};
 use crate::hardware::Hardware;
 use crate::pool::Pool;
-use lowbit_reference::format::{INT8, SIGN1, TERNARY2, WeightFormat};
-use lowbit_reference::op::linear::{Activation, LinearProblem, MAX_K, PackedWeight};
+use lowbit_reference::format::{INT8, Levels, SIGN1, TERNARY2, WeightFormat};
+use lowbit_reference::op::linear::{
+    Activation, ActivationCodes, LinearProblem, PackedWeight, Rows, Weight, max_k,
+};
 use lowbit_reference::rule::Rule;
 
 const M: usize = 5;
@@ -19,16 +21,33 @@ fn problem(format: &'static dyn WeightFormat, byte: u8, x: i8, k: usize) -> Line
         rule: Rule::default(),
         n: N,
         k,
+        group_size: k,
+        groups: 1,
         scales: vec![0.3],
+        zero_points: Vec::new(),
         centres: Vec::new(),
         bytes: vec![byte; N * row_bytes],
         row_bytes,
     };
-    let scales = vec![0.7];
-    let activation = Activation::Int8 { rule: Rule::default(), codes: vec![x; M * k], scales };
-    let (weight_f32, activation_f32) = (Vec::new(), Vec::new());
-    let (m, n, exact, seed) = (M, N, false, 0);
-    LinearProblem { m, k, n, weight, weight_f32, activation, activation_f32, exact, seed }
+    let activation = Activation::I8(ActivationCodes {
+        levels: Levels::Int8,
+        rule: Rule::default(),
+        codes: vec![x; M * k],
+        scales: vec![0.7],
+        zero_points: Vec::new(),
+    });
+    LinearProblem {
+        m: M,
+        k,
+        n: N,
+        weight: Weight::Codes(weight),
+        weight_f32: Vec::new(),
+        activation,
+        rows: Rows::contiguous(M, k),
+        activation_f32: Vec::new(),
+        exact: false,
+        seed: 0,
+    }
 }
 
 #[test]
@@ -46,7 +65,8 @@ fn sums_of_the_largest_codes_are_exact_up_to_the_largest_k() {
     let native = KERNELS.iter().filter(|kernel| kernel.threads() == Threads::Pool);
     for kernel in native.filter(|kernel| hardware.has(kernel.need()).is_ok()) {
         for (format, byte, w) in weights {
-            for (x, k) in [(-128, 4099), (127, 4099), (-128, MAX_K), (127, MAX_K)] {
+            let most = max_k(Levels::Int8, format.levels());
+            for (x, k) in [(-128, 4099), (127, 4099), (-128, most), (127, most)] {
                 let problem = problem(format, byte, x, k);
                 let mut context =
                     Context::new(Pool::new(1).unwrap(), hardware.clone(), Poison::Ones);

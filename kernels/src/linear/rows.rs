@@ -17,8 +17,9 @@
 use crate::buffer::{Buffer, Element};
 use crate::context::Context;
 use crate::pool::Pool;
+use crate::rules::{classic_activation, classic_weight};
 use crate::{Failure, Prepared};
-use lowbit_reference::op::linear::{Activation, LinearProblem};
+use lowbit_reference::op::linear::{Activation, LinearProblem, PackedWeight, Rows};
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 use std::ops::Range;
 
@@ -93,26 +94,28 @@ pub(super) trait Dot<T: Value, const LANES: usize>: Copy + Sync {
     ) -> [[T::Sum; ROWS]; M];
 }
 
-/// Codes a byte of the weights' format.
-fn fields(problem: &LinearProblem) -> Result<usize, String> {
-    match problem.weight.format.name() {
-        "int8" => Ok(1),
-        "ternary2" => Ok(4),
-        "sign1" => Ok(8),
+/// The weights, and how many codes a byte of them has.
+fn weight(problem: &LinearProblem) -> Result<(&PackedWeight, usize), String> {
+    let weight = classic_weight(problem)?;
+    match weight.format.name() {
+        "int8" => Ok((weight, 1)),
+        "ternary2" => Ok((weight, 4)),
+        "sign1" => Ok((weight, 8)),
         other => Err(format!("weights are {other}")),
     }
 }
 
 /// Every CPU row takes the three formats.
 pub(super) fn accepts(problem: &LinearProblem) -> Result<(), String> {
-    fields(problem).map(drop)
+    classic_activation(problem)?;
+    weight(problem).map(drop)
 }
 
 /// Integer sums for int8 activations, f32 sums for f32 ones.
 pub(super) fn arithmetic(problem: &LinearProblem) -> Arithmetic {
     match problem.activation {
-        Activation::F32 => Arithmetic::FLOAT,
-        Activation::Int8 { .. } => Arithmetic::INTEGER,
+        Activation::F32(_) => Arithmetic::FLOAT,
+        Activation::I8(_) | Activation::U8(_) => Arithmetic::INTEGER,
     }
 }
 
@@ -123,18 +126,21 @@ pub(super) fn bind<'p, D: Dot<T, LANES> + 'p, T: Value, const LANES: usize>(
     problem: &'p LinearProblem,
     context: &mut Context,
 ) -> Result<Box<dyn Prepared + 'p>, Failure> {
-    Ok(match fields(problem)? {
-        1 => Box::new(Run::<D, T, LANES, 1>::new(dot, x, problem, context)),
-        4 => Box::new(Run::<D, T, LANES, 4>::new(dot, x, problem, context)),
-        _ => Box::new(Run::<D, T, LANES, 8>::new(dot, x, problem, context)),
+    let (weight, fields) = weight(problem)?;
+    Ok(match fields {
+        1 => Box::new(Run::<D, T, LANES, 1>::new(dot, x, (problem, weight), context)),
+        4 => Box::new(Run::<D, T, LANES, 4>::new(dot, x, (problem, weight), context)),
+        _ => Box::new(Run::<D, T, LANES, 8>::new(dot, x, (problem, weight), context)),
     })
 }
 
 struct Run<D, T, const LANES: usize, const FIELDS: usize> {
     dot: D,
     pool: Pool,
-    k: usize,
+    rows: Rows,
     n: usize,
+    /// Steps of a token; one of nothing but zeros where K is 0.
+    steps: usize,
     x: Buffer<T>,
     x_scales: Buffer<f32>,
     panels: Buffer<u8>,
@@ -148,15 +154,18 @@ struct Run<D, T, const LANES: usize, const FIELDS: usize> {
 }
 
 impl<D: Dot<T, LANES>, T: Value, const LANES: usize, const FIELDS: usize> Run<D, T, LANES, FIELDS> {
-    fn new(dot: D, x: &[T], problem: &LinearProblem, context: &mut Context) -> Self {
+    fn new(
+        dot: D,
+        x: &[T],
+        (problem, weight): (&LinearProblem, &PackedWeight),
+        context: &mut Context,
+    ) -> Self {
         let (m, k, n) = (problem.m, problem.k, problem.n);
-        let steps = k.div_ceil(LANES * FIELDS);
-        let w_scales: Vec<f32> = (0..n).map(|j| problem.weight.scale(j)).collect();
+        let steps = k.div_ceil(LANES * FIELDS).max(1);
+        let w_scales: Vec<f32> = (0..n).map(|j| weight.scale(j)).collect();
         let x_scales: Vec<f32> = (0..m).map(|i| problem.activation_scale(i)).collect();
         let offset = |j| match FIELDS == 1 && D::BIASED {
-            true => {
-                128 * problem.weight.row(j).iter().map(|w| i32::from(w.cast_signed())).sum::<i32>()
-            }
+            true => 128 * weight.row(j).iter().map(|w| i32::from(w.cast_signed())).sum::<i32>(),
             false => 0,
         };
         let w_offsets: Vec<i32> = (0..n).map(offset).collect();
@@ -165,7 +174,7 @@ impl<D: Dot<T, LANES>, T: Value, const LANES: usize, const FIELDS: usize> Run<D,
         for (j, panel) in (0..n).step_by(ROWS).zip(panels.chunks_exact_mut(steps * ROWS * LANES)) {
             for (r, j) in (j..n.min(j + ROWS)).enumerate() {
                 let units = panel.chunks_exact_mut(LANES).skip(r).step_by(ROWS);
-                for (unit, bytes) in units.zip(problem.weight.row(j).chunks(LANES)) {
+                for (unit, bytes) in units.zip(weight.row(j).chunks(LANES)) {
                     unit[..bytes.len()].copy_from_slice(bytes);
                 }
             }
@@ -173,8 +182,9 @@ impl<D: Dot<T, LANES>, T: Value, const LANES: usize, const FIELDS: usize> Run<D,
         Run {
             dot,
             pool: context.pool().clone(),
-            k,
+            rows: problem.rows,
             n,
+            steps,
             x: context.copy("x", x),
             x_scales: context.copy("x scales", &x_scales),
             panels,
@@ -188,18 +198,19 @@ impl<D: Dot<T, LANES>, T: Value, const LANES: usize, const FIELDS: usize> Run<D,
 
     /// Arrange every token and total it, four tokens and more to a thread.
     fn arrange(&mut self) {
-        let (k, row) = (self.k, self.k.next_multiple_of(LANES * FIELDS));
+        let (rows, row) = (self.rows, self.steps * LANES * FIELDS);
         let ranges = self.pool.ranges(self.x_offsets.len(), TOKENS);
         let (mut to, mut offsets) = (&mut self.arranged[..], &mut self.x_offsets[..]);
         let mut tasks = Vec::with_capacity(ranges.len());
         for tokens in ranges {
-            let x = &self.x[tokens.start * k..tokens.end * k];
             let to = to.split_off_mut(..tokens.len() * row).unwrap_or_default();
-            tasks.push((x, to, offsets.split_off_mut(..tokens.len()).unwrap_or_default()));
+            let offsets = offsets.split_off_mut(..tokens.len()).unwrap_or_default();
+            tasks.push((tokens, to, offsets));
         }
-        self.pool.for_each(tasks, |(x, to, offsets)| {
-            let tokens = x.chunks_exact(k).zip(to.chunks_exact_mut(row)).zip(offsets);
-            for ((x, to), offset) in tokens {
+        let x = &self.x;
+        self.pool.for_each(tasks, |(tokens, to, offsets)| {
+            for ((i, to), offset) in tokens.zip(to.chunks_exact_mut(row)).zip(offsets) {
+                let x = rows.row(x, i);
                 arrange::<T, LANES, FIELDS>(x, steps_mut(to), FIELDS == 1 && D::BIASED);
                 *offset = if FIELDS == 1 { 0 } else { T::total(x) };
             }
@@ -214,7 +225,7 @@ impl<D: Dot<T, LANES>, T: Value, const LANES: usize, const FIELDS: usize> Prepar
         self.arrange();
         let product = Product::<D, T, LANES, FIELDS> {
             dot: self.dot,
-            steps: self.k.div_ceil(LANES * FIELDS),
+            steps: self.steps,
             x: self.arranged.as_chunks().0.as_chunks().0,
             x_scales: &self.x_scales,
             x_offsets: &self.x_offsets,
@@ -222,6 +233,9 @@ impl<D: Dot<T, LANES>, T: Value, const LANES: usize, const FIELDS: usize> Prepar
             w_scales: &self.w_scales,
             w_offsets: &self.w_offsets,
         };
+        if self.y.is_empty() {
+            return Ok(());
+        }
         let tasks = split(&mut self.y, self.n, self.pool.ranges(self.n, ROWS));
         self.pool.for_each(tasks, |(columns, mut y)| product.columns(columns, &mut y));
         Ok(())

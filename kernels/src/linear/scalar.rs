@@ -31,8 +31,9 @@ impl Kernel<Linear> for Scalar {
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
         match &problem.activation {
-            Activation::Int8 { codes, .. } => rows::bind(*self, codes, problem, context),
-            Activation::F32 => rows::bind(*self, &problem.activation_f32, problem, context),
+            Activation::I8(x) => rows::bind(*self, &x.codes, problem, context),
+            Activation::F32(x) => rows::bind(*self, x, problem, context),
+            Activation::U8(_) => Err(Failure("no uint8 activations".into())),
         }
     }
 }
@@ -78,7 +79,7 @@ fn bits<const FIELDS: usize>(
     r: usize,
 ) -> i32 {
     let (bits, mask) = (8 / FIELDS, ((1u16 << (8 / FIELDS)) - 1) as u8);
-    let mut total = 0;
+    let mut total = 0i32;
     for (panel, x) in panel.chunks(SAFE).zip(x.chunks(SAFE)) {
         let mut lanes = [0i16; LANES];
         for (w, x) in panel.iter().zip(x) {
@@ -90,7 +91,8 @@ fn bits<const FIELDS: usize>(
                 w = w.map(|w| w >> bits);
             }
         }
-        total += lanes.iter().map(|lane| i32::from(*lane)).sum::<i32>();
+        let lanes: i32 = lanes.iter().map(|lane| i32::from(*lane)).sum();
+        total = lanes.wrapping_add(total);
     }
     total
 }

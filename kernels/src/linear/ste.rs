@@ -10,11 +10,12 @@
 //! both operands in `matmul`.
 use crate::burn_quantize::{Cpu, FakeQuantized, accepts, fake_quantize, floats, tensor};
 use crate::context::Context;
+use crate::rules::{classic_activation, classic_rule, classic_weight, contiguous};
 use crate::{Failure, Kernel, Prepared, Threads};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use lowbit_reference::format::Levels;
-use lowbit_reference::op::linear::{Activation, Linear, LinearProblem};
+use lowbit_reference::op::linear::{Linear, LinearProblem};
 use lowbit_reference::op::{self, Arithmetic, Outputs};
 use lowbit_reference::rule::Rule;
 
@@ -69,10 +70,12 @@ impl Kernel<Linear> for Ste {
         Arithmetic::FLOAT
     }
     fn accepts(&self, problem: &LinearProblem) -> Result<(), String> {
-        let weight = &problem.weight;
-        crate::rules::classic_rule(&weight.rule, weight.format.levels())?;
-        if let Activation::Int8 { rule, .. } = &problem.activation {
-            crate::rules::classic_rule(rule, Levels::Int8)?;
+        contiguous(problem)?;
+        let weight = classic_weight(problem)?;
+        classic_rule(&weight.rule, weight.format.levels())?;
+        classic_activation(problem)?;
+        if let Some((levels, rule)) = problem.activation.quantization() {
+            classic_rule(&rule, levels)?;
         }
         accepts(&problem.weight_f32).and_then(|()| accepts(&problem.activation_f32))
     }
@@ -81,11 +84,9 @@ impl Kernel<Linear> for Ste {
         problem: &'p LinearProblem,
         _: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
-        let activation = match &problem.activation {
-            Activation::F32 => None,
-            Activation::Int8 { rule, .. } => Some(*rule),
-        };
-        let weight = (problem.weight.rule, problem.weight.format.levels());
+        let activation = problem.activation.quantization().map(|(_, rule)| rule);
+        let weight = classic_weight(problem)?;
+        let weight = (weight.rule, weight.format.levels());
         let x = tensor(&problem.activation_f32, [problem.m, problem.k]);
         let w = tensor(&problem.weight_f32, [problem.n, problem.k]);
         Ok(Box::new(Run { rules: Rules { weight, activation }, x, w, output: None }))

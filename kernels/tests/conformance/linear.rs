@@ -27,5 +27,89 @@ pub(crate) fn cases() -> Vec<String> {
             }
         }
     }
+    ids.extend(other_weights());
+    ids.extend(layouts());
+    ids
+}
+
+/// Every weight format that the rules above do not reach, against every activation.
+fn other_weights() -> Vec<String> {
+    let group = r#"{"granularity":"group","group_size":32}"#;
+    let minmax = r#"{"granularity":"group","group_size":32,"range":"minmax"}"#;
+    let weights = [
+        ("ternary3", "b158"),
+        ("ternary2", "twn"),
+        ("int4", "absmax"),
+        ("int4", group),
+        ("int8", group),
+        ("ternary2", group),
+        ("uint4", "onnx"),
+        ("uint4", "llm_awq"),
+        ("uint4", minmax),
+        ("nf4", "none"),
+        ("nf4_i8", "none"),
+        ("q8_0", "none"),
+        ("q4_0", "none"),
+        ("tq2_0", "none"),
+        ("mxfp4", "none"),
+    ];
+    let activations = [
+        ("f32", "none"),
+        ("int8", "absmax"),
+        ("int4", "absmax"),
+        ("int4", "a48"),
+        ("uint8", "absmax"),
+        ("uint8", "onnx"),
+        ("uint8", "burn_dragon"),
+    ];
+    let classic = [("ternary2", "b158"), ("sign1", "burn_dragon"), ("int8", "onnx")];
+    let mut ids = Vec::new();
+    for (weight, weight_rule) in weights.into_iter().chain(classic) {
+        for (activation, activation_rule) in activations {
+            for (seed, k) in [256, 512, 1024, 4352].into_iter().enumerate() {
+                let (m, n) = ([1, 5, 2, 9][seed], [3, 17, 33, 8][seed]);
+                for data in ["exact", "realistic"] {
+                    ids.push(format!(
+                        "linear/weight={weight}/activation={activation}/weight_rule={weight_rule}\
+                         /activation_rule={activation_rule}/m={m}/k={k}/n={n}/data={data}\
+                         /seed={seed}"
+                    ));
+                }
+            }
+        }
+    }
+    ids
+}
+
+/// Rows of activations with something between them, and matrices without values.
+fn layouts() -> Vec<String> {
+    let weights = [
+        ("ternary2", "b158"),
+        ("sign1", "b1"),
+        ("int8", "absmax"),
+        ("int4", "absmax"),
+        ("uint4", "onnx"),
+        ("nf4", "none"),
+        ("nf4_i8", "none"),
+        ("q8_0", "none"),
+        ("tq2_0", "none"),
+    ];
+    let activations = [("f32", "none"), ("int8", "absmax"), ("uint8", "onnx")];
+    let sizes = [(5, 256, 9), (3, 512, 17), (0, 256, 3), (2, 256, 0), (3, 0, 5), (0, 0, 0)];
+    let layouts = ["", "/x_stride=519", "/x_offset=3", "/x_stride=1024/x_offset=64"];
+    let mut ids = Vec::new();
+    for (weight, weight_rule) in weights {
+        for (activation, activation_rule) in activations {
+            for ((m, k, n), layout) in
+                sizes.into_iter().flat_map(|size| layouts.map(|layout| (size, layout)))
+            {
+                ids.push(format!(
+                    "linear/weight={weight}/activation={activation}/weight_rule={weight_rule}\
+                     /activation_rule={activation_rule}/m={m}/k={k}/n={n}{layout}\
+                     /data=realistic/seed=5"
+                ));
+            }
+        }
+    }
     ids
 }

@@ -15,8 +15,10 @@ mod int8;
 pub mod minifloat;
 mod mx;
 pub mod nf4;
+pub mod nf4_i8;
 mod sign1;
 mod statistic;
+pub mod table;
 mod ternary2;
 mod ternary3;
 mod uint4;
@@ -37,6 +39,7 @@ pub use mx::{
     MXINT8, Mx, ScaleMode,
 };
 pub use sign1::SIGN1;
+pub use table::{TABLE_FORMATS, TableFormat};
 pub use ternary2::TERNARY2;
 pub use ternary3::TERNARY3;
 pub use uint4::UINT4;

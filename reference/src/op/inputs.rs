@@ -2,7 +2,7 @@
 use super::hadamard::hadamard_f32;
 use crate::case::{Case, CaseError, Kind, Param, Value, Word};
 use crate::data::{self, Distribution, Files, Stream};
-use crate::format::{self, Levels, WeightFormat};
+use crate::format::{self, Levels};
 use crate::rule::{Granularity, Range, Rule, named};
 
 const fn required(key: &'static str, kind: Kind, about: &'static str) -> Param {
@@ -44,9 +44,6 @@ pub(super) const ACTIVATION_RULE: Param = Param {
     when: None,
     default: None,
 };
-/// Activation format.
-pub(super) const ACTIVATION: Param =
-    required("activation", Kind::Word(activation_words), "activation format: f32 or int8");
 /// Format activations are quantized to.
 pub(super) const CODES: Param = Param {
     key: "activation",
@@ -101,10 +98,6 @@ pub(super) const SEED: Param = Param {
     when: None,
     default: Some("7"),
 };
-
-fn activation_words() -> Vec<Word> {
-    vec![Word { name: "f32", aliases: &[] }, format::INT8.word()]
-}
 
 fn data_words() -> Vec<Word> {
     ["exact", "realistic", "file"].map(|name| Word { name, aliases: &[] }).to_vec()

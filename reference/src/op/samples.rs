@@ -3,7 +3,7 @@ use crate::data::{Stream, block_rng, mix};
 use rand::Rng;
 
 /// MACs above which the oracle compares a sample.
-pub(super) const EXHAUSTIVE_MACS: u64 = 1 << 33;
+pub(super) const EXHAUSTIVE_MACS: u64 = 1 << 29;
 
 /// Rows and columns of the output that are compared; every pair of them is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,11 @@ impl Grid {
         (self.rows[at / self.columns.len()], self.columns[at % self.columns.len()])
     }
 
+    /// Row and column of each compared element, row by row.
+    pub fn elements(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        (0..self.len()).map(|at| self.element(at))
+    }
+
     /// Position in the output of each compared element, row by row.
     pub fn positions(&self, n: usize) -> Option<Vec<usize>> {
         self.sampled.then(|| {
@@ -54,7 +59,7 @@ impl Grid {
 /// Both sides of every power of two and of the end, and as many drawn indices.
 fn sample(len: usize, drawn: usize, seed: u64) -> Vec<usize> {
     let powers = (0..usize::BITS).map(|shift| 1usize << shift).take_while(|p| *p <= len);
-    let edges = powers.flat_map(|p| [p - 1, p, p + 1]).chain([0, len - 1]);
+    let edges = powers.flat_map(|p| [p - 1, p, p + 1]).chain([0, len.saturating_sub(1)]);
     let mut rng = block_rng(seed, Stream::Sample, 0);
     let mut all: Vec<_> = edges.filter(|i| *i < len).collect();
     all.extend((0..drawn).map(|_| rng.random_range(0..len)));

@@ -1,4 +1,5 @@
 //! Defect 17: sums of products that leave an i32, in a device's wrap or a debug build's panic.
+use lowbit_reference::format::Levels;
 use lowbit_reference::op::int8::{MAX_DEPTH, int8_linear};
 use lowbit_reference::op::integer::{Affine, Codes, MatMulShape, matmul_integer};
 use lowbit_reference::op::linear;
@@ -49,7 +50,7 @@ fn defect_17_the_deepest_sum_is_derived_and_the_next_is_refused() {
     }
     assert_eq!(MAX_DEPTH, deepest(127, 127));
     // With -128 the limit of `linear` is lower.
-    assert_eq!(linear::MAX_K, deepest(128, 128));
+    assert_eq!(linear::max_k(Levels::Int8, Levels::Int8), deepest(128, 128));
     for (x, w, most) in [(127, 127, 133_144), (255, -127, 66_311)] {
         let product = i64::from(x) * i64::from(w);
         let sum = product * i64::try_from(most).unwrap();
@@ -92,8 +93,8 @@ fn defect_17_every_integer_product_has_its_limit() {
         );
         id.parse::<lowbit_reference::case::Case>()
     };
-    assert!(case(linear::MAX_K).is_ok());
-    let error = case(linear::MAX_K + 1).unwrap_err().to_string();
+    assert!(case(131_071).is_ok());
+    let error = case(131_072).unwrap_err().to_string();
     assert!(error.contains("overflows an i32 sum; at most 131071"), "{error}");
 }
 

@@ -5,7 +5,7 @@ use lowbit_reference::format::{Levels, WEIGHT_FORMATS};
 use lowbit_reference::op::Op;
 use lowbit_reference::op::exact::exact_integer_dot;
 use lowbit_reference::op::integer::{Affine, Codes, MatMulShape, matmul_integer};
-use lowbit_reference::op::linear::Linear;
+use lowbit_reference::op::linear::{Linear, Weight};
 use lowbit_reference::op::pack::{pack_words, unpack_words};
 use lowbit_reference::op::projection::{
     Accumulator, Coded, Contraction, DecoderTail, IntegerProjection, LowrankProjection,
@@ -96,10 +96,11 @@ fn linear_multiplies_the_codes_it_packed() {
              m=2/k=67/n=5/data=realistic/seed=3"
         );
         let problem = Linear::generate(&id.parse().unwrap(), &NoFiles).unwrap();
-        let levels = problem.weight.format.levels();
-        let group_len = problem.weight.rule.group_len(5 * 67, 67);
-        let q = quantize(&problem.weight.rule, levels, &problem.weight_f32, group_len);
-        assert_eq!(problem.weight_codes(), q.codes, "{id}");
-        assert_eq!(problem.weight.row_bytes, problem.weight.format.row_bytes(67));
+        let Weight::Codes(weight) = &problem.weight else { panic!("{id}: no codes") };
+        let levels = weight.format.levels();
+        let group_len = weight.rule.group_len(5 * 67, 67);
+        let q = quantize(&weight.rule, levels, &problem.weight_f32, group_len);
+        assert_eq!(weight.weight_codes(), q.codes, "{id}");
+        assert_eq!(weight.row_bytes, weight.format.row_bytes(67));
     }
 }

@@ -1,30 +1,57 @@
-//! `linear`: `Y[M, N] = X[M, K] W[N, K]^T` with packed weights and f32 or int8 activations.
+//! `linear`: `Y[M, N] = X[M, K] W[N, K]^T` with packed weights and f32 or integer activations.
 //!
-//! With int8 activations `Y[i, j] = float(sum_k x[i, k] w[j, k]) * (sx[i] * sw[j])`: an integer
-//! sum, one product of scales, one product with it. With f32 activations
-//! `Y[i, j] = sum_k x[i, k] w[j, k] sw[j]`.
+//! What a weight is: `w[j, k] = (code - zero_point) * scale`, one scale and zero point for the
+//! tensor, for each row or for each group of a row; or what a block or table format makes of its
+//! bytes. What an activation is: a float, or `(code - zero_point) * sx[i]`.
+//!
+//! * Integer activations, one scale a row: `Y[i, j] = float(sum_k x w) * (sx[i] * sw[j])`, an
+//!   integer sum, one product of scales, one product with it.
+//! * Integer activations, a scale for each group (or block):
+//!   `Y[i, j] = sx[i] * sum_g sw[j, g] * float(sum_{k in g} x w)`, where `x` and `w` are codes
+//!   less their zero points. The sums inside are exact; over groups they are floats.
+//! * Integer activations, a table of floats (`nf4`): the products are floats, too.
+//! * f32 activations: `Y[i, j] = sum_k x[i, k] w[j, k]`.
+//!
+//! M, N and K may be 0: an empty sum is 0.
+mod activation;
 mod oracle;
-use super::quantize::pack;
-use super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs};
-use crate::case::{Case, CaseError};
-use crate::data::{Files, Stream};
-use crate::format::{INT8, Levels, WeightFormat, weight_format};
+mod own_scales;
+mod weight;
+use super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
+use crate::case::{Case, CaseError, Kind, Param};
+use crate::codes::Levels;
+use crate::data::Files;
 use crate::quality::Quality;
-use crate::rule::{Code, Granularity, Range, Rule, quantize};
+use crate::rule::Rule;
+pub use activation::{Activation, ActivationCodes, Rows};
 pub use oracle::LinearReference;
+pub use weight::{BlockWeight, PackedWeight, TableWeight, Weight};
+
+const SIZE: Kind = Kind::Number { min: 0, max: 1 << 28 };
 
 /// Name and parameters.
 pub static SPEC: OpSpec = OpSpec {
     name: "linear",
     about: "Y[M, N] = X[M, K] W[N, K]^T with packed weights (GEMV when m = 1)",
     params: &[
-        inputs::WEIGHT,
-        inputs::ACTIVATION,
-        inputs::WEIGHT_RULE,
+        Param { kind: Kind::Word(weight::words), ..inputs::WEIGHT },
+        activation::ACTIVATION,
+        Param {
+            kind: Kind::WordOrConfig {
+                words: weight::rule_words,
+                canonical: Rule::canonical,
+                schema: Rule::schema,
+            },
+            about: "how weights become scales and codes: a named rule or one spelled out; `none` \
+                    for formats that carry their scales",
+            ..inputs::WEIGHT_RULE
+        },
         inputs::ACTIVATION_RULE,
-        inputs::M,
-        inputs::K,
-        inputs::N,
+        Param { kind: SIZE, ..inputs::M },
+        Param { kind: SIZE, ..inputs::K },
+        Param { kind: SIZE, ..inputs::N },
+        activation::STRIDE,
+        activation::OFFSET,
         inputs::DATA,
         inputs::DISTRIBUTION,
         inputs::FILE,
@@ -35,103 +62,42 @@ pub static SPEC: OpSpec = OpSpec {
     work,
 };
 
-/// Largest depth whose i32 sum cannot overflow with codes of magnitude up to 128.
-pub const MAX_K: usize = (i32::MAX as usize) / (128 * 128);
+/// Largest magnitude of a code less its zero point.
+fn reach(levels: Levels) -> u32 {
+    let (least, most) = levels.range();
+    (most.unsigned_abs()).max(least.unsigned_abs()).into()
+}
 
-fn format(case: &Case) -> &'static dyn WeightFormat {
-    weight_format(case.word("weight")).unwrap_or(&INT8)
+/// Longest sum of products of two kinds of codes, less their zero points, that no codes can make
+/// overflow an i32: `(2^31 - 1) / (reach reach)`, where codes reach 1 (sign, ternary), 8 (int4),
+/// 15 (uint4), 128 (int8) or 255 (uint8).
+pub fn max_k(activation: Levels, weight: Levels) -> usize {
+    (i32::MAX.unsigned_abs() / (reach(activation) * reach(weight))) as usize
 }
 
 fn validate(case: &Case) -> Result<(), CaseError> {
     inputs::area(case, "n", "k")?;
     inputs::area(case, "m", "k")?;
     inputs::area(case, "m", "n")?;
-    if case.word("activation") == "int8" && case.number("k") > MAX_K {
-        return Err(case.conflict("k", format!("overflows an i32 sum; at most {MAX_K}")));
+    weight::validate(case)?;
+    activation::validate(case)?;
+    if let (Some(x), Some((w, depth))) = (activation::reach(case), weight::depth(case)) {
+        let most = (i32::MAX.unsigned_abs() / (x * w)) as usize;
+        if depth > most {
+            return Err(case.conflict("k", format!("overflows an i32 sum; at most {most}")));
+        }
     }
-    check_rule(case, "weight_rule", &inputs::weight_rule(case, format(case).levels())?)?;
-    let none = case.word("activation_rule") == "none";
-    match (case.word("activation"), none) {
-        ("f32", false) => {
-            Err(case.conflict("activation_rule", "goes with no f32 activation; use `none`"))
-        }
-        ("int8", _) => {
-            let rule = inputs::activation_rule(case, Levels::Int8)?;
-            check_rule(case, "activation_rule", &rule)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// One scale for all or one per row, codes centred on zero, values as they are.
-fn check_rule(case: &Case, key: &'static str, rule: &Rule) -> Result<(), CaseError> {
-    let what = match rule {
-        Rule { granularity: Granularity::Group | Granularity::HeadGroup, .. } => {
-            "groups within a row"
-        }
-        Rule { range: Range::Minmax, .. } => "a zero point",
-        Rule { rotated: true, .. } => "a rotation",
-        _ => return Ok(()),
-    };
-    Err(case.conflict(key, format!("has {what}; `linear` takes a scale per tensor or row")))
+    Ok(())
 }
 
 fn work(case: &Case) -> Work {
-    let [m, k, n] = ["m", "k", "n"].map(|key| case.number(key));
-    let activation = if case.word("activation") == "int8" { 1 } else { 4 };
+    let [m, k, n] = ["m", "k", "n"].map(|key| case.number(key) as u64);
+    let (x, w) = (activation::bytes(case), weight::bytes(case));
     Work {
-        macs: (m as u64).saturating_mul(k as u64).saturating_mul(n as u64),
-        bytes_read: (activation * m * k + n * format(case).row_bytes(k)) as u64,
-        bytes_written: 4 * (m * n) as u64,
+        macs: m.saturating_mul(k).saturating_mul(n),
+        bytes_read: (x.0 + x.1 + w.0 + w.1) as u64,
+        bytes_written: 4 * m * n,
     }
-}
-
-/// Packed weights.
-#[derive(Debug)]
-pub struct PackedWeight {
-    /// How `bytes` is to be read.
-    pub format: &'static dyn WeightFormat,
-    /// The rule that made it.
-    pub rule: Rule,
-    /// Output features: rows.
-    pub n: usize,
-    /// Input features: length of a row.
-    pub k: usize,
-    /// One scale for all, or one per row.
-    pub scales: Vec<f32>,
-    /// Centres of a centred rule, else empty; not used by `linear` (b1 drops them).
-    pub centres: Vec<f32>,
-    /// Rows, each starting on a byte.
-    pub bytes: Vec<u8>,
-    /// Bytes of a row.
-    pub row_bytes: usize,
-}
-
-impl PackedWeight {
-    /// Packed bytes of row `j`.
-    pub fn row(&self, j: usize) -> &[u8] {
-        &self.bytes[j * self.row_bytes..][..self.row_bytes]
-    }
-    /// Scale of row `j`.
-    pub fn scale(&self, j: usize) -> f32 {
-        self.scales[if self.scales.len() == 1 { 0 } else { j }]
-    }
-}
-
-/// Activations as the op receives them.
-#[derive(Debug)]
-pub enum Activation {
-    /// Floats.
-    F32,
-    /// Codes, one scale for all tokens or one each.
-    Int8 {
-        /// The rule that made them.
-        rule: Rule,
-        /// Row-major codes.
-        codes: Vec<i8>,
-        /// One scale for all, or one per token.
-        scales: Vec<f32>,
-    },
 }
 
 /// Everything one `linear` needs.
@@ -144,12 +110,15 @@ pub struct LinearProblem {
     /// Output features.
     pub n: usize,
     /// Packed weights.
-    pub weight: PackedWeight,
+    pub weight: Weight,
     /// What they were quantized from, `[N, K]` row-major: for fake-quant rows and quality.
     pub weight_f32: Vec<f32>,
     /// Activations.
     pub activation: Activation,
-    /// What they were quantized from, `[M, K]` row-major; the activations themselves for f32.
+    /// Where the rows of the activations lie.
+    pub rows: Rows,
+    /// What they were quantized from, `[M, K]` row-major and contiguous; the activations
+    /// themselves for f32.
     pub activation_f32: Vec<f32>,
     /// Whether the data are of tier `exact`.
     pub exact: bool,
@@ -160,16 +129,19 @@ pub struct LinearProblem {
 impl LinearProblem {
     /// Scale of token `i`; 1 for f32 activations.
     pub fn activation_scale(&self, i: usize) -> f32 {
-        match &self.activation {
-            Activation::F32 => 1.0,
-            Activation::Int8 { scales, .. } => scales[if scales.len() == 1 { 0 } else { i }],
+        match self.activation.scales() {
+            [] => 1.0,
+            [one] => *one,
+            scales => scales[i],
         }
     }
-    /// The codes of the weights, unpacked.
-    pub fn weight_codes(&self) -> Vec<Code> {
-        let row = |j| self.weight.format.unpack(self.weight.row(j), self.k);
-        let unpacked = |j| row(j).unwrap_or_else(|e| unreachable!("packed by the reference: {e}"));
-        (0..self.n).flat_map(unpacked).collect()
+    /// Code that stands for zero in token `i`.
+    pub fn activation_zero_point(&self, i: usize) -> i32 {
+        match self.activation.zero_points() {
+            [] => 0,
+            [one] => *one,
+            zero_points => zero_points[i],
+        }
     }
 }
 
@@ -183,20 +155,21 @@ impl Op for Linear {
     type Reference = LinearReference;
 
     fn generate(case: &Case, files: &dyn Files) -> Result<LinearProblem, String> {
-        let format = format(case);
         let [m, k, n] = ["m", "k", "n"].map(|key| case.number(key));
-        let rule = inputs::weight_rule(case, format.levels()).map_err(|e| e.to_string())?;
-        let kind = Some((&rule, format.levels()));
-        let weight_f32 = inputs::values(case, kind, Stream::Weight, (n * k, k), files)?;
-        let group_len = rule.group_len(n * k, k);
-        let q = quantize(&rule, format.levels(), &weight_f32, group_len);
-        let centres = if rule.centred { q.centres() } else { Vec::new() };
-        let (scales, bytes) = (q.scales(), pack(format, &q.codes, k));
-        let row_bytes = format.row_bytes(k);
-        let weight = PackedWeight { format, rule, n, k, scales, centres, bytes, row_bytes };
-        let (activation, activation_f32) = activations(case, (m, k), files)?;
-        let (exact, seed) = (case.word("data") == "exact", inputs::seed(case));
-        Ok(LinearProblem { m, k, n, weight, weight_f32, activation, activation_f32, exact, seed })
+        let (weight, weight_f32) = weight::generate(case, files)?;
+        let (activation, rows, activation_f32) = activation::generate(case, files)?;
+        Ok(LinearProblem {
+            m,
+            k,
+            n,
+            weight,
+            weight_f32,
+            activation,
+            rows,
+            activation_f32,
+            exact: case.word("data") == "exact",
+            seed: inputs::seed(case),
+        })
     }
 
     fn reference(problem: &LinearProblem) -> LinearReference {
@@ -209,7 +182,10 @@ impl Op for Linear {
         arithmetic: Arithmetic,
         got: &Outputs,
     ) -> Expectation {
-        oracle::expect(problem, reference, arithmetic, got)
+        match got.f32s("weight_scales") {
+            Some(own) => own_scales::expect(problem, reference, arithmetic, (own, got)),
+            None => reference.expect(problem, arithmetic, got),
+        }
     }
 
     fn quality(problem: &LinearProblem, reference: &LinearReference) -> Option<Quality> {
@@ -217,34 +193,10 @@ impl Op for Linear {
     }
 
     fn storage(problem: &LinearProblem) -> Storage {
-        let weight = &problem.weight;
-        Storage {
-            elements: problem.weight_f32.len() as u64,
-            artifact_bytes: weight.bytes.len() as u64,
-            scale_bytes: 4 * (weight.scales.len() + weight.centres.len()) as u64,
-        }
+        problem.weight.storage(problem.weight_f32.len())
     }
 
     fn predicted_zeros(problem: &LinearProblem) -> Option<f64> {
         Some(oracle::predicted_zeros(problem))
     }
-}
-
-fn activations(
-    case: &Case,
-    (m, k): (usize, usize),
-    files: &dyn Files,
-) -> Result<(Activation, Vec<f32>), String> {
-    let draw = |rule| inputs::values(case, rule, Stream::Activation, (m * k, k), files);
-    if case.word("activation") == "f32" {
-        return Ok((Activation::F32, draw(None)?));
-    }
-    let rule = inputs::activation_rule(case, Levels::Int8).map_err(|e| e.to_string())?;
-    let x = draw(Some((&rule, Levels::Int8)))?;
-    let q = quantize(&rule, Levels::Int8, &x, rule.group_len(m * k, k));
-    let codes = match Levels::Int8.tensor(&q.codes) {
-        Tensor::I8(codes) => codes,
-        other => unreachable!("int8 codes are {}", other.type_name()),
-    };
-    Ok((Activation::Int8 { rule, codes, scales: q.scales() }, x))
 }

@@ -1,13 +1,27 @@
-//! The oracle of `linear`: exact integer sums, f64 sums with their magnitudes, and what follows
-//! for rows that quantize for themselves.
-use super::super::quantize::{expect_centres, expect_scales};
+//! The oracle of `linear`: sums of each group in f64, where integers are exact, with what bounds
+//! need beside them.
+//!
+//! With `x` and `w` less their zero points, and `s[j, g]` the scales of the weights:
+//!
+//! ```text
+//! sum       = sum_g s sum_{k in g} x w             what the op means, up to sx
+//! groups    = sum_g |s sum_{k in g} x w|           bounds rows that round group by group
+//! magnitude = sum_k (|x| + |zx|) (|w| + |zw|) |s|  bounds rows that round product by product
+//! ```
+//!
+//! A row with integer arithmetic rounds nothing under one scale a row but the sum (from 2^24 on)
+//! and its product with the scales; under scales of groups it rounds each group's product and sum,
+//! which is a dot product of `groups` terms. Whoever adds in floats is held to the dot bound over
+//! K; zero points count in it as terms of their own, since a row may take them off in the end.
+//! In tier `exact` nothing may be rounded: every term is a multiple of a power of two, and the
+//! magnitudes sum to less than 2^24 of them.
 use super::super::samples::{Grid, weights};
 use super::super::{Arithmetic, Bound, Expectation, Expected, Outputs, Tensor};
-use super::{Activation, LinearProblem};
+use super::{Activation, LinearProblem, Weight};
 use crate::bound;
-use crate::format::Levels;
+use crate::format::TableFormat;
+use crate::format::minifloat::power_of_two;
 use crate::quality::{Quality, quality};
-use crate::rule::{Code, Rule, Shared};
 use rayon::prelude::*;
 
 /// Sums over the compared part of the output.
@@ -15,46 +29,157 @@ use rayon::prelude::*;
 pub struct LinearReference {
     /// What is compared.
     pub grid: Grid,
-    /// Weight codes, `[N, K]`.
-    codes: Vec<Code>,
-    sums: Sums,
+    x: Side,
+    w: Side,
+    /// Of each compared element.
+    sums: Vec<Sums>,
 }
 
-/// `sum x w` and `sum |x w|` of each compared element, without scales.
+/// One operand without its scales, in rows of K.
 #[derive(Debug)]
-enum Sums {
-    Integer { sum: Vec<i32>, magnitude: Vec<u32> },
-    Float { sum: Vec<f64>, magnitude: Vec<f64> },
+struct Side {
+    /// Codes less their zero points, floats, or a table's values.
+    units: Vec<f32>,
+    /// `|code| + |zero_point|` where there are zero points, else empty.
+    reach: Vec<f32>,
+}
+
+/// See the module. `magnitude` and `groups` have the scales that `sum` has.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    sum: f64,
+    groups: f64,
+    magnitude: f64,
+}
+
+const EXACT: f64 = (1u32 << 24) as f64;
+
+impl Side {
+    /// Row `i`, and the magnitudes that stand for its values in a bound.
+    fn row(&self, i: usize, k: usize) -> (&[f32], &[f32]) {
+        let units = &self.units[i * k..][..k];
+        let reach = if self.reach.is_empty() { units } else { &self.reach[i * k..][..k] };
+        (units, reach)
+    }
+
+    /// Integer codes with the zero point of each.
+    fn of_codes(codes: impl Iterator<Item = (i32, i32)>, zero_points: bool) -> Side {
+        let (units, reach): (Vec<f32>, Vec<f32>) = codes
+            .map(|(code, zero)| ((code - zero) as f32, (code.abs() + zero.abs()) as f32))
+            .unzip();
+        Side { units, reach: if zero_points { reach } else { Vec::new() } }
+    }
+
+    fn of_activation(p: &LinearProblem) -> Side {
+        fn codes<T: Copy + Into<i32>>(p: &LinearProblem, x: &[T]) -> Side {
+            let row = |i| {
+                let zero = p.activation_zero_point(i);
+                p.rows.row(x, i).iter().map(move |code| ((*code).into(), zero))
+            };
+            Side::of_codes((0..p.m).flat_map(row), !p.activation.zero_points().is_empty())
+        }
+        match &p.activation {
+            Activation::F32(x) => {
+                let units = (0..p.m).flat_map(|i| p.rows.row(x, i)).copied().collect();
+                Side { units, reach: Vec::new() }
+            }
+            Activation::I8(x) => codes(p, &x.codes),
+            Activation::U8(x) => codes(p, &x.codes),
+        }
+    }
+
+    fn of_weight(weight: &Weight) -> Side {
+        let units = match weight {
+            Weight::Codes(w) => {
+                let zero = |at: usize| w.zero_point(at / w.k, at % w.k / w.group_size);
+                let codes = w.weight_codes().into_iter().enumerate();
+                let codes = codes.map(|(at, code)| (i32::from(code), zero(at)));
+                return Side::of_codes(codes, !w.zero_points.is_empty());
+            }
+            Weight::Blocks(w) => {
+                w.format.decode(&w.bytes).unwrap_or_else(|e| unreachable!("whole blocks: {e}"))
+            }
+            Weight::Table(w) => w.format.units(&w.codes),
+        };
+        Side { units, reach: Vec::new() }
+    }
+}
+
+impl Weight {
+    /// The scale of row `j`, where it has one and no more.
+    fn row_scale(&self, j: usize) -> Option<f32> {
+        match self {
+            Weight::Codes(w) if w.groups == 1 => Some(w.scale(j)),
+            _ => None,
+        }
+    }
+    /// Values of a row that share a scale.
+    fn group_len(&self) -> usize {
+        match self {
+            Weight::Codes(w) => w.group_size,
+            Weight::Blocks(w) => w.format.block_len(),
+            Weight::Table(_) => TableFormat::BLOCK,
+        }
+    }
+    /// The scale of group `g` of row `j`; a block's values already have theirs.
+    fn group_scale(&self, j: usize, g: usize) -> f32 {
+        match self {
+            Weight::Codes(w) => w.group_scale(j, g),
+            Weight::Blocks(_) => 1.0,
+            Weight::Table(w) => w.format.scale(w.row_absmax(j)[g]),
+        }
+    }
+    /// Groups of a row of `k`.
+    fn group_count(&self, k: usize) -> usize {
+        if k == 0 { 0 } else { k.div_ceil(self.group_len()) }
+    }
+    /// Whether values are integers times a scale.
+    fn is_integer(&self) -> bool {
+        !matches!(self, Weight::Table(w) if !w.format.integer())
+    }
+}
+
+/// `sum x w` and `sum |x| |w|` with the magnitudes given; eight chains, for speed.
+fn dot((x, x_reach): (&[f32], &[f32]), (w, w_reach): (&[f32], &[f32])) -> (f64, f64) {
+    let (mut sums, mut magnitudes) = ([0.0f64; 8], [0.0f64; 8]);
+    let tokens = x.chunks(8).zip(x_reach.chunks(8));
+    let weights = w.chunks(8).zip(w_reach.chunks(8));
+    for ((x, x_reach), (w, w_reach)) in tokens.zip(weights) {
+        for (sum, (x, w)) in sums.iter_mut().zip(x.iter().zip(w)) {
+            *sum += f64::from(*x) * f64::from(*w);
+        }
+        for (sum, (x, w)) in magnitudes.iter_mut().zip(x_reach.iter().zip(w_reach)) {
+            *sum += (f64::from(*x) * f64::from(*w)).abs();
+        }
+    }
+    (sums.iter().sum(), magnitudes.iter().sum())
 }
 
 impl LinearReference {
     /// The sums of a problem.
     pub(super) fn new(p: &LinearProblem) -> LinearReference {
         let grid = Grid::new((p.m, p.n, p.k), p.seed);
-        let codes = p.weight_codes();
-        let sums = match &p.activation {
-            Activation::F32 => float_sums(&grid, p.k, &p.activation_f32, &codes),
-            Activation::Int8 { codes: x, .. } => integer_sums(&grid, p.k, x, &codes),
+        let (x, w) = (Side::of_activation(p), Side::of_weight(&p.weight));
+        let sums = |at| {
+            let (i, j) = grid.element(at);
+            Sums::new(p, x.row(i, p.k), (j, w.row(j, p.k)))
         };
-        LinearReference { grid, codes, sums }
+        let sums = (0..grid.len()).into_par_iter().map(sums).collect();
+        LinearReference { grid, x, w, sums }
     }
 
-    /// Rows, columns and index of each compared element.
-    fn elements(&self) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
-        let element = |at| {
-            let (i, j) = self.grid.element(at);
-            (i, j, at)
-        };
-        (0..self.grid.len()).map(element)
+    /// Row and column of each compared element, and its sums.
+    fn elements(&self) -> impl Iterator<Item = (usize, usize, Sums)> + '_ {
+        self.grid.elements().zip(&self.sums).map(|((i, j), sums)| (i, j, *sums))
     }
 
     /// The outputs compared, as the reference computes them.
     fn values(&self, p: &LinearProblem) -> Vec<f32> {
-        let value = |(i, j, at): (usize, usize, usize)| match &self.sums {
-            Sums::Integer { sum, .. } => {
-                sum[at] as f32 * (p.activation_scale(i) * p.weight.scale(j))
-            }
-            Sums::Float { sum, .. } => (sum[at] * f64::from(p.weight.scale(j))) as f32,
+        let float = matches!(p.activation, Activation::F32(_));
+        let value = |(i, j, Sums { sum, .. })| match p.weight.row_scale(j) {
+            Some(scale) if float => (sum * f64::from(scale)) as f32,
+            Some(scale) => sum as f32 * (p.activation_scale(i) * scale),
+            None => (sum * f64::from(p.activation_scale(i))) as f32,
         };
         self.elements().map(value).collect()
     }
@@ -69,256 +194,175 @@ impl LinearReference {
             .map(|(i, j, _)| {
                 let x = &p.activation_f32[i * p.k..][..p.k];
                 let w = &p.weight_f32[j * p.k..][..p.k];
-                x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum::<f64>() as f32
+                dot((x, x), (w, w)).0 as f32
             })
             .collect();
         Some(quality(&want, self.values(p)))
     }
-}
 
-fn integer_sums(grid: &Grid, k: usize, x: &[i8], w: &[Code]) -> Sums {
-    let dot = |at: usize| {
-        let (i, j) = grid.element(at);
-        let pairs = x[i * k..][..k].iter().zip(&w[j * k..][..k]);
-        pairs.fold((0i32, 0u32), |(sum, magnitude), (x, w)| {
-            let product = i32::from(*x) * i32::from(*w);
-            (sum + product, magnitude + product.unsigned_abs())
-        })
-    };
-    let (sum, magnitude) = (0..grid.len()).into_par_iter().map(dot).unzip();
-    Sums::Integer { sum, magnitude }
-}
-
-fn float_sums(grid: &Grid, k: usize, x: &[f32], w: &[Code]) -> Sums {
-    let dot = |at: usize| {
-        let (i, j) = grid.element(at);
-        let pairs = x[i * k..][..k].iter().zip(&w[j * k..][..k]);
-        pairs.fold((0.0, 0.0), |(sum, magnitude), (x, w)| {
-            let product = f64::from(*x) * f64::from(*w);
-            (sum + product, magnitude + product.abs())
-        })
-    };
-    let (sum, magnitude) = (0..grid.len()).into_par_iter().map(dot).unzip();
-    Sums::Float { sum, magnitude }
-}
-
-/// What a row must have answered. A row that quantizes for itself also answers
-/// `weight_scales` (and `activation_scales`), and is judged under those.
-pub(super) fn expect(
-    p: &LinearProblem,
-    reference: &LinearReference,
-    arithmetic: Arithmetic,
-    got: &Outputs,
-) -> Expectation {
-    let mut out = Expectation::default();
-    if let Some(own) = got.f32s("weight_scales") {
-        return expect_under_own_scales(p, reference, arithmetic, (own, got));
-    }
-    let want = reference.values(p);
-    let bound = output_bound(p, reference, arithmetic, &want);
-    let mut expected = Expected::all("y", Tensor::F32(want), bound);
-    expected.at = reference.grid.positions(p.n);
-    expected.len = p.m * p.n;
-    out.outputs.push(expected);
-    if let (true, true, Some(y)) = (reference.grid.sampled, arithmetic.integer, got.f32s("y")) {
-        out.faults.extend(freivalds(p, &reference.codes, y));
-    }
-    out
-}
-
-/// Integer rows: the bits of the reference where the sum is below 2^24, 1 ulp above. Float rows:
-/// the dot bound; tier `exact`: equal while every partial sum is an exact float.
-fn output_bound(
-    p: &LinearProblem,
-    reference: &LinearReference,
-    arithmetic: Arithmetic,
-    want: &[f32],
-) -> Bound {
-    const EXACT: u32 = 1 << 24;
-    let scale =
-        |i: usize, j: usize| f64::from(p.activation_scale(i)) * f64::from(p.weight.scale(j));
-    // A rule spelled out may have other scales than powers of two.
-    let exact = p.exact && powers_of_two(p);
-    let bound = |(i, j, at): (usize, usize, usize)| match &reference.sums {
-        Sums::Integer { sum, .. } if arithmetic.integer && sum[at].unsigned_abs() < EXACT => 0.0,
-        Sums::Integer { .. } if arithmetic.integer => f64::from(crate::rule::ulp(want[at])),
-        Sums::Integer { magnitude, .. } if exact && magnitude[at] < EXACT => 0.0,
-        Sums::Integer { magnitude, .. } => {
-            bound::dot(p.k, f64::from(magnitude[at]) * scale(i, j).abs())
+    /// What a row must have answered.
+    pub(super) fn expect(
+        &self,
+        p: &LinearProblem,
+        arithmetic: Arithmetic,
+        got: &Outputs,
+    ) -> Expectation {
+        let mut out = Expectation::default();
+        let want = self.values(p);
+        let bound = self.output_bound(p, arithmetic, &want);
+        let mut expected = Expected::all("y", Tensor::F32(want), bound);
+        expected.at = self.grid.positions(p.n);
+        expected.len = p.m * p.n;
+        out.outputs.push(expected);
+        if let (true, true, Some(y)) = (self.grid.sampled, arithmetic.integer, got.f32s("y")) {
+            out.faults.extend(self.freivalds(p, y));
         }
-        // Small integers times codes: exact while the sum of magnitudes is.
-        Sums::Float { magnitude, .. } if exact && magnitude[at] < f64::from(EXACT) => 0.0,
-        Sums::Float { magnitude, .. } => bound::dot(p.k, magnitude[at] * scale(i, j).abs()),
-    };
-    let bounds: Vec<f64> = reference.elements().map(bound).collect();
-    if bounds.iter().all(|b| *b == 0.0) { Bound::Exact } else { Bound::Componentwise(bounds) }
-}
-
-/// Whether every scale is a power of two, so that products with it are exact.
-fn powers_of_two(p: &LinearProblem) -> bool {
-    let activations: &[f32] = match &p.activation {
-        Activation::Int8 { scales, .. } => scales,
-        Activation::F32 => &[],
-    };
-    let mut scales = p.weight.scales.iter().chain(activations);
-    scales.all(|scale| scale.is_normal() && scale.to_bits().trailing_zeros() >= 23)
-}
-
-/// Freivalds' check over the whole output. Integer sums are recovered from the floats where that
-/// is exact, below 2^22; a larger one, rare, is computed and its float judged here.
-fn freivalds(p: &LinearProblem, codes: &[Code], y: &[f32]) -> Option<String> {
-    let Activation::Int8 { codes: x, .. } = &p.activation else { return None };
-    if y.len() != p.m * p.n {
-        return None;
+        out
     }
-    let r = weights(p.n, p.seed);
-    let mut folded = vec![0i64; p.k];
-    for (row, weight) in codes.chunks_exact(p.k).zip(&r) {
-        let each = folded.iter_mut().zip(row);
-        each.for_each(|(sum, w)| *sum = sum.wrapping_add(weight.wrapping_mul(i64::from(*w))));
-    }
-    let product = |x: &i8, f: &i64| i64::from(*x).wrapping_mul(*f);
-    (0..p.m).find_map(|i| {
-        let x = &x[i * p.k..][..p.k];
-        let want = x.iter().zip(&folded).fold(0i64, |s, (x, f)| s.wrapping_add(product(x, f)));
-        let mut got = 0i64;
-        for (j, weight) in r.iter().enumerate() {
-            let (value, scale) = (y[i * p.n + j], p.activation_scale(i) * p.weight.scale(j));
-            let mut sum = (f64::from(value) / f64::from(scale)).round();
-            if sum.is_nan() || sum.abs() >= f64::from(1 << 22) {
-                let w = &codes[j * p.k..][..p.k];
-                let exact: i32 = x.iter().zip(w).map(|(x, w)| i32::from(*x) * i32::from(*w)).sum();
-                let answer = exact as f32 * scale;
-                let off = f64::from(value) - f64::from(answer);
-                if off.is_nan() || off.abs() > f64::from(crate::rule::ulp(answer)) {
-                    return Some(format!("`y`[{}] is {value}, must be {answer}", i * p.n + j));
-                }
-                sum = f64::from(exact);
+
+    /// See the module.
+    fn output_bound(&self, p: &LinearProblem, arithmetic: Arithmetic, want: &[f32]) -> Bound {
+        let codes = !matches!(p.activation, Activation::F32(_));
+        let integer = arithmetic.integer && codes && p.weight.is_integer();
+        let groups = p.weight.group_count(p.k);
+        let quanta = p.exact.then(|| Quanta::new(p, self));
+        let bound = |((i, j, sums), want): ((usize, usize, Sums), &f32)| {
+            let scale = p.weight.row_scale(j).map_or(1.0, |scale| f64::from(scale).abs())
+                * f64::from(p.activation_scale(i)).abs();
+            if quanta.as_ref().is_some_and(|q| sums.magnitude * scale < EXACT * q.of(i, j)) {
+                return 0.0;
             }
-            got = got.wrapping_add(weight.wrapping_mul(sum as i64));
+            match p.weight.row_scale(j) {
+                Some(_) if integer && sums.sum.abs() < EXACT => 0.0,
+                Some(_) if integer => f64::from(crate::rule::ulp(*want)),
+                None if integer => bound::dot(groups, sums.groups * scale),
+                _ => bound::dot(p.k, sums.magnitude * scale),
+            }
+        };
+        let bounds: Vec<f64> = self.elements().zip(want).map(bound).collect();
+        match bounds.iter().all(|b| *b == 0.0) {
+            true => Bound::Exact,
+            false => Bound::Componentwise(bounds),
         }
-        (got != want).then(|| format!("checksum of row {i} differs"))
-    })
-}
-
-/// Values quantized and dequantized under a row's own scales, and by how much those near a tie
-/// may be off.
-struct FakeQuant {
-    values: Vec<f64>,
-    /// Position and step, ascending.
-    near: Vec<(usize, f64)>,
-}
-
-impl FakeQuant {
-    fn new(x: &[f32], rule: &Rule, levels: Levels, (scales, centres): (&[f32], &[f32])) -> Self {
-        let group_len = x.len().div_ceil(scales.len().max(1)).max(1);
-        let shared = |i: usize| {
-            let centre = centres.get(i / group_len).copied().unwrap_or(0.0);
-            Shared { centre, ..rule.under(scales[i / group_len]) }
-        };
-        let value = |(i, x): (usize, &f32)| {
-            let shared = shared(i);
-            f64::from(rule.code(levels, *x, &shared)) * f64::from(shared.scale)
-        };
-        let near = |i: usize| {
-            let shared = shared(i);
-            let step = levels.step() * f64::from(shared.scale);
-            rule.near_tie(levels, x[i], &shared, group_len).then_some((i, step))
-        };
-        let values = x.iter().enumerate().map(value).collect();
-        FakeQuant { values, near: (0..x.len()).filter_map(near).collect() }
     }
 
-    /// Sum of `step |other|` over the values of a row that are near a tie.
-    fn ties(&self, row: usize, k: usize, other: &[f64]) -> f64 {
-        let from = self.near.partition_point(|(at, _)| *at < row * k);
-        let to = self.near.partition_point(|(at, _)| *at < (row + 1) * k);
-        self.near[from..to].iter().map(|(at, step)| step * other[at - row * k].abs()).sum()
-    }
-}
-
-/// A fake-quant row computes scales and codes itself, in floats: its scales are judged first,
-/// then its product against an f64 product of the values quantized under those scales. A value
-/// near a tie may be one step off, and widens the bound of every output it enters by that step;
-/// not in tier `exact`, where ties are planted, on a machine that divides exactly.
-fn expect_under_own_scales(
-    p: &LinearProblem,
-    reference: &LinearReference,
-    arithmetic: Arithmetic,
-    (own, got): (&[f32], &Outputs),
-) -> Expectation {
-    let rule = &p.weight.rule;
-    let group_len = rule.group_len(p.n * p.k, p.k);
-    let mut out = Expectation::default();
-    let want = (p.weight.scales.as_slice(), group_len);
-    out.outputs.push(expect_scales("weight_scales", rule, arithmetic, want));
-    let centres = got.f32s("weight_centres").unwrap_or(&[]);
-    if rule.centred {
-        let want = (p.weight.centres.as_slice(), group_len);
-        out.outputs.push(expect_centres("weight_centres", &p.weight_f32, want));
-    }
-    if own.len() != p.weight.scales.len() || centres.len() != p.weight.centres.len() {
-        return out;
-    }
-    let levels = p.weight.format.levels();
-    let mut w = FakeQuant::new(&p.weight_f32, rule, levels, (own, centres));
-    let mut x = match &p.activation {
-        Activation::F32 => FakeQuant {
-            values: p.activation_f32.iter().map(|x| f64::from(*x)).collect(),
-            near: Vec::new(),
-        },
-        Activation::Int8 { rule, scales, .. } => {
-            let want = (scales.as_slice(), rule.group_len(p.m * p.k, p.k));
-            out.outputs.push(expect_scales("activation_scales", rule, arithmetic, want));
-            let own = got.f32s("activation_scales").filter(|s| s.len() == scales.len());
-            let Some(own) = own else { return out };
-            FakeQuant::new(&p.activation_f32, rule, Levels::Int8, (own, &[]))
+    /// Freivalds' check over the whole output, where one integer sum makes an element. Sums are
+    /// recovered from the floats where that is exact, below 2^22; a larger one, rare, is computed
+    /// and its float judged here.
+    fn freivalds(&self, p: &LinearProblem, y: &[f32]) -> Option<String> {
+        let one_scale = (0..p.n).all(|j| p.weight.row_scale(j).is_some());
+        if matches!(p.activation, Activation::F32(_)) || !one_scale || y.len() != p.m * p.n {
+            return None;
         }
-    };
-    if p.exact && arithmetic.exact_division {
-        w.near.clear();
-        x.near.clear();
+        let r = weights(p.n, p.seed);
+        let mut folded = vec![0i64; p.k];
+        for (row, weight) in self.w.units.chunks_exact(p.k).zip(&r) {
+            let each = folded.iter_mut().zip(row);
+            each.for_each(|(sum, w)| *sum = sum.wrapping_add(weight.wrapping_mul(*w as i64)));
+        }
+        let product = |x: &f32, f: &i64| (*x as i64).wrapping_mul(*f);
+        (0..p.m).into_par_iter().find_map_first(|i| {
+            let (x, _) = self.x.row(i, p.k);
+            let want = x.iter().zip(&folded).fold(0i64, |s, (x, f)| s.wrapping_add(product(x, f)));
+            let mut got = 0i64;
+            for (j, weight) in r.iter().enumerate() {
+                let scale = p.activation_scale(i) * p.weight.row_scale(j).unwrap_or(1.0);
+                let value = y[i * p.n + j];
+                let mut sum = (f64::from(value) / f64::from(scale)).round();
+                if sum.is_nan() || sum.abs() >= f64::from(1 << 22) {
+                    let exact = dot((x, x), self.w.row(j, p.k)).0;
+                    let answer = exact as f32 * scale;
+                    let off = f64::from(value) - f64::from(answer);
+                    if off.is_nan() || off.abs() > f64::from(crate::rule::ulp(answer)) {
+                        return Some(format!("`y`[{}] is {value}, must be {answer}", i * p.n + j));
+                    }
+                    sum = exact;
+                }
+                got = got.wrapping_add(weight.wrapping_mul(sum as i64));
+            }
+            (got != want).then(|| format!("checksum of row {i} differs"))
+        })
     }
-    out.outputs.push(fake_product(p, reference, &x, &w));
-    out
 }
 
-fn fake_product(
-    p: &LinearProblem,
-    reference: &LinearReference,
-    x: &FakeQuant,
-    w: &FakeQuant,
-) -> Expected {
-    let (mut want, mut bounds) = (Vec::new(), Vec::new());
-    for (i, j, _) in reference.elements() {
-        let (xs, ws) = (&x.values[i * p.k..][..p.k], &w.values[j * p.k..][..p.k]);
-        let sum: f64 = xs.iter().zip(ws).map(|(x, w)| x * w).sum();
-        let magnitude: f64 = xs.iter().zip(ws).map(|(x, w)| (x * w).abs()).sum();
-        let ties = w.ties(j, p.k, xs) + x.ties(i, p.k, ws);
-        want.push(sum as f32);
-        bounds.push(bound::dot(p.k, magnitude) + ties);
+impl Sums {
+    fn new(
+        p: &LinearProblem,
+        (x, x_reach): (&[f32], &[f32]),
+        (j, (w, w_reach)): (usize, (&[f32], &[f32])),
+    ) -> Sums {
+        let mut all = Sums::default();
+        let len = p.weight.group_len();
+        for g in 0..p.weight.group_count(p.k) {
+            let scale = p.weight.group_scale(j, g);
+            let group = g * len..p.k.min((g + 1) * len);
+            let x = (&x[group.clone()], &x_reach[group.clone()]);
+            let (sum, magnitude) = dot(x, (&w[group.clone()], &w_reach[group]));
+            // One scale for the whole row waits for the end, as in the op.
+            let scale = if p.weight.row_scale(j).is_some() { 1.0 } else { f64::from(scale) };
+            all.sum += scale * sum;
+            all.groups += (scale * sum).abs();
+            all.magnitude += scale.abs() * magnitude;
+        }
+        all
     }
-    let mut y = Expected::all("y", Tensor::F32(want), Bound::Componentwise(bounds));
-    y.at = reference.grid.positions(p.n);
-    y.len = p.m * p.n;
-    y
+}
+
+/// The power of two that every value of a row is a multiple of, scales included.
+struct Quanta {
+    x: Vec<f64>,
+    w: Vec<f64>,
+}
+
+impl Quanta {
+    fn new(p: &LinearProblem, reference: &LinearReference) -> Quanta {
+        let x = |i| match &p.activation {
+            Activation::F32(_) => least(reference.x.row(i, p.k).0.iter().copied()),
+            _ => quantum(p.activation_scale(i)),
+        };
+        let w = |j| {
+            let group = |g| {
+                let (len, scale) = (p.weight.group_len(), p.weight.group_scale(j, g));
+                let units = reference.w.row(j, p.k).0[g * len..].iter().take(len).copied();
+                let unit = if matches!(p.weight, Weight::Codes(_)) { 1.0 } else { least(units) };
+                unit * quantum(scale)
+            };
+            (0..p.weight.group_count(p.k)).map(group).fold(f64::INFINITY, f64::min)
+        };
+        Quanta { x: (0..p.m).map(x).collect(), w: (0..p.n).map(w).collect() }
+    }
+
+    fn of(&self, i: usize, j: usize) -> f64 {
+        self.x[i] * self.w[j]
+    }
+}
+
+fn least(values: impl Iterator<Item = f32>) -> f64 {
+    values.map(quantum).fold(f64::INFINITY, f64::min)
+}
+
+/// The largest power of two that a float is a multiple of; infinite for 0.
+fn quantum(x: f32) -> f64 {
+    let (biased, fraction) = (x.abs().to_bits() >> 23, x.to_bits() & 0x7f_ffff);
+    let mantissa = if biased == 0 { fraction } else { fraction | 1 << 23 };
+    match mantissa {
+        0 => f64::INFINITY,
+        _ => power_of_two((biased.max(1) + mantissa.trailing_zeros()).cast_signed() - 150),
+    }
 }
 
 /// A sum of `n` independent terms of both signs is zero with probability about
 /// `1 / sqrt(2 pi n)` once `n` is large (the terms are integers of magnitude at least 1), and
 /// every term is zero with probability `zero^k`.
 pub(super) fn predicted_zeros(p: &LinearProblem) -> f64 {
-    let share = |zeros: usize, len: usize| zeros as f64 / len.max(1) as f64;
-    let codes = p.weight_codes();
-    let w = share(codes.iter().filter(|c| **c == 0).count(), codes.len());
-    let x = match &p.activation {
-        Activation::Int8 { codes, .. } => {
-            share(codes.iter().filter(|c| **c == 0).count(), codes.len())
-        }
-        Activation::F32 => {
-            share(p.activation_f32.iter().filter(|x| **x == 0.0).count(), p.activation_f32.len())
-        }
+    if p.k == 0 {
+        return 1.0;
+    }
+    let share = |side: &Side| {
+        let zeros = side.units.iter().filter(|unit| **unit == 0.0).count();
+        zeros as f64 / side.units.len().max(1) as f64
     };
+    let (x, w) = (share(&Side::of_activation(p)), share(&Side::of_weight(&p.weight)));
     let active = (1.0 - w) * (1.0 - x);
     let all_zero = (1.0 - active).powi(i32::try_from(p.k).unwrap_or(i32::MAX));
     (all_zero + 0.4 / (active * p.k as f64).sqrt().max(0.4)).min(0.9)
