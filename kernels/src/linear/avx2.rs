@@ -6,6 +6,7 @@
 //! int8 by int8 would saturate there (`2 * 128 * 128 = 32768`): both sides are widened to i16
 //! instead, and `vpmaddwd` adds pairs in i32. Floats: the low two bits of a lane select the
 //! code from a table (`vpermilps`), one FMA for 8 codes.
+use super::blocks;
 use super::rows::{self, Dot, ROWS, Step, Unit};
 use crate::context::Context;
 use crate::hardware::Need;
@@ -29,13 +30,16 @@ impl Kernel<Linear> for Avx2 {
         rows::arithmetic(problem)
     }
     fn accepts(&self, problem: &LinearProblem) -> Result<(), String> {
-        rows::accepts(problem)
+        if blocks::takes(problem) { Ok(()) } else { rows::accepts(problem) }
     }
     fn prepare<'p>(
         &self,
         problem: &'p LinearProblem,
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
+        if blocks::takes(problem) {
+            return blocks::prepare(blocks::avx2::Found::new(context)?, problem, context);
+        }
         context.hardware().has(self.need())?;
         let found = Found(());
         match &problem.activation {

@@ -7,6 +7,7 @@
 //! K = 65794), which the shared loop undoes. Floats: the low two bits of a lane select the code
 //! from a table (`vpermilps`), one FMA for 16 codes. Four rows by four tokens share loads and
 //! decoding; a single token has two sums a row instead.
+use super::blocks;
 use super::rows::{self, Dot, ROWS, Step, Unit};
 use crate::context::Context;
 use crate::hardware::Need;
@@ -30,13 +31,16 @@ impl Kernel<Linear> for Avx512Vnni {
         rows::arithmetic(problem)
     }
     fn accepts(&self, problem: &LinearProblem) -> Result<(), String> {
-        rows::accepts(problem)
+        if blocks::takes(problem) { Ok(()) } else { rows::accepts(problem) }
     }
     fn prepare<'p>(
         &self,
         problem: &'p LinearProblem,
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
+        if blocks::takes(problem) {
+            return blocks::prepare(blocks::avx512vnni::Found::new(context)?, problem, context);
+        }
         context.hardware().has(self.need())?;
         let found = Found(());
         match &problem.activation {

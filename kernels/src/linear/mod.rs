@@ -3,14 +3,13 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
+mod blocks;
 #[cfg(feature = "burn")]
 mod burn;
 #[cfg(feature = "wgpu")]
 mod cube;
 #[cfg(test)]
 mod extremes;
-#[cfg(test)]
-mod blocks;
 mod rows;
 mod scalar;
 #[cfg(feature = "burn")]

@@ -5,6 +5,7 @@
 //! ternary field and 128 a sign field, so a step of 4 or 8 fields adds at most 1024 to an i16
 //! lane, and 31 steps 31744 < 2^15; then lanes are widened to i32. int8 products are i32.
 //! Floats: stored codes become -1, 0, 1 before the product, so nothing cancels.
+use super::blocks;
 use super::rows::{self, Dot, ROWS, Step, Unit};
 use crate::context::Context;
 use crate::{Failure, Kernel, Prepared};
@@ -23,13 +24,16 @@ impl Kernel<Linear> for Scalar {
         rows::arithmetic(problem)
     }
     fn accepts(&self, problem: &LinearProblem) -> Result<(), String> {
-        rows::accepts(problem)
+        if blocks::takes(problem) { Ok(()) } else { rows::accepts(problem) }
     }
     fn prepare<'p>(
         &self,
         problem: &'p LinearProblem,
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
+        if blocks::takes(problem) {
+            return blocks::prepare(blocks::scalar::Plain, problem, context);
+        }
         match &problem.activation {
             Activation::I8(x) => rows::bind(*self, &x.codes, problem, context),
             Activation::F32(x) => rows::bind(*self, x, problem, context),

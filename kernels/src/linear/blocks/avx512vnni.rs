@@ -10,7 +10,8 @@
 //!
 //! Floats: the low four bits of a lane select the value (`vpermps`), whatever is above them; the
 //! lane is shifted on to the next code, and one FMA meets sixteen rows with one activation. Eight
-//! bits become `2^23 + u` by setting bits, and `2^23 + 128` is taken off, exactly.
+//! bits, and codes with a zero point, become `2^23 + u` by setting bits, and `2^23 + bias` (or
+//! `2^23 + z`) is taken off, exactly.
 //!
 //! Sums of floats: a block's terms in four chains (one token) or one (four), then `chain *
 //! scale` is added to the row's sum.
@@ -63,8 +64,6 @@ fn integer_tile<const FIELDS: usize, const CODE: u8, const P: usize, const M: us
     x: Tokens<'_, i8, FIELDS, M>,
 ) -> Sums<P, M> {
     let table = _mm512_broadcast_i32x4(load_bytes(&book.integers));
-    // One token leaves registers for two sums a panel, which halves the chain of additions.
-    let chains = 2;
     let mut sums = [[_mm512_setzero_ps(); P]; M];
     let len = panels[0].units;
     for b in 0..panels[0].scales.len() {
@@ -96,7 +95,7 @@ fn integer_tile<const FIELDS: usize, const CODE: u8, const P: usize, const M: us
                 for t in 0..M {
                     let x = _mm512_set1_epi32(quad(steps[u][j][t]));
                     for p in 0..P {
-                        let sum = &mut acc[t][p][j % chains];
+                        let sum = &mut acc[t][p][j % 2];
                         *sum = _mm512_dpbusd_epi32(*sum, codes[p], x);
                     }
                 }
@@ -167,11 +166,13 @@ fn float_tile<const FIELDS: usize, const CODE: u8, const P: usize, const M: usiz
     for b in 0..panels[0].scales.len() {
         let (units, steps) = block(&panels, &x, b);
         let mut acc = [[[_mm512_setzero_ps(); 4]; P]; M];
-        let mut zero_points = [_mm512_setzero_ps(); P];
+        // What 2^23 + u has too much.
+        let mut extra = [_mm512_set1_ps(POWER - book.floats[0]); P];
         if CODE == ZERO_POINT {
             for p in 0..P {
                 let bytes = load_bytes(&panels[p].zero_points[b]);
-                zero_points[p] = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+                let zero_points = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+                extra[p] = _mm512_add_ps(_mm512_set1_ps(POWER), zero_points);
             }
         }
         for u in 0..len {
@@ -183,10 +184,7 @@ fn float_tile<const FIELDS: usize, const CODE: u8, const P: usize, const M: usiz
                 for j in 0..FIELDS {
                     let mut values = [_mm512_setzero_ps(); P];
                     for p in 0..P {
-                        values[p] = value::<FIELDS>(w[p], table);
-                        if CODE == ZERO_POINT {
-                            values[p] = _mm512_sub_ps(values[p], zero_points[p]);
-                        }
+                        values[p] = value::<FIELDS, CODE>(w[p], table, extra[p]);
                         w[p] = next_code::<FIELDS>(w[p]);
                     }
                     for t in 0..M {
@@ -211,16 +209,20 @@ fn float_tile<const FIELDS: usize, const CODE: u8, const P: usize, const M: usiz
     store(&sums)
 }
 
+/// 2^23: the floats from here on are whole numbers.
+const POWER: f32 = 8_388_608.0;
+
 /// The value of the code in the low bits of every lane.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn value<const FIELDS: usize>(w: __m512i, table: __m512) -> __m512 {
-    if FIELDS > 1 {
+fn value<const FIELDS: usize, const CODE: u8>(w: __m512i, table: __m512, extra: __m512) -> __m512 {
+    if FIELDS > 1 && CODE != ZERO_POINT {
         return _mm512_permutexvar_ps(w, table);
     }
-    // (w & 255) | the bits of 2^23.
-    let (byte, power) = (_mm512_set1_epi32(255), _mm512_set1_epi32(0x4b00_0000));
-    let float = _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<0xf8>(power, w, byte));
-    _mm512_sub_ps(float, _mm512_set1_ps(8_388_608.0 + 128.0))
+    // (w & mask) | the bits of 2^23.
+    let mask = _mm512_set1_epi32(if FIELDS == 1 { 255 } else { 15 });
+    let power = _mm512_castps_si512(_mm512_set1_ps(POWER));
+    let float = _mm512_ternarylogic_epi32::<0xf8>(power, w, mask);
+    _mm512_sub_ps(_mm512_castsi512_ps(float), extra)
 }
 
 /// Shifts the next code to the low bits of every lane.

@@ -11,13 +11,12 @@
 //! Activations with a zero point add `-zx sum w`, for which the sums of the codes are stored, too.
 //! | bits | formats | bias |
 //! |---|---|---|
-//! | 8 | int8, q8_0 | 128 |
-//! | 4 | int4, q4_0 | 8 |
-//! | 4 | uint4 | zero points |
+//! | 8 | int8, q8_0 | 128, or zero points |
+//! | 4 | int4, q4_0 (uint4: 0) | 8, or zero points |
 //! | 4, table | nf4_i8; mxfp4 doubled, under half its scale | 128 |
-//! | 2 | ternary2, tq2_0 | 1 |
+//! | 2 | ternary2, ternary3, sign1, tq2_0 | 1 |
 //!
-//! *Layout* `lanes16`. Sixteen rows are a panel. A block of a panel is a run of 64-byte units; a
+//! *Layout* `quads16`. Sixteen rows are a panel. A block of a panel is a run of 64-byte units; a
 //! unit holds 4 bytes of each row, side by side (so a 32-bit lane is a row, and no sum crosses
 //! lanes), and byte `q` holds the codes of `k = q, q + 4, q + 8, ..` of the unit, low bits first:
 //! a field of all 64 bytes then meets four neighbouring activations, broadcast. Scales and zero
@@ -35,12 +34,19 @@ pub(super) mod avx512vnni;
 mod panels;
 mod run;
 pub(super) mod scalar;
+mod source;
 #[cfg(test)]
 mod tests;
 mod token;
 mod weights;
+use crate::context::Context;
+use crate::{Failure, Prepared};
+use lowbit_reference::op::linear::{Activation, LinearProblem, Weight};
 pub(super) use panels::{Codebook, Panel};
+use run::Activations;
+use token::Source;
 pub(super) use token::{Tokens, Value};
+use weights::Weights;
 
 /// Rows of a panel.
 pub(super) const ROWS: usize = 16;
@@ -62,7 +68,7 @@ pub(super) const ZERO_POINT: u8 = 2;
 
 /// How an instruction set multiplies panels by tokens.
 pub(super) trait Tile<T: Value>: Copy + Sync {
-    /// Whether it wants `planes16` instead of `lanes16`.
+    /// Whether it wants `planes16` instead of `quads16`.
     const PLANES: bool = false;
     /// `sum_b s D` of every row of `P` panels with each of `M` tokens. The order of additions does
     /// not depend on `P`.
@@ -72,4 +78,53 @@ pub(super) trait Tile<T: Value>: Copy + Sync {
         panels: [Panel<'_>; P],
         x: Tokens<'_, T, FIELDS, M>,
     ) -> Sums<P, M>;
+}
+
+/// Whether a problem belongs here: weights or activations with zero points, weights with a scale
+/// per block or of four bits. What is left has one scale a row, and sums without an end.
+pub(super) fn takes(problem: &LinearProblem) -> bool {
+    let whole_rows = match &problem.weight {
+        Weight::Codes(weight) => {
+            let four_bits = matches!(weight.format.name(), "int4" | "uint4");
+            weight.groups <= 1 && weight.zero_points.is_empty() && !four_bits
+        }
+        Weight::Blocks(_) | Weight::Table(_) => false,
+    };
+    let centred = match &problem.activation {
+        Activation::F32(_) => true,
+        Activation::I8(x) => x.zero_points.is_empty(),
+        Activation::U8(_) => false,
+    };
+    !(whole_rows && centred)
+}
+
+/// Bind a problem to an instruction set. A table of floats makes floats of integer activations.
+pub(super) fn prepare<'p, I: Tile<i8> + Tile<f32> + 'p>(
+    isa: I,
+    problem: &'p LinearProblem,
+    context: &mut Context,
+) -> Result<Box<dyn Prepared + 'p>, Failure> {
+    let weights = Weights::of(&problem.weight)?;
+    let source = match &problem.activation {
+        Activation::F32(x) => Source::Floats(context.copy("x", x)),
+        Activation::I8(x) => Source::Signed(context.copy("x", &x.codes)),
+        Activation::U8(x) => Source::Unsigned(context.copy("x", &x.codes)),
+    };
+    let tokens = 0..problem.m;
+    let x = Activations {
+        rows: problem.rows,
+        scales: tokens.clone().map(|i| problem.activation_scale(i)).collect(),
+        zero_points: tokens.map(|i| problem.activation_zero_point(i)).collect(),
+        source,
+    };
+    let floats = match &problem.weight {
+        Weight::Table(weight) => !weight.format.integer(),
+        Weight::Codes(_) | Weight::Blocks(_) => false,
+    };
+    match x.source {
+        Source::Signed(_) | Source::Unsigned(_) if !floats => {
+            Ok(run::bind::<I, i8>(isa, &weights, x, context))
+        }
+        _ => Ok(run::bind::<I, f32>(isa, &weights, x, context)),
+    }
 }

@@ -1,4 +1,4 @@
-//! Weights in the layouts `lanes16` and `planes16`.
+//! Weights in the layouts `quads16` and `planes16`.
 use super::weights::Weights;
 use super::{QUAD, ROWS, Unit, ZERO_POINT};
 use crate::buffer::Buffer;

@@ -1,12 +1,13 @@
 //! The loop: arrange the tokens, then tiles of panels by tokens.
 use super::panels::{Codebook, Panels};
-use super::token::{Tokens, Value, arrange};
+use super::token::{self, Source, Tokens, Value};
 use super::weights::Weights;
-use super::{PLAIN, QUAD, ROWS, Step, TABLE, Tile, ZERO_POINT};
+use super::{PLAIN, QUAD, ROWS, TABLE, Tile, ZERO_POINT};
 use crate::buffer::Buffer;
 use crate::context::Context;
 use crate::pool::Pool;
 use crate::{Failure, Prepared};
+use lowbit_reference::op::linear::Rows;
 use lowbit_reference::op::{Outputs, Tensor};
 use std::ops::Range;
 
@@ -17,22 +18,20 @@ const PANELS: usize = 2;
 /// Weights revisited for every four tokens: half of a 1 MiB L2.
 const L2_BYTES: usize = 512 << 10;
 
-/// Activations as they come.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Activations<'p, T> {
-    /// `[M, K]`, row-major.
-    pub(super) values: &'p [T],
-    /// Of each token.
-    pub(super) scales: &'p [f32],
-    /// Of each token, or none.
-    pub(super) zero_points: &'p [i32],
+/// Activations, with what each token is scaled by and has for a zero.
+#[derive(Debug)]
+pub(super) struct Activations {
+    pub(super) source: Source,
+    pub(super) rows: Rows,
+    pub(super) scales: Vec<f32>,
+    pub(super) zero_points: Vec<i32>,
 }
 
 /// Bind weights and activations to an instruction set.
 pub(super) fn bind<'p, I: Tile<T> + 'p, T: Value>(
     isa: I,
     weights: &Weights<'_>,
-    x: Activations<'_, T>,
+    x: Activations,
     context: &mut Context,
 ) -> Box<dyn Prepared + 'p> {
     match (weights.coding.bits, weights.coding.kind) {
@@ -40,6 +39,7 @@ pub(super) fn bind<'p, I: Tile<T> + 'p, T: Value>(
         (4, TABLE) => run::<I, T, 2, TABLE>(isa, weights, x, context),
         (4, ZERO_POINT) => run::<I, T, 2, ZERO_POINT>(isa, weights, x, context),
         (4, _) => run::<I, T, 2, PLAIN>(isa, weights, x, context),
+        (_, ZERO_POINT) => run::<I, T, 1, ZERO_POINT>(isa, weights, x, context),
         _ => run::<I, T, 1, PLAIN>(isa, weights, x, context),
     }
 }
@@ -47,10 +47,10 @@ pub(super) fn bind<'p, I: Tile<T> + 'p, T: Value>(
 fn run<'p, I: Tile<T> + 'p, T: Value, const FIELDS: usize, const CODE: u8>(
     isa: I,
     weights: &Weights<'_>,
-    x: Activations<'_, T>,
+    x: Activations,
     context: &mut Context,
 ) -> Box<dyn Prepared + 'p> {
-    let y = context.buffer("y", x.scales.len() * weights.n);
+    let y = context.buffer("y", x.rows.m * weights.n);
     let inputs = Inputs::<I, T, FIELDS, CODE>::new(isa, weights, x, context);
     Box::new(Run { inputs, y })
 }
@@ -64,38 +64,33 @@ struct Run<I, T, const FIELDS: usize, const CODE: u8> {
 struct Inputs<I, T, const FIELDS: usize, const CODE: u8> {
     isa: I,
     pool: Pool,
-    m: usize,
-    k: usize,
     n: usize,
     block_len: usize,
     bias: i32,
     book: Codebook,
     panels: Panels,
-    x: Buffer<T>,
-    x_scales: Buffer<f32>,
-    x_zero_points: Buffer<i32>,
+    x: Activations,
+    row_scales: Vec<f32>,
     arranged: Buffer<T>,
     offsets: Buffer<i32>,
 }
 
 impl<I: Tile<T>, T: Value, const FIELDS: usize, const CODE: u8> Inputs<I, T, FIELDS, CODE> {
-    fn new(isa: I, weights: &Weights<'_>, x: Activations<'_, T>, context: &mut Context) -> Self {
-        let (m, k, n) = (x.scales.len(), weights.k, weights.n);
+    fn new(isa: I, weights: &Weights<'_>, x: Activations, context: &mut Context) -> Self {
+        let m = x.rows.m;
         let (blocks, block_len) = (weights.blocks(), weights.block_len);
         let padded = block_len.next_multiple_of(QUAD * FIELDS);
+        let totals = x.zero_points.iter().any(|z| T::zero_point(&x.source, *z) != 0);
         Inputs {
             isa,
             pool: context.pool().clone(),
-            m,
-            k,
-            n,
+            n: weights.n,
             block_len,
             bias: weights.coding.bias,
             book: weights.coding.book,
-            panels: Panels::new(weights, (I::PLANES, !x.zero_points.is_empty()), context),
-            x: context.copy("x", x.values),
-            x_scales: context.copy("x scales", x.scales),
-            x_zero_points: context.copy("x zero points", x.zero_points),
+            panels: Panels::new(weights, (I::PLANES, totals), context),
+            x,
+            row_scales: weights.row_scales.clone(),
             arranged: context.buffer("arranged x", m * blocks * padded),
             offsets: context.buffer("x offsets", m * blocks),
         }
@@ -103,35 +98,33 @@ impl<I: Tile<T>, T: Value, const FIELDS: usize, const CODE: u8> Inputs<I, T, FIE
 
     /// Blocks of a token, and values of all of them with what fills them up.
     fn padded(&self) -> (usize, usize) {
-        let blocks = self.k.div_ceil(self.block_len);
+        let blocks = self.x.rows.k.div_ceil(self.block_len);
         (blocks, blocks * self.block_len.next_multiple_of(QUAD * FIELDS))
     }
 
     /// Arrange every token: groups of four side by side, the last ones alone.
     fn arrange(&mut self) {
-        let (k, (blocks, padded), block) = (self.k, self.padded(), (self.block_len, self.bias));
-        let ranges = self.pool.ranges(self.m, TOKENS);
+        let (blocks, padded) = self.padded();
+        let (x, block) = (&self.x, (self.block_len, self.bias));
         let (mut to, mut offsets) = (&mut self.arranged[..], &mut self.offsets[..]);
-        let mut tasks = Vec::with_capacity(ranges.len());
-        for tokens in ranges {
-            let x = &self.x[tokens.start * k..tokens.end * k];
+        let mut tasks = Vec::new();
+        for tokens in self.pool.ranges(x.rows.m, TOKENS) {
             let to = to.split_off_mut(..tokens.len() * padded).unwrap_or_default();
             let offsets = offsets.split_off_mut(..tokens.len() * blocks).unwrap_or_default();
-            tasks.push((x, to, offsets));
+            tasks.push((tokens, to, offsets));
         }
-        self.pool.for_each(tasks, |(x, to, offsets)| {
-            let fours = x.len() / k / TOKENS * TOKENS;
-            let (x, x_ones) = x.split_at(fours * k);
+        self.pool.for_each(tasks, |(tokens, to, offsets)| {
+            let fours = tokens.len() / TOKENS * TOKENS;
             let (to, to_ones) = to.split_at_mut(fours * padded);
             let (offsets, offsets_ones) = offsets.split_at_mut(fours * blocks);
-            let groups = x.chunks_exact(TOKENS * k).zip(to.chunks_exact_mut(TOKENS * padded));
-            for ((x, to), offsets) in groups.zip(offsets.chunks_exact_mut(TOKENS * blocks)) {
-                let x: [&[T]; TOKENS] = std::array::from_fn(|t| &x[t * k..][..k]);
-                arrange::<T, FIELDS, TOKENS>(x, block, steps_mut(to), offsets.as_chunks_mut().0);
+            let groups = to.chunks_exact_mut(TOKENS * padded);
+            let groups = groups.zip(offsets.chunks_exact_mut(TOKENS * blocks));
+            for (i, (to, offsets)) in tokens.clone().step_by(TOKENS).zip(groups) {
+                arrange::<T, FIELDS, TOKENS>(x, i, block, (to, offsets));
             }
-            let ones = x_ones.chunks_exact(k).zip(to_ones.chunks_exact_mut(padded));
-            for ((x, to), offsets) in ones.zip(offsets_ones.chunks_exact_mut(blocks)) {
-                arrange::<T, FIELDS, 1>([x], block, steps_mut(to), offsets.as_chunks_mut().0);
+            let ones = to_ones.chunks_exact_mut(padded).zip(offsets_ones.chunks_exact_mut(blocks));
+            for (i, (to, offsets)) in (tokens.start + fours..).zip(ones) {
+                arrange::<T, FIELDS, 1>(x, i, block, (to, offsets));
             }
         });
     }
@@ -140,10 +133,16 @@ impl<I: Tile<T>, T: Value, const FIELDS: usize, const CODE: u8> Inputs<I, T, FIE
     fn token_group<const M: usize>(&self, i: usize) -> Tokens<'_, T, FIELDS, M> {
         let (blocks, padded) = self.padded();
         Tokens {
-            steps: steps(&self.arranged[i * padded..][..M * padded]),
+            steps: self.arranged[i * padded..][..M * padded]
+                .as_chunks()
+                .0
+                .as_chunks()
+                .0
+                .as_chunks()
+                .0,
             offsets: self.offsets[i * blocks..][..M * blocks].as_chunks().0,
             zero_points: std::array::from_fn(|t| {
-                self.x_zero_points.get(i + t).copied().unwrap_or_default()
+                T::zero_point(&self.x.source, self.x.zero_points[i + t])
             }),
         }
     }
@@ -172,11 +171,11 @@ impl<I: Tile<T>, T: Value, const FIELDS: usize, const CODE: u8> Inputs<I, T, FIE
         let x = self.token_group::<M>(i);
         while M > 1 && y[0].len() > ROWS {
             let panels = [self.panels.panel(p), self.panels.panel(p + 1)];
-            self.tile(panels, x, i, &mut y);
+            self.tile(panels, x, (i, p), &mut y);
             p += PANELS;
         }
         while !y[0].is_empty() {
-            self.tile([self.panels.panel(p)], x, i, &mut y);
+            self.tile([self.panels.panel(p)], x, (i, p), &mut y);
             p += 1;
         }
     }
@@ -186,15 +185,16 @@ impl<I: Tile<T>, T: Value, const FIELDS: usize, const CODE: u8> Inputs<I, T, FIE
         &self,
         panels: [super::Panel<'_>; P],
         x: Tokens<'_, T, FIELDS, M>,
-        i: usize,
+        (i, p): (usize, usize),
         y: &mut [&mut [f32]; M],
     ) {
         let sums = self.isa.tile::<FIELDS, CODE, P, M>(&self.book, panels, x);
-        for ((sums, y), scale) in sums.iter().zip(y).zip(&self.x_scales[i..]) {
+        for ((sums, y), x_scale) in sums.iter().zip(y).zip(&self.x.scales[i..]) {
             let len = y.len().min(P * ROWS);
             let to = y.split_off_mut(..len).unwrap_or_default();
-            for (to, sum) in to.iter_mut().zip(sums.as_flattened()) {
-                *to = sum * scale;
+            let sums = sums.as_flattened().iter().zip(&self.row_scales[p * ROWS..]);
+            for (to, (sum, row_scale)) in to.iter_mut().zip(sums) {
+                *to = sum * (x_scale * row_scale);
             }
         }
     }
@@ -207,7 +207,7 @@ impl<I: Tile<T>, T: Value, const FIELDS: usize, const CODE: u8> Prepared
         if self.y.is_empty() {
             return Ok(());
         }
-        if self.inputs.k > 0 {
+        if self.inputs.x.rows.k > 0 {
             self.inputs.arrange();
         }
         let inputs = &self.inputs;
@@ -226,12 +226,21 @@ impl<I: Tile<T>, T: Value, const FIELDS: usize, const CODE: u8> Prepared
     }
 }
 
-fn steps<T, const FIELDS: usize, const M: usize>(x: &[T]) -> &[Step<T, FIELDS, M>] {
-    x.as_chunks().0.as_chunks().0.as_chunks().0
-}
-
-fn steps_mut<T, const FIELDS: usize, const M: usize>(x: &mut [T]) -> &mut [Step<T, FIELDS, M>] {
-    x.as_chunks_mut().0.as_chunks_mut().0.as_chunks_mut().0
+/// Arrange `M` tokens from `i` on.
+fn arrange<T: Value, const FIELDS: usize, const M: usize>(
+    x: &Activations,
+    i: usize,
+    block: (usize, i32),
+    (to, offsets): (&mut [T], &mut [i32]),
+) {
+    let mut scratch: [Vec<T>; M] = std::array::from_fn(|_| Vec::new());
+    let mut tokens: [&[T]; M] = [&[]; M];
+    for ((token, scratch), i) in tokens.iter_mut().zip(&mut scratch).zip(i..) {
+        let at = x.rows.offset + i * x.rows.stride;
+        *token = T::row(&x.source, at..at + x.rows.k, x.zero_points[i], scratch);
+    }
+    let to = to.as_chunks_mut().0.as_chunks_mut().0.as_chunks_mut().0;
+    token::arrange::<T, FIELDS, M>(tokens, block, to, offsets.as_chunks_mut().0);
 }
 
 /// The columns `range` of every row of `y`, for each range.

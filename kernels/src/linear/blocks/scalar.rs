@@ -87,11 +87,12 @@ impl Tile<f32> for Plain {
         for (p, panel) in panels.iter().enumerate() {
             for (b, scales) in panel.scales.iter().enumerate() {
                 let steps = &x.steps[b * panel.units..][..panel.units];
-                let zero_points = match CODE {
+                let extra = match CODE {
                     ZERO_POINT => panel.zero_points[b].map(f32::from),
+                    _ if FIELDS == 1 => [128.0; ROWS],
                     _ => [0.0; ROWS],
                 };
-                let acc = float_block::<FIELDS, M>(book, &zero_points, panel.block(b), steps);
+                let acc = float_block::<FIELDS, M>(book, &extra, panel.block(b), steps);
                 for (sums, acc) in sums.iter_mut().zip(acc) {
                     for r in 0..ROWS {
                         sums[p][r] += acc[r] * scales[r];
@@ -106,7 +107,7 @@ impl Tile<f32> for Plain {
 /// `sum x w` of sixteen rows and each token.
 fn float_block<const FIELDS: usize, const M: usize>(
     book: &Codebook,
-    zero_points: &[f32; ROWS],
+    extra: &[f32; ROWS],
     units: &[Unit],
     steps: &[Step<f32, FIELDS, M>],
 ) -> [[f32; ROWS]; M] {
@@ -115,11 +116,11 @@ fn float_block<const FIELDS: usize, const M: usize>(
         for (q, bytes) in unit.as_chunks::<ROWS>().0.iter().enumerate() {
             for j in 0..FIELDS {
                 let mut values = bytes.map(|byte| match FIELDS {
-                    1 => f32::from(byte) - 128.0,
+                    1 => f32::from(byte),
                     _ => book.floats[usize::from(byte >> (8 / FIELDS * j) & 15)],
                 });
-                for (value, zero_point) in values.iter_mut().zip(zero_points) {
-                    *value -= zero_point;
+                for (value, extra) in values.iter_mut().zip(extra) {
+                    *value -= extra;
                 }
                 for (acc, x) in acc.iter_mut().zip(&steps[u][j]) {
                     for r in 0..ROWS {

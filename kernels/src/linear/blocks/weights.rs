@@ -25,8 +25,8 @@ impl Coding {
     }
 
     /// `value = code - zero_point`.
-    pub(super) fn zero_point() -> Coding {
-        Coding { kind: ZERO_POINT, bias: 1, ..Coding::plain(4, 0) }
+    pub(super) fn zero_point(bits: usize) -> Coding {
+        Coding { kind: ZERO_POINT, bias: 1, ..Coding::plain(bits, 0) }
     }
 
     /// `value = table[code]`; only floats are asked for where these are no integers.
@@ -59,6 +59,9 @@ pub(super) struct Weights<'p> {
     /// Values of a block; the last of a row may be short.
     pub(super) block_len: usize,
     pub(super) coding: Coding,
+    /// The scale of each row where it has one and no more, and 1 where blocks have theirs: an
+    /// integer sum is then rounded once, as the op rounds it.
+    pub(super) row_scales: Vec<f32>,
     pub(super) read: Read<'p>,
 }
 
