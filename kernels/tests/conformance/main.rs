@@ -3,6 +3,7 @@
 //! Prints how many kernel-cases each row ran. A row that never ran fails, unless its hardware is
 //! missing, and then that is printed. `cargo test -p lowbit-kernels --test conformance -- avx2`.
 mod linear;
+mod linear_blocks;
 mod quantize;
 mod rho;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -25,7 +26,8 @@ fn main() -> ExitCode {
     let hardware = Hardware::detect();
     let (sender, counts) = channel();
     let mut trials = Vec::new();
-    trials.extend(rows(lowbit_kernels::linear::KERNELS, linear::cases(), &hardware, &sender));
+    let linear_cases = [linear::cases(), linear_blocks::cases()].concat();
+    trials.extend(rows(lowbit_kernels::linear::KERNELS, linear_cases, &hardware, &sender));
     trials.extend(rows(
         lowbit_kernels::quantize_weight::KERNELS,
         quantize::weight_cases(),

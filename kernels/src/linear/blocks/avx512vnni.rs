@@ -13,8 +13,9 @@
 //! bits, and codes with a zero point, become `2^23 + u` by setting bits, and `2^23 + bias` (or
 //! `2^23 + z`) is taken off, exactly.
 //!
-//! Sums of floats: a block's terms in four chains (one token) or one (four), then `chain *
-//! scale` is added to the row's sum.
+//! An addition takes four cycles and two begin in one, so that eight sums must be in flight:
+//! integers have two a row and token, one a field; floats four (one token) or two. Only then comes
+//! `y += sum * scale`.
 use super::{Codebook, Panel, QUAD, ROWS, Step, Sums, TABLE, Tile, Tokens, Unit, ZERO_POINT};
 use crate::context::Context;
 use crate::hardware::Need;
@@ -160,7 +161,7 @@ fn float_tile<const FIELDS: usize, const CODE: u8, const P: usize, const M: usiz
 ) -> Sums<P, M> {
     let table = load_floats(&book.floats);
     // As many chains as hide the latency of an addition; only `M` decides.
-    let chains = if M == 1 { 4 } else { 1 };
+    let chains = if M == 1 { 4 } else { 2 };
     let mut sums = [[_mm512_setzero_ps(); P]; M];
     let len = panels[0].units;
     for b in 0..panels[0].scales.len() {
@@ -200,8 +201,10 @@ fn float_tile<const FIELDS: usize, const CODE: u8, const P: usize, const M: usiz
         for p in 0..P {
             let scales = load_floats(&panels[p].scales[b]);
             for t in 0..M {
-                let [a, b, c, d] = acc[t][p];
-                let sum = _mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, d));
+                let mut sum = acc[t][p][0];
+                for chain in &acc[t][p][1..chains] {
+                    sum = _mm512_add_ps(sum, *chain);
+                }
                 sums[t][p] = _mm512_fmadd_ps(sum, scales, sums[t][p]);
             }
         }
