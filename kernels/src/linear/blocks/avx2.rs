@@ -77,6 +77,7 @@ fn integer_tile<const FIELDS: usize, const CODE: u8, const P: usize, const M: us
 }
 
 /// `H` halves of a panel, from half `first` on.
+#[expect(clippy::needless_range_loop, reason = "an index runs through several arrays")]
 #[target_feature(enable = "avx2,fma")]
 fn integer_rows<const FIELDS: usize, const CODE: u8, const H: usize, const M: usize>(
     book: &Codebook,
@@ -192,6 +193,7 @@ fn float_tile<const FIELDS: usize, const CODE: u8, const P: usize, const M: usiz
 }
 
 /// `H` halves of a panel, from half `first` on.
+#[expect(clippy::needless_range_loop, reason = "an index runs through several arrays")]
 #[target_feature(enable = "avx2,fma")]
 fn float_rows<const FIELDS: usize, const CODE: u8, const H: usize, const M: usize>(
     book: &Codebook,

@@ -58,6 +58,7 @@ impl Tile<f32> for Found {
     }
 }
 
+#[expect(clippy::needless_range_loop, reason = "an index runs through several arrays")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 fn integer_tile<const FIELDS: usize, const CODE: u8, const P: usize, const M: usize>(
     book: &Codebook,

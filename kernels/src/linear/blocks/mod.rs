@@ -35,7 +35,7 @@ mod panels;
 mod run;
 pub(super) mod scalar;
 mod source;
-#[cfg(test)]
+#[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
 mod token;
 mod weights;

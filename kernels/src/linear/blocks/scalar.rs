@@ -42,14 +42,14 @@ fn integer_block<const FIELDS: usize, const CODE: u8, const M: usize>(
 ) -> [[i32; ROWS]; M] {
     let mask = ((1u16 << (8 / FIELDS)) - 1) as u8;
     let mut acc = [[0i32; ROWS]; M];
-    for (u, unit) in units.iter().enumerate() {
+    for (unit, step) in units.iter().zip(steps) {
         for (q, bytes) in unit.as_chunks::<ROWS>().0.iter().enumerate() {
-            for j in 0..FIELDS {
+            for (j, x) in step.iter().enumerate() {
                 let codes = bytes.map(|byte| {
                     let code = byte >> (8 / FIELDS * j) & mask;
                     i16::from(if CODE == TABLE { book.integers[usize::from(code)] } else { code })
                 });
-                for (acc, x) in acc.iter_mut().zip(&steps[u][j]) {
+                for (acc, x) in acc.iter_mut().zip(x) {
                     let x = i16::from(x[q]);
                     for r in 0..ROWS {
                         acc[r] = acc[r].wrapping_add(i32::from(codes[r] * x));
@@ -112,9 +112,9 @@ fn float_block<const FIELDS: usize, const M: usize>(
     steps: &[Step<f32, FIELDS, M>],
 ) -> [[f32; ROWS]; M] {
     let mut acc = [[0.0; ROWS]; M];
-    for (u, unit) in units.iter().enumerate() {
+    for (unit, step) in units.iter().zip(steps) {
         for (q, bytes) in unit.as_chunks::<ROWS>().0.iter().enumerate() {
-            for j in 0..FIELDS {
+            for (j, x) in step.iter().enumerate() {
                 let mut values = bytes.map(|byte| match FIELDS {
                     1 => f32::from(byte),
                     _ => book.floats[usize::from(byte >> (8 / FIELDS * j) & 15)],
@@ -122,7 +122,7 @@ fn float_block<const FIELDS: usize, const M: usize>(
                 for (value, extra) in values.iter_mut().zip(extra) {
                     *value -= extra;
                 }
-                for (acc, x) in acc.iter_mut().zip(&steps[u][j]) {
+                for (acc, x) in acc.iter_mut().zip(x) {
                     for r in 0..ROWS {
                         acc[r] += values[r] * x[q];
                     }

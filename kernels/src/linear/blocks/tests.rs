@@ -105,8 +105,9 @@ fn every_coding_tile_and_row_sums_what_the_codes_stand_for() {
         for (s, (block_len, k)) in shapes.into_iter().enumerate() {
             let (m, n) = ([1, 4, 5, 2, 8, 1, 7, 3][s], [1, 16, 33, 15, 48, 17, 40, 5][s]);
             let weights = weights(coding, n, k, block_len);
-            let x: Vec<i8> = (0..m * k).map(|i| (draw(i + s) % 256) as u8 as i8).collect();
-            let zx: Vec<i32> = (0..m).map(|i| 60 * i as i32 - 128).collect();
+            let x: Vec<i8> =
+                (0..m * k).map(|i| ((draw(i + s) % 256) as u8).cast_signed()).collect();
+            let zx: Vec<i32> = (0..).step_by(60).map(|z| z - 128).take(m).collect();
             for (zx, floats) in [(&zx[..0], false), (&zx[..], false), (&[][..], true)] {
                 let hardware = Hardware::detect();
                 let mut c = Context::new(Pool::new(2).unwrap(), hardware, Poison::Ones);
