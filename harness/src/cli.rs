@@ -30,7 +30,7 @@ enum Command {
     ///
     /// Prints a table, and a command that reproduces each failure. With --out also writes the
     /// folder of records; its records.jsonl does not depend on the number of threads.
-    Check(RunArgs),
+    Check(CheckArgs),
     /// Check and time, as `run` does, but print the table alone unless --out is given.
     Measure(RunArgs),
     /// Print the cases of scenarios without running them.
@@ -94,6 +94,38 @@ pub(crate) struct RunArgs {
     /// Exit with 8 unless this hardware is here; may be repeated.
     #[arg(long, value_name = "HARDWARE")]
     pub(crate) require: Vec<Required>,
+    /// Exit with 6 if a goal of the scenario is missed or cannot be judged. Goals are those of a
+    /// class of machines: without this they are printed and decide nothing.
+    #[arg(long)]
+    pub(crate) enforce_goals: bool,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    #[command(flatten)]
+    pub(crate) seeds: SeedArgs,
+}
+
+/// Random cases instead of those the scenario spells out.
+#[derive(Debug, Args)]
+pub(crate) struct SeedArgs {
+    /// Draw random cases from the scenario's axes, with fresh seeds and with sizes between the least
+    /// and the largest of an axis, until every row has had N that it accepts. Prints its own table.
+    #[arg(long, value_name = "N", conflicts_with_all = ["cases", "out"])]
+    pub(crate) seeds: Option<u32>,
+    /// Seed of the draws: the same seed draws the same cases.
+    #[arg(long, value_name = "SEED", default_value_t = 7, requires = "seeds")]
+    pub(crate) seed: u64,
+}
+
+impl SeedArgs {
+    /// How many cases, and the seed; nothing unless they are asked for.
+    pub(crate) fn wanted(&self) -> Option<(usize, u64)> {
+        Some((self.seeds? as usize, self.seed))
+    }
 }
 
 /// Hardware that can be required.
@@ -122,6 +154,12 @@ impl Required {
 pub(crate) struct ListArgs {
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
+    /// Print N random cases of each op, drawn from the scenario's axes as `check --seeds` draws.
+    #[arg(long, value_name = "N", conflicts_with_all = ["cases", "count", "cost", "json"])]
+    pub(crate) seeds: Option<u32>,
+    /// Seed of the draws.
+    #[arg(long, value_name = "SEED", default_value_t = 7, requires = "seeds")]
+    pub(crate) seed: u64,
     /// Print how many cases and kernel-cases there are, per op and in all.
     #[arg(long, conflicts_with_all = ["cost", "json"])]
     pub(crate) count: bool,
@@ -147,7 +185,7 @@ pub(crate) struct DoctorArgs {
     /// Exit with 8 unless this hardware is here; may be repeated.
     #[arg(long, value_name = "HARDWARE")]
     pub(crate) require: Vec<Required>,
-    /// Leave out the measured peaks (about a second for each number of threads).
+    /// Leave out the measured peaks (some seconds for each number of threads).
     #[arg(long)]
     pub(crate) no_peaks: bool,
 }
@@ -167,7 +205,7 @@ pub fn main(drivers: &[&dyn Driver], heap: &'static Counting) -> ExitCode {
 fn run(command: Command, drivers: &[&dyn Driver], heap: &'static Counting) -> ExitCode {
     let result = match command {
         Command::Run(args) => command::run::run(drivers, &args, command::run::Verb::Run),
-        Command::Check(args) => command::run::run(drivers, &args, command::run::Verb::Check),
+        Command::Check(args) => command::run::check(drivers, &args),
         Command::Measure(args) => command::run::run(drivers, &args, command::run::Verb::Measure),
         Command::List(args) => command::list::run(drivers, &args),
         Command::Report(args) => command::report::run(&args),

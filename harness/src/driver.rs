@@ -1,17 +1,27 @@
 //! Operations with their types erased, so that one table holds them all.
+use crate::bench::Bench;
 use crate::memory::Counting;
 use crate::protocol::{Reply, Settings};
-use crate::row::{Bench, RowRun};
+use crate::row::RowRun;
+use crate::turns;
 use lowbit_kernels::hardware::{Hardware, Need};
 use lowbit_kernels::pool::Pool;
 use lowbit_kernels::{Kernel, Threads};
-use lowbit_kernels::{linear, quantize_activation, quantize_weight, rho_pack, rho_unpack};
+use lowbit_kernels::{
+    attention, conv2d, hadamard, linear, pool2d, quantize_activation, quantize_weight, rho_pack,
+    rho_unpack, top_k,
+};
 use lowbit_reference::case::Case;
 use lowbit_reference::data::Files;
+use lowbit_reference::op::attention::Attention;
+use lowbit_reference::op::conv2d::Conv2d;
+use lowbit_reference::op::hadamard::HadamardTransform;
 use lowbit_reference::op::linear::Linear;
+use lowbit_reference::op::pool2d::Pool2d;
 use lowbit_reference::op::quantize::activation::QuantizeActivation;
 use lowbit_reference::op::quantize::weight::QuantizeWeight;
 use lowbit_reference::op::rho::{pack::RhoPack, unpack::RhoUnpack};
+use lowbit_reference::op::top_k::TopK;
 use lowbit_reference::op::{Op, OpSpec};
 
 /// What is known of a row without running it.
@@ -63,8 +73,13 @@ pub static DRIVERS: &[&dyn Driver] = &[
     &OpDriver::<QuantizeWeight> { kernels: quantize_weight::KERNELS },
     &OpDriver::<QuantizeActivation> { kernels: quantize_activation::KERNELS },
     &OpDriver::<Linear> { kernels: linear::KERNELS },
+    &OpDriver::<Conv2d> { kernels: conv2d::KERNELS },
+    &OpDriver::<Pool2d> { kernels: pool2d::KERNELS },
     &OpDriver::<RhoPack> { kernels: rho_pack::KERNELS },
     &OpDriver::<RhoUnpack> { kernels: rho_unpack::KERNELS },
+    &OpDriver::<Attention> { kernels: attention::KERNELS },
+    &OpDriver::<HadamardTransform> { kernels: hadamard::KERNELS },
+    &OpDriver::<TopK> { kernels: top_k::KERNELS },
 ];
 
 impl<O: Op> Driver for OpDriver<O> {
@@ -90,14 +105,16 @@ impl<O: Op> Driver for OpDriver<O> {
         let problem = O::generate(task.case, bench.files)?;
         // Computed for the first row that runs, and shared by the rest.
         let mut reference = None;
+        let mut runs = Vec::new();
         for name in task.rows {
             let kernel = self.kernels.iter().find(|k| k.name() == name);
             let kernel = kernel.ok_or_else(|| format!("op {} has no row {name}", O::SPEC.name))?;
-            answer(Reply::Started { kernel: name.clone() });
-            let run = RowRun::<O> { kernel: *kernel, task, problem: &problem };
-            for record in run.records(&mut reference, bench, answer) {
-                answer(Reply::Record(Box::new(record)));
-            }
+            runs.push(RowRun::<O> { kernel: *kernel, task, problem: &problem });
+        }
+        // Rows that take turns are all alive at once; else one is done before the next begins.
+        let together = if task.measure.is_some_and(|m| m.rounds > 1) { runs.len() } else { 1 };
+        for runs in runs.chunks(together.max(1)) {
+            turns::run(runs, &mut reference, bench, answer);
         }
         Ok(())
     }

@@ -3,14 +3,14 @@ use crate::child::{Lost, Worker};
 use crate::driver::{Driver, RowInfo};
 use crate::machine;
 use crate::peaks::Peaks;
-use crate::plan::{Job, Settings};
+use crate::plan::{self, Job, Settings};
 use crate::protocol::{self, Reply, Request};
 use lowbit_kernels::Threads;
 use lowbit_kernels::hardware::Hardware;
 use lowbit_reference::case::Case;
 use lowbit_reference::quality::Quality;
-use lowbit_reports::record::{Cache, Record, SCHEMA, Verdict, Violation};
-use lowbit_scenarios::{GateMode, ThreadCount};
+use lowbit_reports::record::{Record, SCHEMA, Verdict, Violation};
+use lowbit_scenarios::GateMode;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -115,11 +115,8 @@ impl<'a> Engine<'a> {
         if let Some(threads) = self.threads {
             return vec![threads];
         }
-        let count = |count: &ThreadCount| match count {
-            ThreadCount::Fixed(threads) => *threads as usize,
-            ThreadCount::All => machine::cores(),
-        };
-        let mut counts: Vec<_> = sweep.measure.threads.iter().map(count).collect();
+        let cores = machine::cores();
+        let mut counts: Vec<_> = sweep.measure.threads.iter().map(|t| t.on(cores)).collect();
         counts.sort_unstable();
         counts.dedup();
         counts
@@ -179,6 +176,7 @@ impl<'a> Engine<'a> {
             self.workers.remove(&threads);
             match current {
                 Some(kernel) => {
+                    rows.retain(|row| *row != kernel);
                     records.retain(|record| record.kernel != kernel);
                     records.push(blank(job, &kernel, Verdict::Crashed, &sentence(&lost)));
                 }
@@ -204,11 +202,12 @@ fn converse(
     let mut current = None;
     loop {
         match worker.reply(limit) {
-            Ok(Reply::Started { kernel }) => {
-                rows.retain(|row| *row != kernel);
-                current = Some(kernel);
+            Ok(Reply::Started { kernel }) => current = Some(kernel),
+            Ok(Reply::Record(record)) => {
+                // Until it has a record, a row that only waits for its turn is to be run again.
+                rows.retain(|row| *row != record.kernel);
+                records.push(*record);
             }
-            Ok(Reply::Record(record)) => records.push(*record),
             Ok(Reply::Alive | Reply::Hardware(_)) => {}
             Ok(Reply::Peaks(higher)) => *peaks = Some(higher),
             Ok(Reply::Done) => {
@@ -238,12 +237,9 @@ fn rows_at(rows: &[String], infos: &[RowInfo], i: usize, counts: usize) -> VecDe
 
 fn settings(sweep: &Settings) -> protocol::Settings {
     let measure = &sweep.measure;
-    let cache = |cache: &lowbit_scenarios::Cache| match cache {
-        lowbit_scenarios::Cache::Hot => Cache::Hot,
-        lowbit_scenarios::Cache::Cold => Cache::Cold,
-    };
     protocol::Settings {
-        caches: measure.cache.iter().map(cache).collect(),
+        caches: measure.cache.iter().copied().map(plan::cache).collect(),
+        rounds: measure.rounds,
         min_samples: measure.min_samples,
         max_samples: measure.max_samples,
         max_seconds: measure.max_seconds,

@@ -2,7 +2,7 @@
 use lowbit_reports::record::{Record, SkipKind, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the process answers its caller. When several hold, the first of 8, 4, 7, 5, 3, 6 counts.
+/// What the process answers its caller. When several hold, the first of 8, 4, 7, 5, 3 counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Everything asked for holds.
@@ -13,6 +13,8 @@ pub enum Exit {
     Correctness = 4,
     /// An enforced limit on quality or memory was broken.
     Quality = 5,
+    /// A goal was missed, and goals were to be enforced.
+    Speed = 3,
     /// A check proved nothing: mistrusted, or a row that accepted none of its cases.
     Coverage = 7,
     /// A worker died or was silent, a file or required hardware is missing.
@@ -25,21 +27,21 @@ impl Exit {
     /// Every code with its meaning, for `--help` and the documents.
     pub const MEANINGS: &'static str = "\
 Exit codes: 0 ok; 2 bad command line or scenario; 4 a row answered wrongly; 5 an enforced limit \
-on quality or memory is broken; 7 a check proved nothing (mistrusted, or a row that accepted none \
-of its cases); 8 a worker died or hung, or a tensor file or required hardware is missing; 9 nothing ran. \
-When several hold, the first of 8, 4, 7, 5. (3 and 6 are kept for speed gates.)";
+on quality or memory is broken; 3 a goal was missed under --enforce-goals; 7 a check proved nothing (mistrusted, or a row that accepted none \
+of a suite's cases); 8 a worker died or hung, or a tensor file or required hardware is missing; 9 nothing ran. \
+When several hold, the first of 8, 4, 7, 5, 3. (6 is kept for speed gates without a verdict.)";
 }
 
-/// Rows, as op and name, that were asked to run on machines that could, and accepted none of
-/// several cases. One case alone may well be outside a row's contract.
+/// Rows, as op and name, that a suite asked to run on machines that could, and that accepted none
+/// of its cases. A case asked for by its id (`--case`, no sweep) may be outside a row's contract.
 pub fn never_ran(records: &[Record]) -> Vec<(String, String)> {
-    let mut rows: BTreeMap<(&str, &str), (bool, BTreeSet<&str>)> = BTreeMap::new();
-    for record in records.iter().filter(|r| r.skip != Some(SkipKind::Hardware)) {
-        let (ran, cases) = rows.entry((&record.op, &record.kernel)).or_default();
-        *ran |= record.verdict != Verdict::Skipped;
-        cases.insert(&record.case);
+    let mut rows: BTreeMap<(&str, &str), bool> = BTreeMap::new();
+    let asked = |r: &&Record| r.skip != Some(SkipKind::Hardware) && !r.sweep.is_empty();
+    for record in records.iter().filter(asked) {
+        *rows.entry((&record.op, &record.kernel)).or_default() |=
+            record.verdict != Verdict::Skipped;
     }
-    let never = rows.into_iter().filter(|(_, (ran, cases))| !ran && cases.len() > 1);
+    let never = rows.into_iter().filter(|(_, ran)| !ran);
     never.map(|((op, kernel), _)| (op.to_owned(), kernel.to_owned())).collect()
 }
 

@@ -1,4 +1,5 @@
 //! Cases in, records out: the only crate with a command line, a clock, files and processes.
+pub mod bench;
 pub mod child;
 pub mod cli;
 mod command;
@@ -11,7 +12,9 @@ pub mod measure;
 pub mod memory;
 pub mod peaks;
 pub mod plan;
+mod probing;
 mod progress;
 pub mod protocol;
 mod row;
+mod turns;
 pub mod worker;

@@ -3,6 +3,8 @@ use crate::measure::{unix_seconds, utc};
 use crate::peaks::{CacheSizes, Peaks};
 use lowbit_kernels::hardware::{Adapter, Hardware, Need};
 use lowbit_reference::hash::fnv1a;
+use lowbit_reports::goals::Goal;
+use lowbit_reports::record::Cache;
 use lowbit_reports::summary::{PeakLine, RunInfo};
 use serde::{Deserialize, Serialize};
 use std::fs::read_to_string;
@@ -47,6 +49,12 @@ pub struct Machine {
     pub title: String,
     /// Why: the scenarios' own words.
     pub about: Vec<String>,
+    /// How fast rows should be: the scenarios' goals.
+    #[serde(default)]
+    pub goals: Vec<Goal>,
+    /// Kernels that are not ours.
+    #[serde(default)]
+    pub peers: Vec<String>,
 }
 
 /// The processor.
@@ -167,6 +175,8 @@ impl Machine {
             command,
             title: String::new(),
             about: Vec::new(),
+            goals: Vec::new(),
+            peers: Vec::new(),
         }
     }
 
@@ -187,6 +197,8 @@ impl Machine {
             started: self.started.clone(),
             machine: self.facts(),
             peaks: self.peaks.iter().flat_map(|p| self.peak_lines(p)).collect(),
+            goals: self.goals.clone(),
+            peers: self.peers.clone(),
         }
     }
 
@@ -244,10 +256,20 @@ impl Machine {
         let cold = peaks.cold_read.iter();
         let cold =
             cold.map(|(bytes, rate)| line(format!("cold read, {}", size(*bytes)), rate, "GB/s"));
+        let streams = peaks.streams.iter().map(|s| {
+            let state = match s.cache {
+                Cache::Hot => level(s.footprint),
+                Cache::Cold => "cold",
+            };
+            let name = format!("{state} stream {}:{}, {}", s.reads, s.writes, size(s.footprint));
+            line(name, &s.rate, "GB/s")
+        });
+        let rows = (peaks.quantize_rows.best > 0.0)
+            .then(|| line("quantize rows, 64 MiB of f32".into(), &peaks.quantize_rows, "GB/s"));
         let compute = [("int8 dot", &peaks.int8_dot), ("f32 FMA", &peaks.f32_fma)];
         let isa = &peaks.isa;
         let compute = compute.map(|(name, rate)| line(format!("{name} ({isa})"), rate, "GOPS"));
-        reads.chain(cold).chain(compute).collect()
+        reads.chain(cold).chain(streams).chain(rows).chain(compute).collect()
     }
 }
 

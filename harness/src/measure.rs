@@ -1,6 +1,8 @@
 //! The stopwatch: the only place in the project that reads a clock.
+use crate::probing::patterned;
 use crate::protocol::Settings;
-use lowbit_kernels::pool::Pool;
+use lowbit_kernels::buffer::Buffer;
+use lowbit_kernels::context::Context;
 use lowbit_kernels::{Failure, Prepared, probe};
 use lowbit_reports::record::{Cache, Clock, Timing};
 use lowbit_reports::stats;
@@ -58,39 +60,69 @@ pub fn utc(seconds: u64) -> String {
 /// Samples rows, hot and cold.
 #[derive(Debug)]
 pub struct Sampler {
-    pool: Pool,
-    sweep: Vec<u8>,
+    context: Context,
+    sweep: Option<Buffer<u8>>,
+}
+
+/// Samples of one row in one cache state, nanoseconds, and how many each round took.
+#[derive(Debug, Default)]
+pub struct Samples {
+    wall: Vec<f64>,
+    device: Vec<f64>,
+    rounds: Vec<(u32, u32)>,
+}
+
+impl Samples {
+    /// By the host's clock, and by the device's where it has one.
+    pub fn timings(&self, settings: &Settings) -> Vec<(Clock, Timing)> {
+        let (wall, device) = self.rounds.iter().copied().unzip();
+        let mut timings = vec![(Clock::Wall, timing(&self.wall, wall, settings))];
+        if !self.device.is_empty() {
+            timings.push((Clock::Device, timing(&self.device, device, settings)));
+        }
+        timings
+    }
+
+    fn end_round(&mut self) {
+        let (wall, device): (Vec<u32>, Vec<u32>) = self.rounds.iter().copied().unzip();
+        let new = |all: &[f64], before: Vec<u32>| all.len() as u32 - before.iter().sum::<u32>();
+        self.rounds.push((new(&self.wall, wall), new(&self.device, device)));
+    }
 }
 
 impl Sampler {
-    /// For rows that run on `pool`.
-    pub fn new(pool: Pool) -> Sampler {
-        Sampler { pool, sweep: Vec::new() }
+    /// For rows that run with the threads and buffers of such a context.
+    pub fn new(context: Context) -> Sampler {
+        Sampler { context, sweep: None }
     }
 
-    /// Time a row in one cache state: by the host's clock, and by the device's where it has one.
-    pub fn sample(
+    /// Add one of the settings' rounds to a row's samples: warm up, then sample until it is enough.
+    pub fn round(
         &mut self,
         row: &mut dyn Prepared,
         cache: Cache,
         settings: &Settings,
-    ) -> Result<Vec<(Clock, Timing)>, Failure> {
-        if cache == Cache::Cold && self.sweep.is_empty() {
-            // Zeros would be one shared page of the kernel's; a pattern is real memory.
-            self.sweep = (0..SWEEP_BYTES).map(|i| (i / 64) as u8 | 1).collect();
-        }
+        samples: &mut Samples,
+    ) -> Result<(), Failure> {
+        let turn = settings.round();
+        let sweep = match cache {
+            Cache::Hot => None,
+            Cache::Cold => {
+                let context = &mut self.context;
+                Some(&*self.sweep.get_or_insert_with(|| patterned(context, SWEEP_BYTES)))
+            }
+        };
         let repeats = match cache {
             Cache::Hot if !row.in_place() => warm_up(row)?,
             _ => warm_up(row).map(|_| 1)?,
         };
-        let (mut wall, mut device) = (Vec::new(), Vec::new());
-        let start = now();
-        while !enough(&wall, start.elapsed(), settings) {
+        let (start, before) = (now(), samples.wall.len());
+        while !enough(&samples.wall[before..], start.elapsed(), &turn) {
             row.reset()?;
             row.forget()?;
-            if cache == Cache::Cold {
-                self.pool.on_every_thread(|_| {
-                    std::hint::black_box(probe::read(&self.sweep));
+            if let Some(sweep) = sweep {
+                self.context.pool().on_every_thread(|_| {
+                    std::hint::black_box(probe::read(sweep));
                 });
             }
             let (time, answer) = timed(|| -> Result<(), Failure> {
@@ -101,14 +133,24 @@ impl Sampler {
                 Ok(())
             });
             answer?;
-            wall.push(time.as_secs_f64() * 1e9 / f64::from(repeats));
-            device.extend(row.device_time());
+            samples.wall.push(time.as_secs_f64() * 1e9 / f64::from(repeats));
+            samples.device.extend(row.device_time());
         }
-        let mut timings = vec![(Clock::Wall, timing(wall, settings))];
-        if !device.is_empty() {
-            timings.push((Clock::Device, timing(device, settings)));
+        samples.end_round();
+        Ok(())
+    }
+}
+
+impl Settings {
+    /// What one of the rounds may take: its share of samples and seconds.
+    fn round(&self) -> Settings {
+        let rounds = self.rounds.max(1);
+        Settings {
+            min_samples: self.min_samples.div_ceil(rounds),
+            max_samples: self.max_samples.div_ceil(rounds),
+            max_seconds: self.max_seconds / f64::from(rounds),
+            ..self.clone()
         }
-        Ok(timings)
     }
 }
 
@@ -145,15 +187,21 @@ fn narrow(samples: &[f64], settings: &Settings) -> bool {
     (high - low) / 2.0 <= settings.interval * stats::median(samples)
 }
 
-fn timing(samples_ns: Vec<f64>, settings: &Settings) -> Timing {
-    let (low_ns, high_ns) = stats::bootstrap_median_interval(&samples_ns, 5 * RESAMPLES, 7);
-    let converged = narrow(&samples_ns, settings);
-    Timing { median_ns: stats::median(&samples_ns), low_ns, high_ns, converged, samples_ns }
+fn timing(samples: &[f64], rounds: Vec<u32>, settings: &Settings) -> Timing {
+    let (low_ns, high_ns) = stats::bootstrap_median_interval(samples, 5 * RESAMPLES, 7);
+    let converged = narrow(samples, settings);
+    let median_ns = stats::median(samples);
+    // One round needs no boundaries.
+    let round_samples = if settings.rounds > 1 { rounds } else { Vec::new() };
+    Timing { median_ns, low_ns, high_ns, converged, samples_ns: samples.to_vec(), round_samples }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lowbit_kernels::context::Poison;
+    use lowbit_kernels::hardware::Hardware;
+    use lowbit_kernels::pool::Pool;
     use lowbit_reference::op::Outputs;
 
     #[test]
@@ -180,22 +228,36 @@ mod tests {
 
     fn settings(max_seconds: f64) -> Settings {
         let caches = vec![Cache::Hot];
-        Settings { caches, min_samples: 5, max_samples: 40, max_seconds, interval: 0.5 }
+        let (min_samples, max_samples, interval) = (5, 40, 0.5);
+        Settings { caches, rounds: 1, min_samples, max_samples, max_seconds, interval }
+    }
+
+    fn sampler() -> Sampler {
+        let pool = Pool::new(1).unwrap();
+        Sampler::new(Context::new(pool, Hardware::detect(), Poison::Ones))
+    }
+
+    fn sample(row: &mut Sleepy, settings: &Settings) -> Timing {
+        let (mut sampler, mut samples) = (sampler(), Samples::default());
+        for _ in 0..settings.rounds {
+            sampler.round(row, Cache::Hot, settings, &mut samples).unwrap();
+        }
+        let (clock, timing) = samples.timings(settings).remove(0);
+        assert_eq!(clock, Clock::Wall);
+        timing
     }
 
     #[test]
     fn a_known_duration_is_measured_and_repeats_fill_short_samples() {
         let mut row = Sleepy(Duration::from_millis(2), 0);
-        let mut sampler = Sampler::new(Pool::new(1).unwrap());
-        let timings = sampler.sample(&mut row, Cache::Hot, &settings(0.05)).unwrap();
-        let (clock, timing) = &timings[0];
-        assert_eq!(*clock, Clock::Wall);
+        let timing = sample(&mut row, &settings(0.05));
         assert!(timing.samples_ns.len() >= 5);
         assert!((2e6..2e7).contains(&timing.median_ns), "{}", timing.median_ns);
         assert!(timing.low_ns <= timing.median_ns && timing.median_ns <= timing.high_ns);
+        assert!(timing.round_samples.is_empty());
         let mut quick = Sleepy(Duration::ZERO, 0);
-        let timings = sampler.sample(&mut quick, Cache::Hot, &settings(0.01)).unwrap();
-        assert!(quick.1 > 2 * timings[0].1.samples_ns.len());
+        let timing = sample(&mut quick, &settings(0.01));
+        assert!(quick.1 > 2 * timing.samples_ns.len());
     }
 
     #[test]
@@ -203,9 +265,20 @@ mod tests {
         let mut limits = settings(0.02);
         (limits.interval, limits.min_samples, limits.max_samples) = (0.0, 1, 1_000_000);
         let mut row = Sleepy(Duration::from_micros(100), 0);
-        let mut sampler = Sampler::new(Pool::new(1).unwrap());
-        let (time, timings) = timed(|| sampler.sample(&mut row, Cache::Hot, &limits).unwrap());
+        let (time, timing) = timed(|| sample(&mut row, &limits));
         assert!(time < Duration::from_secs(2));
-        assert!(!timings[0].1.converged);
+        assert!(!timing.converged);
+    }
+
+    #[test]
+    fn rounds_share_samples_and_seconds_and_their_ends_are_kept() {
+        let mut limits = settings(60.0);
+        (limits.rounds, limits.min_samples, limits.interval) = (4, 10, 1e-9);
+        let timing = sample(&mut Sleepy(Duration::from_micros(20), 0), &limits);
+        assert_eq!(timing.round_samples, [10, 10, 10, 10], "40 samples at most");
+        assert_eq!(timing.rounds().len(), 4);
+        (limits.min_samples, limits.max_samples, limits.max_seconds) = (9, 1000, 1e-6);
+        let timing = sample(&mut Sleepy(Duration::from_micros(20), 0), &limits);
+        assert_eq!(timing.round_samples, [3, 3, 3, 3], "9 samples at least, or 3 a round");
     }
 }

@@ -1,31 +1,38 @@
 //! What this machine can do, measured in the same run as the rows, and the roof of a case.
-use crate::measure::{SWEEP_BYTES, now, timed};
-use lowbit_kernels::{pool::Pool, probe};
 use lowbit_reference::op::{Arithmetic, Work};
 use lowbit_reports::record::{Cache, Roof};
-use lowbit_reports::stats::median;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
-
-/// Footprints, in bytes over all threads, at which reading is measured.
-const FOOTPRINTS: [usize; 8] =
-    [16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20, 256 << 20];
-/// Footprints at which reading with swept caches is measured.
-const COLD: [usize; 4] = [1 << 20, 4 << 20, 16 << 20, 64 << 20];
-/// Repetitions of a cold reading.
-const COLD_RUNS: usize = 6;
-/// Readings before a sweep.
-const WARM_READS: usize = 3;
-/// Time given to each probe.
-const PROBE: Duration = Duration::from_millis(40);
+use std::collections::BTreeMap;
 
 /// Rate of one probe.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
     /// Best of the repetitions: the peak.
     pub best: f64,
     /// Median of the repetitions.
     pub median: f64,
+}
+
+impl Rate {
+    /// The one with the better best.
+    pub fn higher(self, other: Rate) -> Rate {
+        if other.best > self.best { other } else { self }
+    }
+}
+
+/// Rate of reading some lines and writing others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StreamRate {
+    /// Lines read a step.
+    pub reads: u64,
+    /// Lines written a step.
+    pub writes: u64,
+    /// Bytes read and written, over all threads.
+    pub footprint: u64,
+    /// Again and again, or with swept caches.
+    pub cache: Cache,
+    /// Bytes read and written a nanosecond.
+    pub rate: Rate,
 }
 
 /// Peaks at one number of threads. Rates are 10^9 bytes or operations a second.
@@ -39,56 +46,107 @@ pub struct Peaks {
     pub read: Vec<(u64, Rate)>,
     /// Reading once with swept caches, by footprint in bytes.
     pub cold_read: Vec<(u64, Rate)>,
+    /// Reading and writing; of each ratio and cache state from the least footprint to the largest.
+    #[serde(default)]
+    pub streams: Vec<StreamRate>,
+    /// Quantizing 64 MiB of f32 to int8 by the largest magnitude of each row of 4,096: bytes read.
+    #[serde(default)]
+    pub quantize_rows: Rate,
     /// int8 dot products, two operations a multiply-accumulate.
     pub int8_dot: Rate,
     /// f32 fused multiply-adds, two operations each.
     pub f32_fma: Rate,
 }
 
-impl Peaks {
-    /// Measure on a pool.
-    pub fn measure(pool: &Pool) -> Peaks {
-        let largest = FOOTPRINTS[FOOTPRINTS.len() - 1];
-        let memory: Vec<u8> = (0..largest).map(|i| (i / 64) as u8 | 1).collect();
-        let read = |bytes: usize| (bytes as u64, read_rate(pool, &memory[..bytes]));
-        let (footprints, sweep) = memory.split_at(largest - SWEEP_BYTES.min(largest / 2));
-        let cold = |bytes: usize| (bytes as u64, cold_rate(pool, &footprints[..bytes], sweep));
-        Peaks {
-            threads: pool.threads() as u32,
-            isa: probe::isa().into(),
-            read: FOOTPRINTS.map(read).to_vec(),
-            cold_read: COLD.map(cold).to_vec(),
-            int8_dot: compute_rate(pool, |iterations| probe::int8_dot(iterations).0),
-            f32_fma: compute_rate(pool, |iterations| probe::f32_fma(iterations).0),
-        }
-    }
+/// A time the work cannot be done in less than, and the peak it comes from.
+type Limit = (String, f64);
 
+impl Peaks {
     /// The higher of two measurements, probe by probe.
     pub fn higher(mut self, other: Peaks) -> Peaks {
-        let raise = |a: &mut Rate, b: Rate| *a = if b.best > a.best { b } else { *a };
+        let raise = |a: &mut Rate, b: Rate| *a = a.higher(b);
         self.read.iter_mut().zip(other.read).for_each(|(a, b)| raise(&mut a.1, b.1));
         self.cold_read.iter_mut().zip(other.cold_read).for_each(|(a, b)| raise(&mut a.1, b.1));
+        let streams = self.streams.iter_mut().zip(other.streams);
+        streams.for_each(|(a, b)| raise(&mut a.rate, b.rate));
+        raise(&mut self.quantize_rows, other.quantize_rows);
         raise(&mut self.int8_dot, other.int8_dot);
         raise(&mut self.f32_fma, other.f32_fma);
         self
     }
 
-    /// Probed footprint and peak of reading a footprint in a cache state. Hot: the best from the
-    /// largest probe not above the footprint on, since a smaller one is at least as fast. Cold: the
-    /// best of the swept probes and of the two largest hot ones, 64 and 256 MiB: a sweep leaves a
-    /// part of what was read often behind, as a cache keeps a part of what is twice its size.
+    /// Probed footprint and peak of reading a footprint in a cache state: the best from the largest
+    /// probe not above the footprint on, since a smaller one is at least as fast. Cold, the largest
+    /// hot probe counts too: it is far beyond all caches.
     pub fn read_rate(&self, footprint: u64, cache: Cache) -> (u64, f64) {
-        let best = |probes: &[(u64, Rate)]| probes.iter().fold(0.0, |a: f64, p| a.max(p.1.best));
-        let largest = self.read.len().saturating_sub(2);
-        if cache == Cache::Cold {
-            return (u64::MAX, best(&self.cold_read).max(best(&self.read[largest..])));
+        let rates = |probes: &[(u64, Rate)]| {
+            probes.iter().map(|(bytes, rate)| (*bytes, rate.best)).collect::<Vec<_>>()
+        };
+        match cache {
+            Cache::Hot => from_footprint(&rates(&self.read), footprint),
+            Cache::Cold => {
+                let (_, cold) = from_footprint(&rates(&self.cold_read), footprint);
+                (u64::MAX, cold.max(self.read.last().map_or(0.0, |probe| probe.1.best)))
+            }
         }
-        let fits = self.read.iter().rposition(|(bytes, _)| *bytes <= footprint).unwrap_or(0);
-        (self.read.get(fits).map_or(0, |p| p.0), best(&self.read[fits..]))
     }
 
-    /// The shortest time in which the work can be done: reading what must be read, writing what
-    /// must be written (no faster than reading), and the multiply-accumulates.
+    /// The same for a stream that reads and writes so many lines a step.
+    fn stream_rate(&self, lines: (u64, u64), footprint: u64, cache: Cache) -> (u64, f64) {
+        let of = |cache: Cache| -> Vec<(u64, f64)> {
+            let kind = |s: &&StreamRate| ((s.reads, s.writes), s.cache) == (lines, cache);
+            self.streams.iter().filter(kind).map(|s| (s.footprint, s.rate.best)).collect()
+        };
+        let hot = of(Cache::Hot);
+        match cache {
+            Cache::Hot => from_footprint(&hot, footprint),
+            Cache::Cold => {
+                let (_, cold) = from_footprint(&of(Cache::Cold), footprint);
+                (u64::MAX, cold.max(hot.last().map_or(0.0, |probe| probe.1)))
+            }
+        }
+    }
+
+    /// What the probed streams say of bytes read and written: a stream that is a part of the work,
+    /// so many bytes read and so many written, cannot take longer than all of it. The largest.
+    fn stream(&self, work: Work, cache: Cache, caches: CacheSizes) -> Limit {
+        let (read, written) = (work.bytes_read as f64, work.bytes_written as f64);
+        let footprint = work.bytes_read + work.bytes_written;
+        let mut kinds: Vec<(u64, u64)> = self.streams.iter().map(|s| (s.reads, s.writes)).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let probes = kinds.into_iter().map(|kind| {
+            let (bytes, rate) = self.stream_rate(kind, footprint, cache);
+            (kind, bytes, (kind.0 + kind.1) as f64 / rate)
+        });
+        let probes: Vec<((u64, u64), u64, f64)> = probes.collect();
+        // Nor can a part take longer than a probed stream that it is a part of.
+        let at_most = |own: f64, read: f64, written: f64| {
+            let whole = |&((r, w), _, step_ns): &(_, _, f64)| {
+                (read / r as f64).max(written / w as f64) * step_ns
+            };
+            probes.iter().map(whole).fold(own, f64::min)
+        };
+        let parts = probes.iter().map(|&((reads, writes), bytes, step_ns)| {
+            let steps = (read / reads as f64).min(written / writes as f64);
+            let level = caches.level(bytes, u64::from(self.threads));
+            let ns = at_most(steps * step_ns, steps * reads as f64, steps * writes as f64);
+            (format!("{level} stream {reads}:{writes}"), ns)
+        });
+        let (name, ns) = self.reading(work.bytes_read, footprint, cache, caches);
+        let read_alone = (name, at_most(ns, read, 0.0));
+        parts.fold(read_alone, |most, part| if part.1 > most.1 { part } else { most })
+    }
+
+    fn reading(&self, bytes: u64, footprint: u64, cache: Cache, caches: CacheSizes) -> Limit {
+        let (probed, rate) = self.read_rate(footprint, cache);
+        let level = caches.level(probed, u64::from(self.threads));
+        (format!("{level} read"), bytes as f64 / rate)
+    }
+
+    /// The shortest time in which the work can be done. With multiply-accumulates: reading what
+    /// must be read, writing what must be written (no faster than reading), and the operations.
+    /// Without: the streams that are a part of it.
     pub fn roof(
         &self,
         work: Work,
@@ -96,20 +154,40 @@ impl Peaks {
         cache: Cache,
         caches: CacheSizes,
     ) -> Roof {
-        let (bytes, rate) = self.read_rate(work.bytes_read + work.bytes_written, cache);
-        let memory_ns = work.bytes_read.max(work.bytes_written) as f64 / rate;
-        let (name, peak) = match arithmetic.integer {
-            true => ("int8 dot", self.int8_dot.best),
-            false => ("f32 FMA", self.f32_fma.best),
+        let footprint = work.bytes_read + work.bytes_written;
+        let operations = 2.0 * work.macs as f64;
+        let (int8, f32) = (operations / self.int8_dot.best, operations / self.f32_fma.best);
+        let stream = self.stream(work, cache, caches);
+        let limits = [
+            ("read", self.reading(work.bytes_read, footprint, cache, caches).1),
+            ("stream", stream.1),
+            ("int8 dot", int8),
+            ("f32 FMA", f32),
+            ("quantize rows", work.bytes_read as f64 / self.quantize_rows.best),
+        ];
+        let (name, compute_ns) = match arithmetic.integer {
+            true => ("int8 dot", int8),
+            false => ("f32 FMA", f32),
         };
-        let compute_ns = 2.0 * work.macs as f64 / peak;
-        if compute_ns > memory_ns {
-            Roof { roof: name.into(), roof_ns: compute_ns }
-        } else {
-            let level = caches.level(bytes, u64::from(self.threads));
-            Roof { roof: format!("{level} read"), roof_ns: memory_ns }
-        }
+        let moved = work.bytes_read.max(work.bytes_written);
+        let (roof, roof_ns) = match work.macs {
+            0 => stream,
+            _ => self.reading(moved, footprint, cache, caches),
+        };
+        let (roof, roof_ns) =
+            if compute_ns > roof_ns { (name.into(), compute_ns) } else { (roof, roof_ns) };
+        // An op without operations has no share of a compute peak, and no time is no limit.
+        let real = limits.into_iter().filter(|(_, ns)| ns.is_finite() && *ns > 0.0);
+        let limits_ns: BTreeMap<_, _> = real.map(|(name, ns)| (name.to_owned(), ns)).collect();
+        Roof { roof, roof_ns, limits_ns }
     }
+}
+
+/// The best rate from the largest footprint not above `footprint` on, and that footprint.
+fn from_footprint(probes: &[(u64, f64)], footprint: u64) -> (u64, f64) {
+    let fits = probes.iter().rposition(|(bytes, _)| *bytes <= footprint).unwrap_or(0);
+    let best = probes[fits..].iter().fold(0.0, |best: f64, probe| best.max(probe.1));
+    (probes.get(fits).map_or(0, |probe| probe.0), best)
 }
 
 /// Sizes of the data caches a core reaches, bytes.
@@ -135,77 +213,19 @@ impl CacheSizes {
     }
 }
 
-fn rate(mut once: impl FnMut() -> f64) -> Rate {
-    let start = now();
-    let mut rates = vec![once()];
-    while rates.len() < 5 || start.elapsed() < PROBE {
-        rates.push(once());
-    }
-    // The first repetition warms caches and clocks.
-    let kept = &rates[1..];
-    Rate { best: kept.iter().fold(0.0, |a: f64, b| a.max(*b)), median: median(kept) }
-}
-
-/// Every thread reads its share again and again, until about 4 MiB (or the share) are read.
-fn read_rate(pool: &Pool, memory: &[u8]) -> Rate {
-    let ranges = pool.ranges(memory.len(), 4096);
-    let share = memory.len() / ranges.len().max(1);
-    let repeats = ((4 << 20) / share.max(1)).max(1);
-    rate(|| {
-        let tasks: Vec<&[u8]> = ranges.iter().map(|r| &memory[r.clone()]).collect();
-        let (time, ()) = timed(|| {
-            pool.for_each(tasks, |part| {
-                for _ in 0..repeats {
-                    std::hint::black_box(probe::read(std::hint::black_box(part)));
-                }
-            });
-        });
-        (memory.len() * repeats) as f64 / time.as_nanos() as f64
-    })
-}
-
-/// Every thread reads its share a few times, as a row that is warmed up does, sweeps the caches,
-/// and then reads its share once.
-fn cold_rate(pool: &Pool, memory: &[u8], sweep: &[u8]) -> Rate {
-    let ranges = pool.ranges(memory.len(), 4096);
-    let once = || {
-        for _ in 0..WARM_READS {
-            std::hint::black_box(probe::read(std::hint::black_box(memory)));
-        }
-        pool.on_every_thread(|_| {
-            std::hint::black_box(probe::read(sweep));
-        });
-        let tasks: Vec<&[u8]> = ranges.iter().map(|r| &memory[r.clone()]).collect();
-        let (time, ()) = timed(|| {
-            pool.for_each(tasks, |part| {
-                std::hint::black_box(probe::read(part));
-            });
-        });
-        memory.len() as f64 / time.as_nanos() as f64
-    };
-    let rates: Vec<f64> = (0..COLD_RUNS).map(|_| once()).collect();
-    Rate { best: rates.iter().fold(0.0, |a: f64, b| a.max(*b)), median: median(&rates) }
-}
-
-fn compute_rate(pool: &Pool, work: impl Fn(u64) -> u64 + Sync + Send) -> Rate {
-    const ITERATIONS: u64 = 20_000;
-    rate(|| {
-        let (time, ()) = timed(|| {
-            pool.on_every_thread(|_| {
-                std::hint::black_box(work(ITERATIONS));
-            })
-        });
-        let macs = work(1) * ITERATIONS * pool.threads() as u64;
-        2.0 * macs as f64 / time.as_nanos() as f64
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn peaks() -> Peaks {
         let rate = |best| Rate { best, median: best };
+        let stream = |(reads, writes), footprint, cache, best| StreamRate {
+            reads,
+            writes,
+            footprint,
+            cache,
+            rate: rate(best),
+        };
         Peaks {
             threads: 1,
             isa: "test".into(),
@@ -215,24 +235,86 @@ mod tests {
                 (1 << 26, rate(24.0)),
                 (1 << 28, rate(23.0)),
             ],
-            cold_read: vec![(1 << 24, rate(25.0))],
+            cold_read: vec![(1 << 20, rate(30.0)), (1 << 22, rate(25.0)), (1 << 24, rate(22.0))],
+            streams: vec![
+                stream((4, 1), 5 << 20, Cache::Hot, 80.0),
+                stream((1, 4), 5 << 20, Cache::Hot, 60.0),
+                stream((1, 64), 5 << 20, Cache::Hot, 70.0),
+                stream((4, 1), 80 << 20, Cache::Hot, 20.0),
+                stream((4, 1), 80 << 20, Cache::Cold, 18.0),
+                stream((1, 4), 80 << 20, Cache::Hot, 10.0),
+                stream((1, 64), 80 << 20, Cache::Hot, 9.0),
+            ],
+            quantize_rows: rate(16.0),
             int8_dot: rate(400.0),
             f32_fma: rate(100.0),
         }
     }
     const CACHES: CacheSizes = CacheSizes { l1: 32 << 10, l2: 1 << 20, l3: 32 << 20 };
 
+    fn roof(work: Work, cache: Cache) -> (String, f64) {
+        let Roof { roof, roof_ns, .. } = peaks().roof(work, Arithmetic::INTEGER, cache, CACHES);
+        (roof, roof_ns)
+    }
+
     #[test]
     fn the_binding_peak_is_the_roof() {
         let gemv = Work { macs: 1 << 24, bytes_read: 1 << 22, bytes_written: 1 << 14 };
         // 2^25 operations at 400 a nanosecond, against 2^22 bytes at 100: compute binds.
-        let hot = peaks().roof(gemv, Arithmetic::INTEGER, Cache::Hot, CACHES);
-        assert_eq!((hot.roof.as_str(), hot.roof_ns), ("int8 dot", 83_886.08));
-        // Cold, the bytes come from DRAM at 25.
-        let cold = peaks().roof(gemv, Arithmetic::INTEGER, Cache::Cold, CACHES);
-        assert_eq!((cold.roof.as_str(), cold.roof_ns), ("DRAM read", 167_772.16));
-        let copy = Work { macs: 0, bytes_read: 8 << 20, bytes_written: 2 << 20 };
-        let hot = peaks().roof(copy, Arithmetic::FLOAT, Cache::Hot, CACHES);
-        assert_eq!((hot.roof.as_str(), hot.roof_ns), ("L3 read", 83_886.08));
+        assert_eq!(roof(gemv, Cache::Hot), ("int8 dot".into(), 83_886.08));
+        // Cold, the bytes come from DRAM: at 25, since 30 is of a smaller footprint.
+        assert_eq!(roof(gemv, Cache::Cold), ("DRAM read".into(), 167_772.16));
+        let limits = peaks().roof(gemv, Arithmetic::INTEGER, Cache::Cold, CACHES).limits_ns;
+        assert_eq!((limits["int8 dot"], limits["f32 FMA"]), (83_886.08, 335_544.32));
+        assert_eq!(limits["read"], 167_772.16);
+    }
+
+    #[test]
+    fn an_op_that_only_moves_is_held_to_the_stream_of_its_ratio() {
+        let mib = |read: u64, written: u64| Work {
+            macs: 0,
+            bytes_read: read << 20,
+            bytes_written: written << 20,
+        };
+        let ns = |mib: u64, rate: f64| (mib << 20) as f64 / rate;
+        // f32 to int8: 4:1 exactly, far beyond the caches, and within them.
+        assert_eq!(roof(mib(64, 16), Cache::Hot), ("DRAM stream 4:1".into(), ns(80, 20.0)));
+        assert_eq!(roof(mib(4, 1), Cache::Hot), ("L3 stream 4:1".into(), ns(5, 80.0)));
+        // A scale beside every 32 codes: the part of it that is 4:1.
+        assert_eq!(roof(mib(64, 18), Cache::Hot), ("DRAM stream 4:1".into(), ns(80, 20.0)));
+        assert_eq!(roof(mib(18, 64), Cache::Hot), ("DRAM stream 1:4".into(), ns(80, 10.0)));
+        // Reading binds where next to nothing is written, and writing where nothing is read.
+        assert_eq!(roof(mib(256, 8), Cache::Hot), ("DRAM read".into(), ns(256, 23.0)));
+        assert_eq!(roof(mib(1, 64), Cache::Hot), ("DRAM stream 1:64".into(), ns(65, 9.0)));
+        // A probe of writing that was slower than one that writes as much and reads too.
+        let mut slow = peaks();
+        slow.streams[6].rate.best = 5.0;
+        let roof_ns = slow.roof(mib(1, 64), Arithmetic::FLOAT, Cache::Hot, CACHES).roof_ns;
+        assert_eq!(roof_ns, ns(80, 10.0));
+        // Cold is no faster than the best of cold and the largest hot one.
+        assert_eq!(roof(mib(4, 1), Cache::Cold), ("DRAM stream 4:1".into(), ns(5, 20.0)));
+        let limits = peaks().roof(mib(64, 16), Arithmetic::FLOAT, Cache::Hot, CACHES).limits_ns;
+        let names: Vec<_> = limits.keys().map(String::as_str).collect();
+        assert_eq!(names, ["quantize rows", "read", "stream"]);
+        assert_eq!(limits["quantize rows"], ns(64, 16.0));
+    }
+
+    #[test]
+    fn every_limit_a_scenario_can_name_is_one_of_a_roof() {
+        let work = Work { macs: 1, bytes_read: 1 << 20, bytes_written: 1 << 20 };
+        let limits = peaks().roof(work, Arithmetic::INTEGER, Cache::Hot, CACHES).limits_ns;
+        let named = lowbit_scenarios::LIMITS.iter().filter(|name| **name != "roof");
+        assert!(named.clone().all(|name| limits.contains_key(*name)), "{limits:?}");
+        assert_eq!(named.count(), limits.len());
+    }
+
+    #[test]
+    fn peaks_without_streams_still_give_a_roof() {
+        let mut old = peaks();
+        (old.streams, old.quantize_rows) = (Vec::new(), Rate::default());
+        let work = Work { macs: 0, bytes_read: 64 << 20, bytes_written: 16 << 20 };
+        let roof = old.roof(work, Arithmetic::FLOAT, Cache::Hot, CACHES);
+        assert_eq!(roof.roof, "DRAM read");
+        assert!(!roof.limits_ns.contains_key("quantize rows"));
     }
 }

@@ -1,12 +1,15 @@
 //! From the command line to a list of jobs: which rows on which cases, measured how, gated how.
 use crate::driver::Driver;
 use crate::exit::Exit;
+use crate::machine;
 use anyhow::{Context as _, anyhow, bail};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use lowbit_reference::case::Case;
-use lowbit_scenarios::{Gates, Measure, Scenario};
+use lowbit_reports::goals::{Goal, Of, Subject};
+use lowbit_reports::record;
+use lowbit_scenarios::{Cache, Gates, Measure, Scenario};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// One case, the rows to run on it, and its sweep's settings.
@@ -40,6 +43,23 @@ pub struct Plan {
     pub about: Vec<String>,
     /// Jobs in file order.
     pub jobs: Vec<Job>,
+    /// How fast rows should be.
+    pub goals: Vec<Goal>,
+    /// Kernels that are not ours.
+    pub peers: Vec<String>,
+}
+
+/// A scenario file, read.
+#[derive(Debug)]
+pub struct Source {
+    /// File name without folder and extension.
+    pub stem: String,
+    /// What it says.
+    pub scenario: Scenario,
+    /// Settings of each sweep.
+    pub settings: Vec<Arc<Settings>>,
+    /// Rows of each sweep that are selected.
+    pub rows: Vec<Vec<String>>,
 }
 
 /// What the command line selects.
@@ -126,30 +146,39 @@ impl Selection {
         Ok(())
     }
 
+    /// The scenario files with what is selected of each, to draw cases from.
+    pub fn sources(&self, drivers: &[&dyn Driver]) -> anyhow::Result<Vec<Source>> {
+        if self.scenarios.is_empty() || !self.cases.is_empty() {
+            bail!(Usage("--seeds draws from scenario files: name one, and no --case".into()));
+        }
+        self.known(drivers)?;
+        let (kernels, ops) = (globs(&self.kernels)?, globs(&self.ops)?);
+        let mut sources = Vec::new();
+        for path in &self.scenarios {
+            let mut source = source(path, drivers, &kernels)?;
+            let of_ops = source.scenario.sweeps.iter().map(|sweep| passes(&ops, sweep.op.name));
+            let of_ops: Vec<bool> = of_ops.collect();
+            source
+                .rows
+                .iter_mut()
+                .zip(of_ops)
+                .filter(|(_, kept)| !kept)
+                .for_each(|(r, _)| r.clear());
+            sources.push(source);
+        }
+        Ok(sources)
+    }
+
     fn scenario(
         &self,
-        path: &PathBuf,
+        path: &Path,
         drivers: &[&dyn Driver],
         (kernels, ops): (&Option<GlobSet>, &Option<GlobSet>),
         plan: &mut Plan,
     ) -> anyhow::Result<String> {
-        let file = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|e| Usage(format!("{file}: {e}")))?;
+        let Source { stem, scenario, settings: sweeps, rows: all } =
+            source(path, drivers, kernels)?;
         let usage = |e: lowbit_scenarios::ScenarioError| Usage(e.to_string());
-        let scenario = Scenario::parse(&file, &text).map_err(usage)?;
-        let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        let sweeps: Vec<_> = scenario
-            .sweeps
-            .iter()
-            .map(|sweep| {
-                Arc::new(Settings {
-                    name: format!("{stem}/{}", sweep.name),
-                    measure: sweep.measure.clone(),
-                    gates: sweep.gate.clone(),
-                })
-            })
-            .collect();
-        let all = rows_by_sweep(&scenario, drivers, kernels)?;
         for planned in scenario.expand().map_err(usage)? {
             if passes(ops, planned.case.op()) {
                 let sweep = Arc::clone(&sweeps[planned.sweep]);
@@ -159,9 +188,64 @@ impl Selection {
                 plan.jobs.push(Job { sweep, case: planned.case, rows });
             }
         }
+        plan.goals.extend(scenario.goals().map_err(usage)?.iter().map(goal));
+        plan.goals.retain(|goal| plan.jobs.iter().any(|job| job.is(&goal.subject)));
+        plan.peers.extend(scenario.peers.iter().cloned());
         plan.about.push(scenario.about.clone());
         Ok(stem)
     }
+}
+
+impl Job {
+    /// Whether a row of this job is what a goal is about.
+    fn is(&self, subject: &Subject) -> bool {
+        self.rows.contains(&subject.kernel) && self.case.to_string() == subject.case
+    }
+}
+
+/// A cache state as records name it.
+pub(crate) fn cache(cache: Cache) -> record::Cache {
+    match cache {
+        Cache::Hot => record::Cache::Hot,
+        Cache::Cold => record::Cache::Cold,
+    }
+}
+
+/// A goal as reports take it, on this machine.
+fn goal(planned: &lowbit_scenarios::PlannedGoal) -> Goal {
+    let subject = |s: &lowbit_scenarios::Subject| Subject {
+        case: s.case.to_string(),
+        kernel: s.kernel.clone(),
+        threads: s.threads.on(machine::cores()) as u32,
+        cache: cache(s.cache),
+    };
+    let of = match &planned.of {
+        lowbit_scenarios::Of::Limit(limit) => Of::Limit((*limit).to_owned()),
+        lowbit_scenarios::Of::Subject(other) => Of::Subject(subject(other)),
+    };
+    Goal { subject: subject(&planned.subject), of, at_least: planned.at_least }
+}
+
+/// Read and parse a scenario file.
+fn source(
+    path: &Path,
+    drivers: &[&dyn Driver],
+    kernels: &Option<GlobSet>,
+) -> anyhow::Result<Source> {
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|e| Usage(format!("{file}: {e}")))?;
+    let scenario = Scenario::parse(&file, &text).map_err(|e| Usage(e.to_string()))?;
+    let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let settings = scenario.sweeps.iter().map(|sweep| {
+        Arc::new(Settings {
+            name: format!("{stem}/{}", sweep.name),
+            measure: sweep.measure.clone(),
+            gates: sweep.gate.clone(),
+        })
+    });
+    let settings = settings.collect();
+    let rows = rows_by_sweep(&scenario, drivers, kernels)?;
+    Ok(Source { stem, scenario, settings, rows })
 }
 
 fn rows_by_sweep(

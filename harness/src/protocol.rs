@@ -12,6 +12,8 @@ pub const REPLY: &str = "lowbit-reply ";
 pub struct Settings {
     /// Cache states.
     pub caches: Vec<Cache>,
+    /// How often the rows take turns.
+    pub rounds: u32,
     /// Fewest samples.
     pub min_samples: u32,
     /// Most samples.

@@ -1,69 +1,17 @@
-//! One row on one case: check, then measure, then check again.
+//! One row on one case: its checks, and its records.
+use crate::bench::Bench;
 use crate::driver::Task;
-use crate::machine;
-use crate::measure::Sampler;
-use crate::memory::Counting;
-use crate::peaks::{CacheSizes, Peaks};
-use crate::protocol::{Reply, Settings};
+use crate::protocol::Reply;
+use crate::turns::RETRIES;
 use lowbit_kernels::context::{Context, Poison};
-use lowbit_kernels::hardware::{Hardware, Need};
-use lowbit_kernels::pool::Pool;
+use lowbit_kernels::hardware::Need;
 use lowbit_kernels::{Failure, Kernel, Prepared, Threads};
-use lowbit_reference::data::Files;
 use lowbit_reference::judge::{Agreement, judge};
 use lowbit_reference::op::{Op, Outputs};
 use lowbit_reports::record::{self, Cache, Clock, Record, SCHEMA, SkipKind, Timing, Verdict};
 
 /// A speed above this share of the roof is measured again, and mistrusted if it stays.
 const ABOVE_ROOF: f64 = 1.05;
-/// How often.
-const RETRIES: u32 = 3;
-
-/// What a process brings to the rows it runs.
-pub struct Bench {
-    pool: Pool,
-    hardware: Hardware,
-    sampler: Sampler,
-    heap: &'static Counting,
-    caches: CacheSizes,
-    /// Peaks, once they have been measured or told.
-    pub peaks: Option<Peaks>,
-    /// The file system.
-    pub files: &'static dyn Files,
-}
-
-impl Bench {
-    /// Threads, machine, files and the counting allocator.
-    pub fn new(
-        pool: Pool,
-        hardware: Hardware,
-        files: &'static dyn Files,
-        heap: &'static Counting,
-    ) -> Bench {
-        let (sampler, caches) = (Sampler::new(pool.clone()), machine::cache_sizes());
-        Bench { pool, hardware, sampler, heap, caches, peaks: None, files }
-    }
-
-    /// Measure the peaks again and keep the higher of old and new.
-    fn raise_peaks(&mut self) -> Peaks {
-        let again = Peaks::measure(&self.pool);
-        let peaks = self.peaks.take().map_or(again.clone(), |old| old.higher(again));
-        self.peaks = Some(peaks.clone());
-        peaks
-    }
-
-    /// What the machine has.
-    pub fn hardware(&self) -> &Hardware {
-        &self.hardware
-    }
-
-    /// Measure the peaks, unless they are told.
-    pub fn peaks(&mut self, known: Option<Peaks>) -> Peaks {
-        let peaks = known.unwrap_or_else(|| Peaks::measure(&self.pool));
-        self.peaks = Some(peaks.clone());
-        peaks
-    }
-}
 
 /// A row and what it is run on.
 pub(crate) struct RowRun<'a, O: Op> {
@@ -72,55 +20,57 @@ pub(crate) struct RowRun<'a, O: Op> {
     pub(crate) problem: &'a O::Problem,
 }
 
-/// What measuring a row needs of its process.
-struct Session<'a> {
-    bench: &'a mut Bench,
-    settings: &'a Settings,
-    answer: &'a mut dyn FnMut(Reply),
-}
-
 /// A row that passed its check, ready to be timed.
-struct Checked<'p> {
-    prepared: Box<dyn Prepared + 'p>,
+pub(crate) struct Checked<'p> {
+    pub(crate) prepared: Box<dyn Prepared + 'p>,
     /// Keeps the guard bands that are checked after timing.
     context: Context,
     outputs: Outputs,
     workspace: u64,
 }
 
+/// What a check came to.
+pub(crate) enum Outcome<'p> {
+    /// All there is to say of the row.
+    Said(Box<Record>),
+    /// It passed and is to be timed: what its records have in common, and the row.
+    Ready(Box<Record>, Checked<'p>),
+}
+
 impl<'a, O: Op> RowRun<'a, O> {
-    /// One record for a check or a row that did not pass, one per cache state and clock else.
-    pub(crate) fn records(
+    /// The row's name.
+    pub(crate) fn name(&self) -> String {
+        self.kernel.name().into()
+    }
+
+    /// Check the row on its problem.
+    pub(crate) fn checked(
         &self,
         reference: &mut Option<O::Reference>,
         bench: &mut Bench,
         answer: &mut dyn FnMut(Reply),
-    ) -> Vec<Record> {
-        let mut record = self.blank(bench);
+    ) -> Outcome<'a> {
+        let mut record = Box::new(self.blank(bench));
         let need = bench.hardware.has(self.kernel.need());
         let skip = need.map_err(|why| (SkipKind::Hardware, why)).and_then(|()| {
             self.kernel.accepts(self.problem).map_err(|why| (SkipKind::Problem, why))
         });
         if let Err((kind, why)) = skip {
             (record.verdict, record.skip, record.reason) = (Verdict::Skipped, Some(kind), why);
-            return vec![record];
+            return Outcome::Said(record);
         }
         let reference = &*reference.get_or_insert_with(|| O::reference(self.problem));
         answer(Reply::Alive);
         record.quality = O::quality(self.problem, reference).map(quality);
-        let checked = match self.check(reference, bench, &mut record) {
-            Ok(checked) => checked,
+        match self.check(reference, bench, &mut record) {
+            Ok(checked) if self.task.measure.is_some() && record.verdict == Verdict::Passed => {
+                Outcome::Ready(record, checked)
+            }
+            Ok(_) => Outcome::Said(record),
             Err(Failure(why)) => {
                 (record.verdict, record.reason) = (Verdict::Failed, why);
-                return vec![record];
+                Outcome::Said(record)
             }
-        };
-        match self.task.measure {
-            Some(settings) if record.verdict == Verdict::Passed => {
-                let session = Session { bench, settings, answer };
-                self.measure(reference, checked, session, &record)
-            }
-            _ => vec![record],
         }
     }
 
@@ -194,7 +144,7 @@ impl<'a, O: Op> RowRun<'a, O> {
     }
 
     fn once(&self, bench: &Bench, poison: Poison) -> Result<Checked<'a>, Failure> {
-        let mut context = Context::new(bench.pool.clone(), bench.hardware.clone(), poison);
+        let mut context = bench.context(poison);
         let before = bench.heap.mark();
         let mut prepared = self.kernel.prepare(self.problem, &mut context)?;
         prepared.launch()?;
@@ -207,79 +157,50 @@ impl<'a, O: Op> RowRun<'a, O> {
         Ok(Checked { prepared, context, outputs, workspace: held.saturating_sub(declared) })
     }
 
-    fn measure(
-        &self,
-        reference: &O::Reference,
-        mut checked: Checked<'_>,
-        mut session: Session<'_>,
-        record: &Record,
-    ) -> Vec<Record> {
-        let mut records = Vec::new();
-        for cache in &session.settings.caches {
-            // Sweeping the processor's caches leaves a device's own as they are.
-            if *cache == Cache::Cold && !self.on_processor(session.bench) {
-                continue;
-            }
-            (session.answer)(Reply::Alive);
-            let mut record = record.clone();
-            record.threads = Some(match self.kernel.threads() {
-                Threads::One => 1,
-                _ => session.bench.pool.threads() as u32,
-            });
-            record.cache = Some(*cache);
-            if let Some(bytes) = &mut record.bytes {
-                bytes.workspace_bytes = Some(checked.workspace);
-                bytes.device_bytes = checked.prepared.device_bytes();
-            }
-            match self.timed(reference, &mut checked, *cache, &mut session) {
-                Ok(timings) => {
-                    for (clock, timing) in timings {
-                        let mut record = record.clone();
-                        (record.clock, record.timing) = (Some(clock), Some(timing));
-                        self.roof(&mut record, *cache, session.bench);
-                        records.push(record);
-                    }
-                }
-                Err(Failure(why)) => {
-                    // A row that fails while it is timed keeps no time at all.
-                    (record.verdict, record.reason) = (Verdict::Failed, why);
-                    return vec![record];
-                }
-            }
-        }
-        // Every cache state asked for may have been one that the device does not have.
-        if records.is_empty() { vec![record.clone()] } else { records }
-    }
-
-    /// Sample, measure again what is above the roof, and check the last timed output.
-    fn timed(
+    /// Whether the last timed output is what it must be.
+    pub(crate) fn still_agrees(
         &self,
         reference: &O::Reference,
         checked: &mut Checked<'_>,
-        cache: Cache,
-        session: &mut Session<'_>,
-    ) -> Result<Vec<(Clock, Timing)>, Failure> {
-        let Session { bench, settings, answer } = session;
-        let mut timings = bench.sampler.sample(&mut *checked.prepared, cache, settings)?;
-        for _ in 0..RETRIES {
-            if !self.above_roof(&timings, cache, bench) {
-                break;
-            }
-            // A peak is the most that was ever seen in the run, so a second look only raises it.
-            answer(Reply::Peaks(bench.raise_peaks()));
-            timings = bench.sampler.sample(&mut *checked.prepared, cache, settings)?;
-        }
+    ) -> Result<(), Failure> {
         let last = checked.prepared.read()?;
         checked.context.check_guards()?;
         if last != checked.outputs {
             let fault = self.judge(reference, &last).fault;
             fault.map_or(Ok(()), |f| Err(Failure(format!("the last timed output: {f}"))))?;
         }
-        Ok(timings)
+        Ok(())
+    }
+
+    /// One record per clock, from what the row's records have in common and its times.
+    pub(crate) fn timed(
+        &self,
+        common: &Record,
+        checked: &Checked<'_>,
+        (cache, timings): (Cache, Vec<(Clock, Timing)>),
+        bench: &Bench,
+    ) -> Vec<Record> {
+        let mut record = common.clone();
+        record.threads = Some(match self.kernel.threads() {
+            Threads::One => 1,
+            _ => bench.pool.threads() as u32,
+        });
+        record.cache = Some(cache);
+        if let Some(bytes) = &mut record.bytes {
+            bytes.workspace_bytes = Some(checked.workspace);
+            bytes.device_bytes = checked.prepared.device_bytes();
+        }
+        let with = |(clock, timing)| {
+            let mut record = record.clone();
+            (record.clock, record.timing) = (Some(clock), Some(timing));
+            self.roof(&mut record, cache, bench);
+            record
+        };
+        timings.into_iter().map(with).collect()
     }
 
     /// Whether the row runs on the processor, be it as a software device.
-    fn on_processor(&self, bench: &Bench) -> bool {
+    pub(crate) fn on_processor(&self, bench: &Bench) -> bool {
         let software = bench.hardware.wgpu.as_ref().is_ok_and(|adapter| adapter.software);
         self.kernel.need() != Need::Wgpu || software
     }
@@ -291,7 +212,12 @@ impl<'a, O: Op> RowRun<'a, O> {
         Some(peaks.roof((O::SPEC.work)(self.task.case), arithmetic, cache, bench.caches))
     }
 
-    fn above_roof(&self, timings: &[(Clock, Timing)], cache: Cache, bench: &Bench) -> bool {
+    pub(crate) fn above_roof(
+        &self,
+        timings: &[(Clock, Timing)],
+        cache: Cache,
+        bench: &Bench,
+    ) -> bool {
         self.roof_of(cache, bench).is_some_and(|roof| {
             timings.iter().any(|(_, timing)| roof.roof_ns > ABOVE_ROOF * timing.median_ns)
         })

@@ -2,11 +2,11 @@
 //!
 //! Whatever a row does to its process, it does it here: the parent sees the pipe close, or stay
 //! silent, and loses that row alone.
+use crate::bench::Bench;
 use crate::driver::{self, Driver, Task};
 use crate::files::Disk;
 use crate::memory::Counting;
 use crate::protocol::{REPLY, Reply, Request};
-use crate::row::Bench;
 use anyhow::{Context as _, anyhow};
 use lowbit_reference::case::Case;
 use std::io::Write;

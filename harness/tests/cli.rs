@@ -131,3 +131,27 @@ fn help_and_schema_are_worth_reading() {
         serde_json::from_str(&stdout(&lowbit(&["schema"]))).expect("JSON");
     assert!(schema.get("$schema").is_some());
 }
+
+#[test]
+fn random_cases_are_drawn_until_every_row_has_had_its_share() {
+    let suite = "scenarios/suites/smoke.json";
+    let run = |seed: &str, arguments: &[&str]| {
+        let fixed = [suite, "--seeds", "3", "--seed", seed, "--op", "rho_*"];
+        lowbit(&[arguments, &fixed].concat())
+    };
+    let listed = stdout(&run("5", &["list"]));
+    assert_eq!(listed.lines().count(), 6, "{listed}");
+    assert_eq!(listed, stdout(&run("5", &["list"])));
+    assert_ne!(listed, stdout(&run("6", &["list"])));
+    let output = run("5", &["check", "--kernel", NATIVE]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    let text = stdout(&output);
+    let counts: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.starts_with("rho_"))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert!(counts.len() >= 4, "{text}");
+    assert!(counts.iter().all(|row| row[2] == "3" && row[3] == "0"), "{text}");
+    assert_eq!(lowbit(&["check", "--case", CASE, "--seeds", "3"]).status.code(), Some(2));
+}

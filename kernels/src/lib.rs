@@ -2,22 +2,32 @@
 //!
 //! Rows take problems and types from the reference crate, never its arithmetic or its packing.
 //! No row falls back to another: a row that cannot run says why.
+pub mod attention;
 pub mod buffer;
 #[cfg(feature = "burn")]
 mod burn_quantize;
 pub mod context;
+pub mod conv2d;
 #[cfg(feature = "wgpu")]
 mod cube;
+pub mod hadamard;
 pub mod hardware;
 pub mod linear;
+mod plane;
 pub mod pool;
+pub mod pool2d;
 pub mod probe;
 mod quantize;
 pub mod quantize_activation;
 pub mod quantize_weight;
 pub mod rho_pack;
 pub mod rho_unpack;
+#[cfg_attr(
+    not(any(feature = "burn", feature = "wgpu")),
+    allow(dead_code, reason = "most of it is asked by the rows of Burn and CubeCL alone")
+)]
 mod rules;
+pub mod top_k;
 use context::Context;
 use hardware::Need;
 use lowbit_reference::op::{Arithmetic, Op, Outputs};

@@ -6,6 +6,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
+#[cfg(test)]
+mod tests;
 use crate::hardware;
 
 /// The variant every probe uses here.
@@ -19,18 +21,147 @@ pub fn isa() -> &'static str {
     }
 }
 
+/// A way to read: how many streams side by side, and how far ahead lines are prefetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// Parts of the memory that are read at the same time, each in order.
+    pub streams: usize,
+    /// Bytes ahead of each stream; 0 leaves it to the processor.
+    pub ahead: usize,
+}
+
+/// Prefetch distance of one or two streams.
+#[cfg(target_arch = "x86_64")]
+const FAR: usize = 4096;
+/// Prefetch distance of each of more.
+#[cfg(target_arch = "x86_64")]
+const NEAR: usize = 1024;
+
+/// Ways to read; which is fastest depends on the processor, the footprint and the threads.
+#[cfg(target_arch = "x86_64")]
+pub const READERS: &[Reader] = &[
+    Reader { streams: 1, ahead: 0 },
+    Reader { streams: 1, ahead: FAR },
+    Reader { streams: 2, ahead: 0 },
+    Reader { streams: 2, ahead: FAR },
+    Reader { streams: 4, ahead: 0 },
+    Reader { streams: 4, ahead: NEAR },
+    Reader { streams: 8, ahead: 0 },
+    Reader { streams: 8, ahead: NEAR },
+];
+/// Ways to read: the one there is without intrinsics.
+#[cfg(not(target_arch = "x86_64"))]
+pub const READERS: &[Reader] = &[Reader { streams: 1, ahead: 0 }];
+
+/// Ask for a line that may be needed soon; one outside of any memory is no error.
+#[cfg(target_arch = "x86_64")]
+fn ahead(line: *const u8) {
+    use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: a prefetch reads nothing and cannot fault, whatever the address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+}
+
 /// Read everything once, in order, and return the wrapping sum of its little-endian u64 words
 /// (the last one filled up with zeros).
 pub fn read(bytes: &[u8]) -> u64 {
+    read_with(READERS[0], bytes)
+}
+
+/// The same sum, read in one of several ways; without intrinsics there is one.
+pub fn read_with(reader: Reader, bytes: &[u8]) -> u64 {
     #[cfg(target_arch = "x86_64")]
     if hardware::avx512vnni() {
         // SAFETY: detected.
-        return unsafe { avx512::read(bytes) };
+        return unsafe { avx512::read(bytes, reader) };
     } else if hardware::avx2() {
         // SAFETY: detected.
-        return unsafe { avx2::read(bytes) };
+        return unsafe { avx2::read(bytes, reader) };
     }
+    let _ = reader;
     portable::read(bytes)
+}
+
+/// A cache line, at a multiple of its size: what non-temporal stores need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub struct Line(pub [u8; 64]);
+
+impl Line {
+    /// The whole lines of a buffer.
+    pub fn of(bytes: &mut [u8]) -> &mut [Line] {
+        // SAFETY: a line is 64 bytes without padding, and any bytes are one.
+        unsafe { bytes.align_to_mut::<Line>().1 }
+    }
+}
+
+/// Lines read and lines written of a stream probe. It writes sums of what it reads, so that it
+/// does less arithmetic than any kernel that moves the same bytes, and never writes only zeros,
+/// which some processors store faster than anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// 4:1, as f32 to int8.
+    Fold,
+    /// 1:1.
+    Copy,
+    /// 1:4, as int8 to f32.
+    Unfold,
+    /// 1:64, next to writing alone.
+    Write,
+}
+
+impl Stream {
+    /// Every stream.
+    pub const ALL: [Stream; 4] = [Stream::Fold, Stream::Copy, Stream::Unfold, Stream::Write];
+
+    /// Lines read and lines written a step.
+    pub fn lines(self) -> (usize, usize) {
+        match self {
+            Stream::Fold => (4, 1),
+            Stream::Copy => (1, 1),
+            Stream::Unfold => (1, 4),
+            Stream::Write => (1, 64),
+        }
+    }
+}
+
+/// How a stream probe stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// Through the caches.
+    Plain,
+    /// Past the caches, where the instructions are there; else as `Plain`.
+    NonTemporal,
+}
+
+/// Move a stream: whole steps of [`Stream::lines`], as many as both sides hold.
+pub fn stream(stream: Stream, read: &[Line], written: &mut [Line], store: Store) {
+    #[cfg(target_arch = "x86_64")]
+    if hardware::avx512vnni() {
+        // SAFETY: detected.
+        return unsafe { avx512::stream(stream, read, written, store) };
+    } else if hardware::avx2() {
+        // SAFETY: detected.
+        return unsafe { avx2::stream(stream, read, written, store) };
+    }
+    let _ = store;
+    portable::stream(stream, read, written);
+}
+
+/// Values of a row of [`quantize_rows`].
+pub const ROW: usize = 4096;
+
+/// What quantizing rows by their largest magnitude takes at least: each row is read twice, the
+/// second time from the nearest cache, and written past the caches. `c = RNE(x 127 / max |x|)`.
+pub fn quantize_rows(rows: &[[f32; ROW]], codes: &mut [[Line; ROW / 64]]) {
+    #[cfg(target_arch = "x86_64")]
+    if hardware::avx512vnni() {
+        // SAFETY: detected.
+        return unsafe { avx512::quantize_rows(rows, codes) };
+    } else if hardware::avx2() {
+        // SAFETY: detected.
+        return unsafe { avx2::quantize_rows(rows, codes) };
+    }
+    portable::quantize_rows(rows, codes);
 }
 
 /// Multiply and add 8-bit codes in registers: the number of MACs done, and a value that depends
@@ -59,45 +190,4 @@ pub fn f32_fma(iterations: u64) -> (u64, f32) {
         return unsafe { avx2::f32_fma(iterations) };
     }
     portable::f32_fma(iterations)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bytes(len: usize) -> Vec<u8> {
-        (0..len).map(|i| (i * 167 % 251) as u8).collect()
-    }
-
-    fn checksum(bytes: &[u8]) -> u64 {
-        let place = |(i, byte): (usize, &u8)| u64::from(*byte) << (8 * (i % 8));
-        bytes.iter().enumerate().map(place).fold(0, u64::wrapping_add)
-    }
-
-    #[test]
-    fn the_checksum_covers_every_byte_at_any_length_and_alignment() {
-        for len in (0..200).chain([511, 512, 513, 1024, 4096, 5001]) {
-            for offset in [0, 1, 7] {
-                let bytes = bytes(len + offset);
-                let want = checksum(&bytes[offset..]);
-                assert_eq!(read(&bytes[offset..]), want, "{len} {offset}");
-                assert_eq!(portable::read(&bytes[offset..]), want, "portable {len} {offset}");
-                #[cfg(target_arch = "x86_64")]
-                if hardware::avx2() {
-                    // SAFETY: detected.
-                    assert_eq!(unsafe { avx2::read(&bytes[offset..]) }, want, "avx2 {len}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn macs_grow_with_iterations_and_so_does_the_sum() {
-        assert_eq!(int8_dot(0).0, 0);
-        assert_eq!(int8_dot(20).0, 20 * int8_dot(1).0);
-        assert_eq!(f32_fma(20).0, 20 * f32_fma(1).0);
-        assert_ne!(int8_dot(1).1, int8_dot(2).1);
-        assert_ne!(f32_fma(1).1, f32_fma(2).1);
-        assert!(f32_fma(10_000).1.is_finite());
-    }
 }

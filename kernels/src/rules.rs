@@ -31,6 +31,9 @@ pub(crate) fn classic_rule(rule: &Rule, levels: Levels) -> Result<(), String> {
     if rule.range == Range::Minmax || rule.epsilon_use == EpsilonUse::Unit {
         return Err("no zero points".into());
     }
+    if rule.range == Range::Fixed {
+        return Err("no scale known beforehand".into());
+    }
     match rule.kept_mean {
         true => Err("no scales from the values kept".into()),
         false => Ok(()),
@@ -56,17 +59,17 @@ pub(crate) fn classic_weight(problem: &LinearProblem) -> Result<&PackedWeight, S
     }
 }
 
-/// Whether the activations of a `linear` problem are f32, or int8 without zero points.
+/// Whether the activations of a `linear` problem are f32, or signed codes without zero points: an
+/// int4 code in a byte is an int8 one.
 pub(crate) fn classic_activation(problem: &LinearProblem) -> Result<(), String> {
     match &problem.activation {
         Activation::F32(_) => Ok(()),
-        Activation::I8(x) if x.levels == Levels::Int8 && x.zero_points.is_empty() => Ok(()),
+        Activation::I8(x) if x.zero_points.is_empty() => Ok(()),
         other => Err(format!("no {} activations", other.name())),
     }
 }
 
 /// Whether a `linear` problem has values and its activations lie one token after another.
-#[cfg(any(feature = "burn", feature = "wgpu"))]
 pub(crate) fn contiguous(problem: &LinearProblem) -> Result<(), String> {
     match (problem.rows.is_contiguous(), [problem.m, problem.n, problem.k].contains(&0)) {
         (false, _) => Err("no strided activations".into()),

@@ -113,6 +113,8 @@ pub enum Stream {
     Sample = 4,
     /// Dropout of attention weights.
     Dropout = 5,
+    /// Gradients of outputs.
+    Gradient = 6,
 }
 
 /// Scrambles a word (the finalizer of SplitMix64).
@@ -167,7 +169,7 @@ pub fn whole_blocks(
     blocks.for_each(|(block, chunk)| {
         let mut rng = block_rng(seed, stream, block);
         let whole = i16::from(whole);
-        let unit = 2.0f32.powi(rng.random_range(-2..=2));
+        let unit = 2.0f32.powi(rng.random_range(-1..=1));
         chunk.iter_mut().for_each(|x| *x = f32::from(rng.random_range(-whole..=whole)) * unit);
         let at = rng.random_range(0..chunk.len());
         let most = f32::from(whole) * unit;
@@ -176,11 +178,12 @@ pub fn whole_blocks(
     values
 }
 
-/// Values whose scale under `rule` is an exact power of two. Where the scale is a mean, which a
+/// Values whose scale under `rule` is an exact power of two, unless it is fixed. Where the scale is a mean, which a
 /// row may get an ulp off, codes are far from ties.
 ///
 /// * absmax: multiples of one half in `[-8, 8]` and within the range, so half of the quotients are
 ///   exact ties and tell rounding rules apart, and one value at the full range per group;
+/// * fixed: the same, in units of the scale;
 /// * minmax: the same between both ends of the range, which are there;
 /// * twice-mean int8: pairs `(63.5 - d, 63.5 + d)`, so the mean is exactly 63.5;
 /// * mean, ternary: one value of each pair is zero, the other twice the scale;
@@ -200,9 +203,12 @@ pub fn exact(
             Granularity::Tensor => -1,
             _ => (mix(seed ^ group as u64) % 5) as i32 - 2,
         };
-        let unit = 2.0f32.powi(exponent);
+        let fixed = rule.range == Range::Fixed;
+        let unit = if fixed { rule.fixed_scale } else { 2.0f32.powi(exponent) };
         match rule.range {
-            Range::Absmax => plant_absmax(rule, levels, (seed, stream, group), chunk),
+            Range::Absmax | Range::Fixed => {
+                plant_absmax(rule, levels, (seed, stream, group), chunk)
+            }
             Range::Minmax => plant_minmax(rule, (seed, stream, group), chunk),
             Range::Absmean => plant_absmean(rule, levels, (seed, stream, group), chunk),
         }

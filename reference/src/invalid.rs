@@ -29,16 +29,21 @@ impl Invalid {
 
     /// Whether a tensor has the values its shape says; a shape whose product overflows has none.
     pub fn check_len(field: &str, found: usize, shape: &[usize]) -> Result<(), Invalid> {
-        let wanted = shape.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim));
-        match wanted {
-            Some(wanted) if wanted == found => Ok(()),
-            Some(wanted) => Err(Invalid::new(
-                field,
-                format!("{found} values"),
-                format!("{wanted} values ({shape:?})"),
-            )),
-            None => Err(Invalid::new(field, format!("{shape:?}"), "a shape below 2^64 values")),
+        let wanted = Invalid::area(field, shape)?;
+        match wanted == found {
+            true => Ok(()),
+            false => {
+                let allowed = format!("{wanted} values ({shape:?})");
+                Err(Invalid::new(field, format!("{found} values"), allowed))
+            }
         }
+    }
+
+    /// Number of values of a shape: the product of its dimensions in order, 1 for none.
+    pub fn area(field: &str, shape: &[usize]) -> Result<usize, Invalid> {
+        let product = shape.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim));
+        product
+            .ok_or_else(|| Invalid::new(field, format!("{shape:?}"), "a shape below 2^64 values"))
     }
 
     /// Whether every value is finite; the first that is not is named.
@@ -78,5 +83,7 @@ mod tests {
         let error = Invalid::check_range("bits", 9, (2, 8)).unwrap_err();
         assert_eq!(error.to_string(), "`bits` is 9, must be from 2 to 8");
         assert!(Invalid::check_len("x", 0, &[usize::MAX, 2]).is_err());
+        assert_eq!(Invalid::area("x", &[0, usize::MAX, 2]), Ok(0));
+        assert_eq!(Invalid::area("x", &[]), Ok(1));
     }
 }

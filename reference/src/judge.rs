@@ -5,6 +5,11 @@ use crate::op::{Bound, Expectation, Expected, Outputs, Tensor};
 
 /// Share of zeros an output may have beyond what was predicted before it is mistrusted.
 pub const ZERO_SLACK: f64 = 0.05;
+/// The same in standard deviations of a count of independent values, where that is more: of ten
+/// thousand random cases none may be a fluke.
+const ZERO_DEVIATIONS: f64 = 6.0;
+/// However few values there are, more zeros than this are too many.
+const ZERO_MOST: f64 = 0.95;
 /// Outputs smaller than this say nothing about shares of zeros.
 pub const ZERO_MINIMUM: usize = 100;
 
@@ -100,7 +105,10 @@ impl Agreement {
     /// Why the agreement proves little, if it does: more zeros than format, rule and distribution
     /// predict mean that little of the output could have been wrong.
     pub fn vacuous(&self, predicted_zeros: Option<f64>) -> Option<String> {
-        let limit = predicted_zeros.map_or(0.9, |share| share + ZERO_SLACK);
+        let limit = predicted_zeros.map_or(0.9, |share| {
+            let deviation = (share * (1.0 - share) / self.compared.max(1) as f64).sqrt();
+            (share + ZERO_DEVIATIONS * deviation).min(ZERO_MOST).max(share + ZERO_SLACK)
+        });
         let enough = self.compared as usize >= ZERO_MINIMUM;
         (enough && self.zero_share > limit).then(|| {
             let share = 100.0 * self.zero_share;
@@ -174,5 +182,11 @@ mod tests {
         let seen = one(floats(&[0.0; 200]), Bound::Exact, floats(&[0.0; 200]));
         assert!(seen.vacuous(Some(0.5)).unwrap().contains("100.0 % of the output is zero"));
         assert_eq!(seen.vacuous(Some(0.96)), None);
+        // Of 200 values half of which are zero, 21 % more are six standard deviations.
+        let of = |zero_share| Agreement { zero_share, ..seen.clone() };
+        assert_eq!(of(0.70).vacuous(Some(0.5)), None);
+        assert!(of(0.72).vacuous(Some(0.5)).is_some());
+        let large = Agreement { compared: 1 << 20, zero_share: 0.56, ..seen.clone() };
+        assert!(large.vacuous(Some(0.5)).is_some());
     }
 }

@@ -24,6 +24,7 @@ const FIXED: &[Column] = &[
     ("low_ns", |r| number(r.timing.as_ref().map(|t| t.low_ns))),
     ("high_ns", |r| number(r.timing.as_ref().map(|t| t.high_ns))),
     ("samples", |r| cell(r.timing.as_ref().map(|t| t.samples_ns.len()))),
+    ("rounds", |r| cell(r.timing.as_ref().map(|t| t.rounds().len()))),
     ("converged", |r| cell(r.timing.as_ref().map(|t| t.converged))),
     ("compared", |r| cell(r.agreement.as_ref().map(|a| a.compared))),
     ("mismatches", |r| cell(r.agreement.as_ref().map(|a| a.mismatches))),
@@ -80,14 +81,17 @@ pub fn results_csv(records: &[Record]) -> Result<String, ReportError> {
 /// `samples.csv`: every timed sample on a row of its own.
 pub fn samples_csv(records: &[Record]) -> Result<String, ReportError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["case", "kernel", "threads", "cache", "clock", "sample", "ns"])?;
+    writer
+        .write_record(["case", "kernel", "threads", "cache", "clock", "round", "sample", "ns"])?;
     for record in records {
-        let samples = record.timing.iter().flat_map(|t| &t.samples_ns);
-        for (index, ns) in samples.enumerate() {
-            let (threads, index, ns) = (cell(record.threads), index.to_string(), ns.to_string());
-            let (cache, clock) = (word(&record.cache), word(&record.clock));
-            let row = [&record.case, &record.kernel, &threads, &cache, &clock, &index, &ns];
-            writer.write_record(row)?;
+        let rounds = record.timing.iter().flat_map(|t| t.rounds()).enumerate();
+        let samples = rounds.flat_map(|(round, samples)| samples.iter().map(move |ns| (round, ns)));
+        for (index, (round, ns)) in samples.enumerate() {
+            let (threads, cache, clock) =
+                (cell(record.threads), word(&record.cache), word(&record.clock));
+            let [round, index, ns] = [round.to_string(), index.to_string(), ns.to_string()];
+            let (case, kernel) = (&record.case, &record.kernel);
+            writer.write_record([case, kernel, &threads, &cache, &clock, &round, &index, &ns])?;
         }
     }
     finish(writer)
@@ -105,7 +109,7 @@ fn parameter_column(key: &str) -> String {
     if taken { format!("parameter_{key}") } else { key.to_owned() }
 }
 
-fn finish(writer: csv::Writer<Vec<u8>>) -> Result<String, ReportError> {
+pub(crate) fn finish(writer: csv::Writer<Vec<u8>>) -> Result<String, ReportError> {
     let bytes = writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -17,6 +17,13 @@ const ORDER: &[&str] = &[
     "k",
     "n",
     "len",
+    "causal",
+    "batch",
+    "heads",
+    "kv_heads",
+    "query_len",
+    "key_len",
+    "head_dim",
     "data",
     "distribution",
     "file",
@@ -32,7 +39,8 @@ const PAIRS: &[(&str, &str)] =
 const DATA: &[&str] = &["data", "distribution", "file", "tensor"];
 
 /// Sizes share a piece.
-const SIZES: &[&str] = &["m", "k", "n", "len"];
+const SIZES: &[&str] =
+    &["m", "k", "n", "len", "batch", "heads", "kv_heads", "query_len", "key_len", "head_dim"];
 
 /// Stands before the activation of a product.
 const CROSS: &str = "x ";
@@ -68,7 +76,7 @@ impl Labels {
         }
         if varying.is_empty() {
             // A single case is still called by something: its formats and sizes.
-            let named = |key: &&str| ORDER.iter().take(10).any(|k| k == key);
+            let named = |key: &&str| ORDER.iter().take(17).any(|k| k == key);
             varying = values.keys().copied().filter(named).map(str::to_owned).collect();
         }
         let mut fixed: Vec<&str> = fixed.into_iter().map(|(key, _)| *key).collect();

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 pub mod csv;
+pub mod goals;
 pub mod label;
 pub mod plot;
 pub mod record;
+pub mod rounds;
 pub mod rule_costs;
 pub mod stats;
 pub mod summary;
@@ -44,7 +46,8 @@ pub enum ReportError {
     Png(#[from] png::EncodingError),
 }
 
-/// Write `results.csv`, `samples.csv`, `summary.md` and `charts/` into an existing folder.
+/// Write `results.csv`, `samples.csv`, `goals.csv` where there are goals, `summary.md` and `charts/`
+/// into an existing folder.
 ///
 /// Answers the files written, in that order.
 pub fn write_report(
@@ -52,7 +55,9 @@ pub fn write_report(
     run: &RunInfo,
     records: &[Record],
 ) -> Result<Vec<PathBuf>, ReportError> {
-    let charts = plot::charts(records)?;
+    let mut charts = plot::peer_charts(records, run)?;
+    charts.extend(plot::charts(records)?);
+    let goals = goals::outcomes(&run.goals, records);
     let mut written = Vec::new();
     let mut save = |path: PathBuf, bytes: &[u8]| {
         let result = std::fs::write(&path, bytes);
@@ -62,6 +67,9 @@ pub fn write_report(
     };
     save(folder.join("results.csv"), csv::results_csv(records)?.as_bytes())?;
     save(folder.join("samples.csv"), csv::samples_csv(records)?.as_bytes())?;
+    if !goals.is_empty() {
+        save(folder.join("goals.csv"), goals::goals_csv(&goals)?.as_bytes())?;
+    }
     save(folder.join("summary.md"), summary::summary_md(run, records, &charts).as_bytes())?;
     let charts_folder = folder.join("charts");
     if !charts.is_empty() {

@@ -86,6 +86,9 @@ pub enum Clock {
 pub struct Timing {
     /// Every sample, in the order taken.
     pub samples_ns: Vec<f64>,
+    /// How many of them each round took, where rows took turns; empty for one round.
+    #[serde(default)]
+    pub round_samples: Vec<u32>,
     /// Median of the samples.
     pub median_ns: f64,
     /// Lower end of the 95 % bootstrap interval of the median.
@@ -156,12 +159,15 @@ pub struct Work {
 }
 
 /// The fastest this machine could do the work, from peaks measured in the same run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Roof {
-    /// Which peak binds: `L1 read`, `L2 read`, `L3 read`, `DRAM read`, `int8 dot`, `f32 FMA`.
+    /// Which peak binds: `L3 read`, `DRAM stream 4:1`, `int8 dot`, `f32 FMA`, ...
     pub roof: String,
     /// Time the work takes at that peak, nanoseconds.
     pub roof_ns: f64,
+    /// Time the work takes at each peak that goals name, nanoseconds, whether it binds or not.
+    #[serde(default)]
+    pub limits_ns: BTreeMap<String, f64>,
 }
 
 /// One limit of a gate that was broken.
@@ -250,6 +256,7 @@ pub const KEYS: &[&str] = &[
     "high_ns",
     "converged",
     "samples_ns",
+    "round_samples",
     "compared",
     "mismatches",
     "near_ties",
@@ -272,6 +279,7 @@ pub const KEYS: &[&str] = &[
     "bytes_written",
     "roof",
     "roof_ns",
+    "limits_ns",
     "violations",
 ];
 

@@ -1,4 +1,5 @@
 //! `summary.md`: what was swept, what became of it, and what to run again.
+use crate::goals::{Goal, goals_markdown, outcomes};
 use crate::label::distinct;
 use crate::plot::Chart;
 use crate::record::{Record, Verdict};
@@ -24,6 +25,12 @@ pub struct RunInfo {
     pub machine: Vec<(String, String)>,
     /// Peaks measured in this run; shares of the roof refer to them.
     pub peaks: Vec<PeakLine>,
+    /// How fast rows should be.
+    #[serde(default)]
+    pub goals: Vec<Goal>,
+    /// Kernels that are not ours.
+    #[serde(default)]
+    pub peers: Vec<String>,
 }
 
 /// One measured peak.
@@ -57,6 +64,8 @@ const HOW_TO_READ: &str = "\
   and rule cost, whichever kernel computed it.
 - `mistrusted` ran and agreed, but the comparison proves little or the speed is above the roof. `skipped` did not
   run; the reason is listed.
+- A **goal** compares two numbers of this run: **reached** is their ratio, with the least and the most of its
+  rounds where rows took turns.
 - Every number is in `results.csv`, every sample in `samples.csv`, and `records.jsonl` is the source of both.
 ";
 
@@ -71,6 +80,7 @@ pub fn summary_md(run: &RunInfo, records: &[Record], charts: &[Chart]) -> String
     }
     out.push_str(&failures(records));
     out.push_str(&limits(records));
+    out.push_str(&goals_markdown(&outcomes(&run.goals, records)));
     out.push_str(&verdicts(records));
     out.push_str(&chart_list(charts));
     out.push_str(&rule_costs_markdown(records));

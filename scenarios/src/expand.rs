@@ -34,7 +34,8 @@ impl Scenario {
             let before = planned.len();
             sweep.expand(&self.file, &mut |case| {
                 let sweeps = seen.entry(case.to_string()).or_default();
-                let repeats = |earlier: &usize| self.sweeps[*earlier].kernels == sweep.kernels;
+                let repeats =
+                    |earlier: &usize| self.sweeps[*earlier].kernels.names == sweep.kernels.names;
                 if !sweeps.iter().any(repeats) {
                     planned.push(Planned { sweep: i, case, earlier: sweeps.clone() });
                     sweeps.push(i);
@@ -58,7 +59,7 @@ impl Scenario {
 
 impl Sweep {
     /// Hand each case of the sweep to `found`.
-    fn expand(&self, file: &str, found: &mut impl FnMut(Case)) -> Checked<()> {
+    pub(crate) fn expand(&self, file: &str, found: &mut impl FnMut(Case)) -> Checked<()> {
         let total = self.combinations(file)?;
         let defaults = self.defaults(file)?;
         let params = self.op.params;
@@ -90,7 +91,7 @@ impl Sweep {
         Ok(())
     }
 
-    fn combinations(&self, file: &str) -> Checked<usize> {
+    pub(crate) fn combinations(&self, file: &str) -> Checked<usize> {
         let lens = self.groups.iter().map(|group| group.first().map_or(1, |a| a.entries.len()));
         let total = lens.fold(1, usize::saturating_mul);
         if total > MAX_COMBINATIONS {
@@ -101,7 +102,7 @@ impl Sweep {
     }
 
     /// What each parameter is where it is not given, by its position.
-    fn defaults(&self, file: &str) -> Checked<Vec<Option<Entry>>> {
+    pub(crate) fn defaults(&self, file: &str) -> Checked<Vec<Option<Entry>>> {
         let parse = |param: &Param| {
             let value = param.default_value();
             let value = value.map_err(|e| self.place.error(file, param.key, e.to_string()))?;
@@ -111,7 +112,7 @@ impl Sweep {
     }
 
     /// The values of one combination. A parameter that does not apply to it is left out.
-    fn fill<'a>(
+    pub(crate) fn fill<'a>(
         &'a self,
         mut combination: usize,
         defaults: &'a [Option<Entry>],
@@ -134,7 +135,7 @@ impl Sweep {
         }
     }
 
-    fn kept(&self, file: &str, row: &Row) -> Checked<bool> {
+    pub(crate) fn kept(&self, file: &str, row: &Row) -> Checked<bool> {
         for constraint in &self.constraints {
             if !constraint.holds(file, row)? {
                 return Ok(false);
@@ -143,7 +144,7 @@ impl Sweep {
         Ok(true)
     }
 
-    fn case(&self, file: &str, row: &Row) -> Checked<Case> {
+    pub(crate) fn case(&self, file: &str, row: &Row) -> Checked<Case> {
         let params = self.op.params;
         let slots = params.iter().zip(&row.slots);
         let given: Vec<_> = slots

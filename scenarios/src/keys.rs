@@ -17,6 +17,7 @@ pub(crate) const FILE: &[Field] = &[
     field("about", "why this file exists; printed atop the report"),
     field("kernels", "kernels of every sweep that names none"),
     field("measure", "measurement settings of every sweep, each of which may override them"),
+    field("peers", "kernels that are not ours, by name; charts give them colours of their own"),
     field("sweeps", "what is swept; a case that two sweeps share runs once on each kernel"),
 ];
 
@@ -32,17 +33,39 @@ pub(crate) const SWEEP: &[Field] = &[
     field("kernels", "globs of kernel names (default: all)"),
     field("measure", "measurement settings"),
     field("gate", "what makes the run fail"),
+    field("goals", "how fast rows should be; printed with what was reached, and no gate"),
 ];
 
 /// Measurement settings.
 pub(crate) const MEASURE: &[Field] = &[
     field("threads", "numbers of threads, `all` for one per core"),
     field("cache", "`hot`: the same bytes each time; `cold`: bytes that no cache holds"),
+    field(
+        "rounds",
+        "the rows of a case take turns this often, each turn with its share of samples",
+    ),
     field("min_samples", "take at least this many samples"),
     field("max_samples", "take at most this many samples"),
     field("max_seconds", "stop sampling after this long, once `min_samples` are taken"),
     field("interval", "stop once the median's interval is narrower than this share of it"),
     field("time_limit_seconds", "give a case up after this long"),
+];
+
+/// A goal.
+pub(crate) const GOAL: &[Field] = &[
+    field("row", "the kernel that should be so fast"),
+    field("threads", "its number of threads (default: 1)"),
+    field("cache", "its cache state (default: hot)"),
+    field("of", "what its speed is divided by: a limit of the machine, or another measurement"),
+    field("at_least", "the least share or ratio: 0.9 is 90 % of a limit, 1.5 is 1.5 times as fast"),
+    field("where", "conditions on the parameters; the goal is for the cases that meet them"),
+];
+
+/// The measurement a goal is relative to: the goal's own, but for what is given here.
+pub(crate) const OTHER: &[Field] = &[
+    field("kernel", "another kernel"),
+    field("threads", "another number of threads"),
+    field("sweep", "the case of another sweep that has the same sizes"),
 ];
 
 /// Gates.

@@ -25,18 +25,22 @@
 //! ```
 mod axes;
 mod constraint;
+mod draw;
 mod error;
 mod expand;
 mod gate;
+mod goal;
 mod json;
 mod keys;
 mod measure;
 mod scenario;
 mod schema;
 mod shapes;
+pub use draw::Dice;
 pub use error::ScenarioError;
 pub use expand::{MAX_COMBINATIONS, Planned};
 pub use gate::{GateMode, Gates};
+pub use goal::{LIMITS, Of, PlannedGoal, Subject};
 pub use measure::{Cache, Measure, ThreadCount};
 pub use scenario::{Scenario, Sweep};
 pub use schema::schema;

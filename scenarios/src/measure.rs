@@ -29,6 +29,8 @@ pub struct Measure {
     pub threads: Vec<ThreadCount>,
     /// States of the cache, each once.
     pub cache: Vec<Cache>,
+    /// How often the rows of a case take turns; samples and seconds are divided by it.
+    pub rounds: u32,
     /// Fewest samples.
     pub min_samples: u32,
     /// Most samples; at least `min_samples`.
@@ -46,6 +48,7 @@ impl Default for Measure {
         Measure {
             threads: vec![ThreadCount::Fixed(1), ThreadCount::All],
             cache: vec![Cache::Hot, Cache::Cold],
+            rounds: 1,
             min_samples: 15,
             max_samples: 200,
             max_seconds: 1.0,
@@ -56,11 +59,31 @@ impl Default for Measure {
 }
 
 pub(crate) const THREADS: RangeInclusive<u32> = 1..=4096;
+pub(crate) const ROUNDS: RangeInclusive<u32> = 1..=1000;
 pub(crate) const SAMPLES: RangeInclusive<u32> = 1..=1_000_000;
 pub(crate) const MAX_SECONDS: f64 = 86_400.0;
 pub(crate) const MAX_INTERVAL: f64 = 1.0;
 pub(crate) const ALL: &str = "all";
 pub(crate) const CACHE: &[(&str, Cache)] = &[("hot", Cache::Hot), ("cold", Cache::Cold)];
+
+impl ThreadCount {
+    /// The number, on a machine with so many cores.
+    pub fn on(self, cores: usize) -> usize {
+        match self {
+            ThreadCount::Fixed(threads) => threads as usize,
+            ThreadCount::All => cores,
+        }
+    }
+}
+
+impl std::fmt::Display for ThreadCount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ThreadCount::Fixed(threads) => write!(f, "{threads}"),
+            ThreadCount::All => f.write_str(ALL),
+        }
+    }
+}
 
 impl Measure {
     /// `self` with the settings that `node` gives.
@@ -72,6 +95,8 @@ impl Measure {
         if let Some(node) = fields.get("cache") {
             self.cache = each_once(node, |node| node.word(CACHE))?;
         }
+        let rounds = fields.get("rounds").map(|node| node.whole(ROUNDS)).transpose()?;
+        rounds.inspect(|value| self.rounds = *value);
         let samples = ["min_samples", "max_samples"].map(|key| fields.get(key));
         for (node, slot) in samples.iter().zip([&mut self.min_samples, &mut self.max_samples]) {
             node.map(|node| node.whole(SAMPLES)).transpose()?.inspect(|value| *slot = *value);
@@ -93,7 +118,7 @@ impl Measure {
     }
 }
 
-fn threads(node: Node) -> Checked<ThreadCount> {
+pub(crate) fn threads(node: Node) -> Checked<ThreadCount> {
     match node.value.as_string_lit() {
         Some(_) => node.word(&[(ALL, ThreadCount::All)]),
         None => node.whole(THREADS).map(ThreadCount::Fixed),

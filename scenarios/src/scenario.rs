@@ -3,6 +3,7 @@ use crate::axes::{self, Group};
 use crate::constraint::Constraint;
 use crate::error::{Place, ScenarioError};
 use crate::gate::Gates;
+use crate::goal::{Asked, Goal};
 use crate::json::{Checked, Fields, Node, Source, unknown};
 use crate::keys;
 use crate::measure::Measure;
@@ -16,6 +17,8 @@ pub struct Scenario {
     pub about: String,
     /// What is swept, in the order of the file.
     pub sweeps: Vec<Sweep>,
+    /// Kernels that are not ours, by name.
+    pub peers: Vec<String>,
     pub(crate) file: String,
 }
 
@@ -28,22 +31,21 @@ pub struct Sweep {
     pub about: Option<String>,
     /// The op.
     pub op: &'static OpSpec,
-    /// Globs of kernel names.
-    pub kernels: Vec<String>,
+    pub(crate) kernels: Kernels,
     /// Measurement settings.
     pub measure: Measure,
     /// What makes the run fail.
     pub gate: Gates,
+    pub(crate) goals: Vec<Goal>,
     pub(crate) groups: Vec<Group>,
     pub(crate) constraints: Vec<Constraint>,
     pub(crate) place: Place,
-    globs: Option<GlobSet>,
 }
 
 /// Kernel globs as written, and compiled unless every kernel is meant.
 #[derive(Clone, Debug)]
-struct Kernels {
-    names: Vec<String>,
+pub(crate) struct Kernels {
+    pub(crate) names: Vec<String>,
     globs: Option<GlobSet>,
 }
 
@@ -66,6 +68,9 @@ impl Scenario {
                 None => Measure::default(),
             },
         };
+        let peers = fields.get("peers").map(Node::one_or_more).transpose()?.unwrap_or_default();
+        let peers = peers.into_iter().map(|node| Ok(node.text()?.to_owned()));
+        let peers = peers.collect::<Checked<_>>()?;
         let mut sweeps: Vec<Sweep> = Vec::new();
         for node in fields.require("sweeps")?.list()? {
             let sweep = Sweep::parse(node, &defaults)?;
@@ -75,7 +80,7 @@ impl Scenario {
             }
             sweeps.push(sweep);
         }
-        Ok(Scenario { about, sweeps, file: file_name.to_owned() })
+        Ok(Scenario { about, sweeps, peers, file: file_name.to_owned() })
     }
 }
 
@@ -102,16 +107,20 @@ impl Sweep {
             Some(node) => Gates::of(op.name).overridden(node)?,
             None => Gates::of(op.name),
         };
+        let goals = fields.get("goals").map(Node::list).transpose()?.unwrap_or_default();
+        let asked = Asked { op, measure: &measure, kernel: &|name| kernels.matches(name) };
+        let goals = goals.into_iter().map(|node| Goal::parse(node, &asked));
+        let goals = goals.collect::<Checked<Vec<Goal>>>()?;
         let conditions = fields.get("where").map(Node::one_or_more).transpose()?;
         let parse = |node| Constraint::parse(node, op);
         Ok(Sweep {
             name: name.text()?.to_owned(),
             about: fields.get("about").map(|node| node.text().map(str::to_owned)).transpose()?,
             op,
-            kernels: kernels.names,
-            globs: kernels.globs,
+            kernels,
             measure,
             gate,
+            goals,
             groups: axes::groups(&fields, op)?,
             constraints: conditions.into_iter().flatten().map(parse).collect::<Checked<_>>()?,
             place: name.place(),
@@ -120,7 +129,7 @@ impl Sweep {
 
     /// Whether a kernel of that name is asked for.
     pub fn kernel_matches(&self, name: &str) -> bool {
-        self.globs.as_ref().is_none_or(|globs| globs.is_match(name))
+        self.kernels.matches(name)
     }
 }
 
@@ -135,6 +144,10 @@ fn op(fields: &Fields) -> Checked<&'static OpSpec> {
 }
 
 impl Kernels {
+    fn matches(&self, name: &str) -> bool {
+        self.globs.as_ref().is_none_or(|globs| globs.is_match(name))
+    }
+
     fn parse(node: Node) -> Checked<Kernels> {
         let mut names = Vec::new();
         for node in node.one_or_more()? {

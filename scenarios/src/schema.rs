@@ -1,8 +1,9 @@
 //! JSON Schema (draft 2020-12) of scenario files, made from the tables the parser uses.
 use crate::axes::spellings;
 use crate::gate::{CORRECTNESS, MAX_LIMIT, MODES, gates_rho};
+use crate::goal::{LIMITS, MAX_GOAL};
 use crate::keys::{self, Field};
-use crate::measure::{ALL, CACHE, MAX_INTERVAL, MAX_SECONDS, SAMPLES, THREADS};
+use crate::measure::{ALL, CACHE, MAX_INTERVAL, MAX_SECONDS, ROUNDS, SAMPLES, THREADS};
 use crate::shapes::SHAPE_SETS;
 use lowbit_reference::case::{Kind, Param};
 use lowbit_reference::op::{OPS, OpSpec};
@@ -19,7 +20,7 @@ pub fn schema() -> Value {
         definitions.insert(zip_name(op), axes(op, list));
     }
     let mut file = object(keys::FILE, &["about", "sweeps"], |key| match key {
-        "kernels" => kernels(),
+        "kernels" | "peers" => kernels(),
         "measure" => json!({ "$ref": "#/$defs/measure" }),
         "sweeps" => list(&json!({ "$ref": "#/$defs/sweep" })),
         _ => text(),
@@ -92,6 +93,7 @@ fn sweep() -> Value {
         "where" | "kernels" => one_or_more(&text()),
         "measure" => json!({ "$ref": "#/$defs/measure" }),
         "gate" => object(keys::GATE, &[], gate),
+        "goals" => list(&object(keys::GOAL, &["row", "of", "at_least"], goal)),
         _ => text(),
     });
     schema["allOf"] = OPS.iter().map(|op| of_op(op)).collect::<Vec<_>>().into();
@@ -143,11 +145,31 @@ fn value(kind: &Kind) -> Value {
 
 fn measure(key: &str) -> Value {
     match key {
-        "threads" => one_or_more(&json!({ "anyOf": [{ "const": ALL }, whole(THREADS)] })),
+        "threads" => one_or_more(&threads()),
+        "rounds" => whole(ROUNDS),
         "cache" => one_or_more(&words(CACHE)),
         "min_samples" | "max_samples" => whole(SAMPLES),
         "interval" => positive(MAX_INTERVAL),
         _ => positive(MAX_SECONDS),
+    }
+}
+
+fn threads() -> Value {
+    json!({ "anyOf": [{ "const": ALL }, whole(THREADS)] })
+}
+
+fn goal(key: &str) -> Value {
+    match key {
+        "threads" => threads(),
+        "cache" => words(CACHE),
+        "at_least" => positive(MAX_GOAL),
+        "of" => {
+            let mut other = object(keys::OTHER, &[], goal);
+            other["minProperties"] = 1.into();
+            json!({ "anyOf": [{ "enum": LIMITS }, other] })
+        }
+        "where" => one_or_more(&text()),
+        _ => text(),
     }
 }
 

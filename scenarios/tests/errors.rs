@@ -82,8 +82,8 @@ fn wrong_words_name_the_nearest() {
 fn wrong_types_and_ranges_are_refused() {
     let product = |entry: &str| sweep("linear", &format!(r#""product": {{{entry}}}"#));
     refuses(&product(r#""m": "1""#), "m", r#""1""#, "takes a number, not a string");
-    refuses(&product(r#""m": 0"#), "m", "0", "a whole number from 1");
-    refuses(&product(r#""m": 1.5"#), "m", "1.5", "a whole number from 1");
+    refuses(&product(r#""m": -1"#), "m", "-1", "a whole number from 0");
+    refuses(&product(r#""m": 1.5"#), "m", "1.5", "a whole number from 0");
     refuses(&product(r#""weight": 8"#), "weight", "8", "takes a string, not a number");
     refuses(&product(r#""weight": null"#), "weight", "null", "not null");
     refuses(&product(r#""weight": [["int8"]]"#), "weight", r#"["int8"]"#, "not a list");

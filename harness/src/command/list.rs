@@ -9,6 +9,13 @@ use std::fmt::Write as _;
 
 /// Print ids, counts, costs or JSON.
 pub(crate) fn run(drivers: &[&dyn Driver], args: &ListArgs) -> anyhow::Result<Exit> {
+    if let Some(seeds) = args.seeds {
+        return super::seeds::list(
+            &args.selection.selection(),
+            drivers,
+            (seeds as usize, args.seed),
+        );
+    }
     let plan = args.selection.selection().plan(drivers)?;
     let text = match (args.count, args.cost, args.json) {
         (true, ..) => count(&plan),

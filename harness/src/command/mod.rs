@@ -3,6 +3,7 @@ pub(crate) mod doctor;
 pub(crate) mod list;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod seeds;
 use crate::driver::Driver;
 use crate::exit::Exit;
 use crate::memory::Counting;

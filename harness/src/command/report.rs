@@ -6,7 +6,7 @@ use crate::machine::Machine;
 use crate::plan::Usage;
 use anyhow::Context as _;
 use lowbit_reports::record::Record;
-use lowbit_reports::{table, write_report};
+use lowbit_reports::{goals, table, write_report};
 use std::fs::read_to_string;
 use std::path::Path;
 
@@ -28,6 +28,10 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
         }
         let written = write_report(folder, &machine.run_info(), &records)?;
         print(&table::summary_table(&records, colour()))?;
+        let outcomes = goals::outcomes(&machine.goals, &records);
+        if !outcomes.is_empty() {
+            print(&goals::goals_table(&outcomes))?;
+        }
         print(&format!("report: {} ({} files)", folder.display(), written.len()))?;
     }
     Ok(Exit::Ok)

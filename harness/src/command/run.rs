@@ -1,6 +1,6 @@
 //! `run`, `check` and `measure`: one loop with different ends.
-use super::{colour, print, say};
-use crate::cli::{Required, RunArgs};
+use super::{colour, print, say, seeds};
+use crate::cli::{CheckArgs, Required, RunArgs};
 use crate::driver::Driver;
 use crate::engine::{Engine, Mode};
 use crate::exit::{self, Exit};
@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use anyhow::{Context as _, bail};
 use lowbit_kernels::hardware::Hardware;
 use lowbit_reports::record::Record;
-use lowbit_reports::{rule_costs, table, write_report};
+use lowbit_reports::{goals, rule_costs, table, write_report};
 use lowbit_scenarios::GateMode;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -29,6 +29,19 @@ pub(crate) enum Verb {
     Measure,
 }
 
+/// Check the selected cases, or random ones.
+pub(crate) fn check(drivers: &[&dyn Driver], args: &CheckArgs) -> anyhow::Result<Exit> {
+    let Some(wanted) = args.seeds.wanted() else { return run(drivers, &args.run, Verb::Check) };
+    let program = std::env::current_exe().context("finding this program")?;
+    let mut engine = Engine::new(program, drivers, args.run.threads.map(usize::from));
+    let hardware = engine.hardware().map_err(anyhow::Error::msg)?;
+    if let Some(missing) = missing(&args.run.require, &hardware) {
+        say(&format!("lowbit: required hardware is missing: {missing}"));
+        return Ok(Exit::Infrastructure);
+    }
+    seeds::check(&args.run.selection.selection(), drivers, &mut engine, wanted)
+}
+
 /// Run the selected cases.
 pub(crate) fn run(drivers: &[&dyn Driver], args: &RunArgs, verb: Verb) -> anyhow::Result<Exit> {
     let plan = args.selection.selection().plan(drivers)?;
@@ -43,6 +56,7 @@ pub(crate) fn run(drivers: &[&dyn Driver], args: &RunArgs, verb: Verb) -> anyhow
     let mut journal = folder.as_deref().map(journal).transpose()?;
     let mut machine = Machine::detect(&hardware, command_line());
     (machine.title, machine.about) = (plan.title.clone(), plan.about.clone());
+    (machine.goals, machine.peers) = (plan.goals.clone(), plan.peers.clone());
     if let Some(folder) = &folder {
         write_machine(folder, &machine)?;
     }
@@ -60,7 +74,17 @@ pub(crate) fn run(drivers: &[&dyn Driver], args: &RunArgs, verb: Verb) -> anyhow
         None => Vec::new(),
     };
     let seconds = started.elapsed().as_secs_f64();
-    conclude(&records, (folder.as_deref(), &written), seconds)
+    let exit = conclude(&records, (folder.as_deref(), &written), seconds)?;
+    // A check times nothing, so it reaches no goal and misses none.
+    let outcomes = match mode {
+        Mode::Check => Vec::new(),
+        Mode::Measure => goals::outcomes(&plan.goals, &records.0),
+    };
+    if !outcomes.is_empty() {
+        print(&goals::goals_table(&outcomes))?;
+    }
+    let missed = args.enforce_goals && !outcomes.iter().all(goals::Outcome::met);
+    Ok(if exit == Exit::Ok && missed { Exit::Speed } else { exit })
 }
 
 /// The first required hardware that is missing, as `wgpu (reason)`.

@@ -7,6 +7,7 @@
 //! Timed: the `matmul` and nothing else; it reads 4 bytes a weight whatever the format. Burn
 //! allocates its result for itself, within the timed part and without guard bands; NdArray also
 //! copies both operands in every call.
+use super::decode;
 use crate::burn_quantize::{Cpu, floats, tensor};
 use crate::context::Context;
 use crate::rules::{classic_activation, classic_weight, contiguous};
@@ -25,21 +26,9 @@ struct Matmul {
     y: Option<Tensor<Cpu, 2>>,
 }
 
-/// Reads code `i` of a packed row.
-type Code = fn(&[u8], usize) -> f32;
-
-fn decoder(weight: &PackedWeight) -> Result<Code, String> {
-    match weight.format.name() {
-        "sign1" => Ok(|row, i| if (row[i / 8] >> (i % 8)) & 1 == 1 { 1.0 } else { -1.0 }),
-        "ternary2" => Ok(|row, i| f32::from((row[i / 4] >> (2 * (i % 4))) & 3) - 1.0),
-        "int8" => Ok(|row, i| f32::from(row[i].cast_signed())),
-        other => Err(format!("dequantizes sign1, ternary2 and int8, not {other}")),
-    }
-}
-
 /// The weights as f32, `[K, N]`.
 fn dequantized(weight: &PackedWeight) -> Result<Tensor<Cpu, 2>, String> {
-    let code = decoder(weight)?;
+    let code = decode::code(weight.format.name())?;
     let row = |k| (0..weight.n).map(move |j| code(weight.row(j), k) * weight.scale(j));
     let values: Vec<f32> = (0..weight.k).flat_map(row).collect();
     Ok(tensor(&values, [weight.k, weight.n]))
@@ -71,7 +60,7 @@ impl Kernel<Linear> for Burn {
     fn accepts(&self, problem: &LinearProblem) -> Result<(), String> {
         contiguous(problem)?;
         classic_activation(problem)?;
-        decoder(classic_weight(problem)?).map(drop)
+        classic_weight(problem).map(drop)
     }
     fn prepare<'p>(
         &self,

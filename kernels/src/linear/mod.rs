@@ -8,8 +8,10 @@ mod blocks;
 mod burn;
 #[cfg(feature = "wgpu")]
 mod cube;
+mod decode;
 #[cfg(test)]
 mod extremes;
+mod plain;
 mod rows;
 mod scalar;
 #[cfg(feature = "burn")]
@@ -19,6 +21,7 @@ use lowbit_reference::op::linear::Linear;
 
 /// The table. Tests, benches and the harness read it; nothing else lists rows.
 pub static KERNELS: &[&dyn Kernel<Linear>] = &[
+    &plain::Plain,
     &scalar::Scalar,
     #[cfg(target_arch = "x86_64")]
     &avx2::Avx2,

@@ -1,14 +1,19 @@
-//! AVX2: four vectors of 8 values a step, masks by comparison.
+//! AVX2 and FMA: four vectors of 8 values a step, masks by comparison.
 //!
-//! `int8`: `q = x * (1 / step)`, clamped to `min..=127` (at most 128, so the integer conversion
-//! cannot overflow), rounded by the hardware. Where `|q - round(q)| <= 0.4999` for all 32 values
-//! the code is that of the true quotient, whichever way ties go (`isa::CLEAR` has the bound); a
-//! step with another value (1 in 160 for spread-out quotients) divides. There `q - r` is exact, and
-//! where it is half a code and ties go away from zero, `q + copysign(0.5, q)` replaces `r`.
-//! `ternary2`: a lane is `1 - a + 2 (a & n)` of the masks (-1 or 0) `a: |x| > limit` and
-//! `n: x < 0`; the fields of four neighbours meet by `maddubs` with 1, 4 and `madd` with 1, 16, at
-//! most 170, so nothing saturates. `sign1`: the sign bits of the comparison.
-use super::isa::{CLEAR, Fold, Int8, Isa, MAX, STEP, Sign, Ternary, Work};
+//! *Integers*: `w = round(x r)`, `r = 1 / step`, by the conversion instruction, and `d = x r - w`
+//! by one fused operation. Where `|d| <= 0.49996` for all 32 values the code is that of the true
+//! quotient, whichever way ties go (`isa::CLEAR` has the bound); a step with another value (1 in
+//! 400) divides. The distances are compared as integers, `2 bits(d)`, which drops the sign and
+//! puts NaN above all. Out of range `w` is -2^31, `d` is not small, and the step divides too.
+//! Codes saturate to 16 bits in packing, where the zero point (at most 255) is added and both
+//! limits are applied, before they saturate to bytes. `ternary`: a lane is `1 - a + 2 (a & n)` of
+//! the masks (-1 or 0) `a: |x| > limit` and `n: x < 0`; the digits of four neighbours meet by
+//! `maddubs` with 1, 4 and `madd` with 1, 16, at most 170; those of five by `maddubs` with 1, 3,
+//! 9, 27, 81 and additions, at most 242: nothing saturates. `sign1`: the sign bits of the
+//! comparison.
+use super::isa::{
+    BATCH, CLEAR, FIVES, Fold, Integer, Isa, LINE, STEP, Sign, Ternary, Work, join as joined,
+};
 use crate::hardware::{self, Need};
 use std::arch::x86_64::*;
 
@@ -17,6 +22,17 @@ use std::arch::x86_64::*;
 pub(crate) struct Avx2(());
 
 type Lanes = [__m256; 4];
+
+/// Methods that are one call of a function compiled for the set.
+macro_rules! inlined {
+    ($($name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)?;)*) => { $(
+        #[inline(always)]
+        fn $name(self, $($arg: $type),*) $(-> $out)? {
+            // SAFETY: `self` exists only where the CPU has the features.
+            unsafe { $name($($arg),*) }
+        }
+    )* };
+}
 
 impl Isa for Avx2 {
     const NAME: &'static str = "avx2";
@@ -36,35 +52,28 @@ impl Isa for Avx2 {
         unsafe { run(self, work) }
     }
 
-    #[inline(always)]
-    fn zeros(self) -> Lanes {
-        // SAFETY: as in `enter`.
-        unsafe { zeros() }
+    inlined! {
+        splat(x: f32) -> Lanes;
+        take(fold: Fold, lanes: Lanes, x: &[f32; STEP]) -> Lanes;
+        finish(fold: Fold, lanes: Lanes) -> f32;
+        finish_batch(fold: Fold, lanes: &[Lanes; BATCH]) -> [f32; BATCH];
+        sign1(to: &Sign, x: &[f32; STEP]) -> u32;
+        digits(to: &Ternary, x: &[f32; STEP], bytes: &mut [u8; STEP]);
+        ternary2(digits: &[u8; STEP]) -> u64;
+        ternary3(digits: &[u8; FIVES], bytes: &mut [u8; STEP]);
+        integers(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]);
+        line(to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]);
+        nibbles(codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]);
+        stream(from: &[u8], to: &mut [u8]);
     }
+
     #[inline(always)]
-    fn take(self, fold: Fold, lanes: Lanes, x: &[f32; STEP]) -> Lanes {
-        // SAFETY: as in `enter`.
-        unsafe { take(fold, lanes, x) }
-    }
-    #[inline(always)]
-    fn finish(self, fold: Fold, lanes: Lanes) -> f32 {
-        // SAFETY: as in `enter`.
-        unsafe { finish(fold, lanes) }
-    }
-    #[inline(always)]
-    fn sign1(self, to: Sign, x: &[f32; STEP]) -> u32 {
-        // SAFETY: as in `enter`.
-        unsafe { sign1(to, x) }
-    }
-    #[inline(always)]
-    fn ternary2(self, to: Ternary, x: &[f32; STEP]) -> u64 {
-        // SAFETY: as in `enter`.
-        unsafe { ternary2(to, x) }
-    }
-    #[inline(always)]
-    fn int8(self, to: Int8, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
-        // SAFETY: as in `enter`.
-        unsafe { int8(to, x, bytes) }
+    fn prefetch(self, x: &[f32; LINE], ahead: usize) {
+        let line = x.as_ptr().wrapping_add(ahead);
+        for i in 0..LINE / 16 {
+            // SAFETY: a prefetch reads nothing that the program could see, at any address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(16 * i).cast()) }
+        }
     }
 }
 
@@ -89,52 +98,90 @@ fn abs(x: __m256) -> __m256 {
     _mm256_andnot_ps(_mm256_set1_ps(-0.0), x)
 }
 
+/// `max(x, 0)`; NaN stays.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn zeros() -> Lanes {
-    [_mm256_setzero_ps(); 4]
+fn positive(x: __m256) -> __m256 {
+    _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(x, _mm256_setzero_ps()), x)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn splat(x: f32) -> Lanes {
+    [_mm256_set1_ps(x); 4]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn take(fold: Fold, mut lanes: Lanes, x: &[f32; STEP]) -> Lanes {
     for (lane, x) in lanes.iter_mut().zip(load(x)) {
-        *lane = match fold {
-            Fold::Absmax => larger(abs(x), *lane),
-            Fold::Magnitudes => _mm256_add_ps(*lane, abs(x)),
-            Fold::Values => _mm256_add_ps(*lane, x),
+        let x = match fold {
+            Fold::Absmax | Fold::Magnitudes => abs(x),
+            Fold::PositiveMax => abs(positive(x)),
+            Fold::Positives => positive(x),
+            Fold::Values | Fold::Least | Fold::Most => x,
         };
+        *lane = combine(fold, *lane, x);
     }
     lanes
 }
 
-/// The larger of magnitudes, as integers: their bits are in order, and those of NaN above all.
+/// Two vectors of one fold taken together.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn larger(a: __m256, b: __m256) -> __m256 {
-    let bits = _mm256_max_epu32(_mm256_castps_si256(a), _mm256_castps_si256(b));
-    _mm256_castsi256_ps(bits)
+fn combine(fold: Fold, a: __m256, b: __m256) -> __m256 {
+    match fold {
+        // As integers: the bits of magnitudes are in order, and those of NaN above all.
+        Fold::Absmax | Fold::PositiveMax => {
+            let bits = _mm256_max_epu32(_mm256_castps_si256(a), _mm256_castps_si256(b));
+            _mm256_castsi256_ps(bits)
+        }
+        Fold::Magnitudes | Fold::Positives | Fold::Values => _mm256_add_ps(a, b),
+        // Where one is NaN the second operand is the answer: `a`, unless `b` is that NaN.
+        Fold::Least | Fold::Most => {
+            let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(b, b);
+            let end = if fold == Fold::Least { _mm256_min_ps(b, a) } else { _mm256_max_ps(b, a) };
+            _mm256_blendv_ps(end, b, nan)
+        }
+    }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn finish(fold: Fold, lanes: Lanes) -> f32 {
-    let [a, b, c, d] = lanes;
-    match fold {
-        Fold::Absmax => {
-            let x = _mm256_castps_si256(larger(larger(a, b), larger(c, d)));
-            let x = _mm_max_epu32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
-            let x = _mm_max_epu32(x, _mm_unpackhi_epi64(x, x));
-            let x = _mm_max_epu32(x, _mm_shuffle_epi32::<1>(x));
-            _mm_cvtss_f32(_mm_castsi128_ps(x))
+fn finish(fold: Fold, [a, b, c, d]: Lanes) -> f32 {
+    let x = combine(fold, combine(fold, a, b), combine(fold, c, d));
+    let x = combine(fold, x, _mm256_permute2f128_ps::<1>(x, x));
+    let x = combine(fold, x, _mm256_permute_ps::<0b01_00_11_10>(x));
+    let [a, b] = [x, _mm256_movehdup_ps(x)].map(|x| _mm256_cvtss_f32(x));
+    joined(fold, a, b)
+}
+
+/// Eight vectors become one by three rounds of halves that meet: groups of 1, of 2 and of 4 lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn finish_batch(fold: Fold, lanes: &[Lanes; BATCH]) -> [f32; BATCH] {
+    let mut all = [0.0; BATCH];
+    for (all, lanes) in all.as_chunks_mut::<8>().0.iter_mut().zip(lanes.as_chunks::<8>().0) {
+        let mut one = [_mm256_setzero_ps(); 8];
+        for (one, [a, b, c, d]) in one.iter_mut().zip(lanes) {
+            *one = combine(fold, combine(fold, *a, *b), combine(fold, *c, *d));
         }
-        Fold::Magnitudes | Fold::Values => {
-            let x = _mm256_add_ps(_mm256_add_ps(a, b), _mm256_add_ps(c, d));
-            let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
-            let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
-            _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)))
+        let mut two = [_mm256_setzero_ps(); 4];
+        for (two, [a, b]) in two.iter_mut().zip(one.as_chunks().0) {
+            *two = combine(fold, _mm256_unpacklo_ps(*a, *b), _mm256_unpackhi_ps(*a, *b));
         }
+        let mut four = [_mm256_setzero_ps(); 2];
+        for (four, [a, b]) in four.iter_mut().zip(two.as_chunks().0) {
+            let (a, b) = (_mm256_castps_pd(*a), _mm256_castps_pd(*b));
+            let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+            *four = combine(fold, _mm256_castpd_ps(low), _mm256_castpd_ps(high));
+        }
+        let low = _mm256_permute2f128_ps::<0x20>(four[0], four[1]);
+        let high = _mm256_permute2f128_ps::<0x31>(four[0], four[1]);
+        // SAFETY: the array is one vector of 8; the store needs no alignment.
+        unsafe { _mm256_storeu_ps(all.as_mut_ptr(), combine(fold, low, high)) };
     }
+    all
 }
 
 /// Mask of `x > y`, or of `x >= y`; false for NaN.
@@ -146,7 +193,7 @@ fn above(x: __m256, y: __m256, or_equal: bool) -> __m256 {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sign1(to: Sign, x: &[f32; STEP]) -> u32 {
+fn sign1(to: &Sign, x: &[f32; STEP]) -> u32 {
     let (centre, zero) = (_mm256_set1_ps(to.centre), _mm256_setzero_ps());
     let mut bits = 0;
     for (i, x) in load(x).into_iter().enumerate() {
@@ -158,7 +205,7 @@ fn sign1(to: Sign, x: &[f32; STEP]) -> u32 {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn ternary2(to: Ternary, x: &[f32; STEP]) -> u64 {
+fn digits(to: &Ternary, x: &[f32; STEP], digits: &mut [u8; STEP]) {
     let (limit, zero) = (_mm256_set1_ps(to.limit), _mm256_setzero_ps());
     let mut lanes = [_mm256_setzero_si256(); 4];
     for (lane, x) in lanes.iter_mut().zip(load(x)) {
@@ -168,10 +215,16 @@ fn ternary2(to: Ternary, x: &[f32; STEP]) -> u64 {
         let stored = _mm256_sub_epi32(_mm256_set1_epi32(1), active);
         *lane = _mm256_add_epi32(stored, _mm256_add_epi32(negative, negative));
     }
-    let pairs = _mm256_maddubs_epi16(narrow(lanes), _mm256_set1_epi16(0x0401));
+    let [a, b, c, d] = lanes;
+    let bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+    store(ordered(bytes), digits);
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn ternary2(digits: &[u8; STEP]) -> u64 {
+    let pairs = _mm256_maddubs_epi16(load_bytes(digits), _mm256_set1_epi16(0x0401));
     let fours = _mm256_madd_epi16(pairs, _mm256_set1_epi32(0x0010_0001));
-    // Fours of vectors 0 1 2 3 | 0 1 2 3 back in the order of the values, then a byte of each.
-    let fours = _mm256_permutevar8x32_epi32(fours, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
     let bytes = _mm256_packus_epi32(fours, fours);
     let bytes = _mm256_packus_epi16(bytes, bytes);
     let low = _mm_cvtsi128_si32(_mm256_castsi256_si128(bytes)).cast_unsigned();
@@ -179,28 +232,53 @@ fn ternary2(to: Ternary, x: &[f32; STEP]) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
 
-/// Bytes of 32 small integers, in fours of vectors 0 1 2 3 | 0 1 2 3.
+/// Ten digits a lane of 16 bytes: five in each half of it.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn narrow(x: [__m256i; 4]) -> __m256i {
-    _mm256_packs_epi16(_mm256_packs_epi32(x[0], x[1]), _mm256_packs_epi32(x[2], x[3]))
+fn ternary3(digits: &[u8; FIVES], bytes: &mut [u8; STEP]) {
+    let spread = _mm_setr_epi8(0, 1, 2, 3, 4, -1, -1, -1, 5, 6, 7, 8, 9, -1, -1, -1);
+    let powers = _mm_set1_epi64x(0x51_1b09_0301);
+    for (two, ten) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(digits.as_chunks::<10>().0) {
+        let [a, b, c, d, e, f, g, h, i, j] = *ten;
+        let (low, high) =
+            (i64::from_le_bytes([a, b, c, d, e, f, g, h]), u16::from_le_bytes([i, j]));
+        let lane = _mm_set_epi64x(i64::from(high), low);
+        let pairs = _mm_maddubs_epi16(_mm_shuffle_epi8(lane, spread), powers);
+        let fours = _mm_madd_epi16(pairs, _mm_set1_epi16(1));
+        let fives = _mm_add_epi32(fours, _mm_srli_epi64::<32>(fours));
+        *two = [
+            _mm_extract_epi8::<0>(fives).to_le_bytes()[0],
+            _mm_extract_epi8::<8>(fives).to_le_bytes()[0],
+        ];
+    }
 }
 
 #[inline]
-#[target_feature(enable = "avx2")]
-fn int8(to: Int8, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
+#[target_feature(enable = "avx2,fma")]
+fn line(to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]) {
+    for (x, bytes) in x.as_chunks().0.iter().zip(bytes.as_chunks_mut().0) {
+        integers(to, x, bytes);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn integers(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
     let reciprocal = _mm256_set1_ps(to.reciprocal);
     let mut codes = [_mm256_setzero_si256(); 4];
-    let mut near = _mm256_setzero_ps();
+    let mut farthest = _mm256_setzero_si256();
     for (code, x) in codes.iter_mut().zip(load(x)) {
-        let q = clamp(to, _mm256_mul_ps(x, reciprocal));
-        near = _mm256_or_ps(near, near_tie(q));
-        *code = _mm256_cvtps_epi32(q);
+        *code = _mm256_cvtps_epi32(_mm256_mul_ps(x, reciprocal));
+        let distance = _mm256_fmsub_ps(x, reciprocal, _mm256_cvtepi32_ps(*code));
+        let distance = _mm256_slli_epi32::<1>(_mm256_castps_si256(distance));
+        farthest = _mm256_max_epu32(farthest, distance);
     }
-    if _mm256_movemask_ps(near) == 0 {
-        store(codes, bytes);
+    let clear = _mm256_set1_epi32((CLEAR.to_bits() << 1).cast_signed());
+    let clear = _mm256_cmpeq_epi32(_mm256_max_epu32(farthest, clear), clear);
+    if _mm256_movemask_epi8(clear) == -1 {
+        store_codes(to, codes, bytes);
     } else {
-        int8_divided(to, x, bytes);
+        integers_divided(to, x, bytes);
     }
 }
 
@@ -208,53 +286,102 @@ fn int8(to: Int8, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
 #[cold]
 #[inline(never)]
 #[target_feature(enable = "avx2")]
-fn int8_divided(to: Int8, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
+fn integers_divided(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
     let [a, b, c, d] = load(x);
-    store([divided(to, a), divided(to, b), divided(to, c), divided(to, d)], bytes);
+    store_codes(to, [divided(to, a), divided(to, b), divided(to, c), divided(to, d)], bytes);
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn divided(to: Int8, x: __m256) -> __m256i {
-    let q = clamp(to, _mm256_div_ps(x, _mm256_set1_ps(to.step)));
+fn divided(to: &Integer, x: __m256) -> __m256i {
+    let (least, most) = to.limits();
+    let q = _mm256_div_ps(x, _mm256_set1_ps(to.step));
     // NaN becomes 0.
     let q = _mm256_and_ps(q, _mm256_cmp_ps::<_CMP_ORD_Q>(q, q));
+    let q = _mm256_min_ps(_mm256_set1_ps(most), _mm256_max_ps(_mm256_set1_ps(least), q));
     if !to.half_away {
         return _mm256_cvtps_epi32(q);
     }
-    let (even, half) = (round(q), _mm256_set1_ps(0.5));
+    let even = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(q);
+    let half = _mm256_set1_ps(0.5);
     let tie = _mm256_cmp_ps::<_CMP_EQ_OQ>(abs(_mm256_sub_ps(q, even)), half);
     let away = _mm256_add_ps(q, _mm256_or_ps(half, _mm256_and_ps(q, _mm256_set1_ps(-0.0))));
     _mm256_cvtps_epi32(_mm256_blendv_ps(even, away, tie))
 }
 
-/// The second operand of `max` and `min` is the answer where it is NaN.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn clamp(to: Int8, q: __m256) -> __m256 {
-    _mm256_min_ps(_mm256_set1_ps(MAX), _mm256_max_ps(_mm256_set1_ps(to.min), q))
+fn store_codes(to: &Integer, [a, b, c, d]: [__m256i; 4], bytes: &mut [u8; STEP]) {
+    let (low, high) =
+        (limited(to, _mm256_packs_epi32(a, b)), limited(to, _mm256_packs_epi32(c, d)));
+    let codes = match to.unsigned() {
+        true => _mm256_packus_epi16(low, high),
+        false => _mm256_packs_epi16(low, high),
+    };
+    store(ordered(codes), bytes);
 }
 
-/// Ties to even.
+/// Zero point and limits, on codes of 16 bits.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn round(q: __m256) -> __m256 {
-    _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(q)
+fn limited(to: &Integer, codes: __m256i) -> __m256i {
+    let codes = _mm256_adds_epi16(codes, _mm256_set1_epi16(to.zero_point));
+    let codes = _mm256_max_epi16(codes, _mm256_set1_epi16(to.least));
+    _mm256_min_epi16(codes, _mm256_set1_epi16(to.most))
 }
 
-/// Mask of what is not clear of a tie; NaN is not.
+/// Fours of vectors 0 1 2 3 | 0 1 2 3, as packing leaves them, back in the order of the values.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn near_tie(q: __m256) -> __m256 {
-    let distance = abs(_mm256_sub_ps(q, round(q)));
-    _mm256_cmp_ps::<_CMP_NLE_UQ>(distance, _mm256_set1_ps(CLEAR))
+fn ordered(bytes: __m256i) -> __m256i {
+    _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store(codes: [__m256i; 4], bytes: &mut [u8; STEP]) {
-    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    let codes = _mm256_permutevar8x32_epi32(narrow(codes), order);
+fn nibbles(codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
+    let low = _mm256_and_si256(load_bytes(codes), _mm256_set1_epi8(15));
+    let pairs = _mm256_maddubs_epi16(low, _mm256_set1_epi16(0x1001));
+    let pairs = _mm256_permute4x64_epi64::<0b10_00>(_mm256_packus_epi16(pairs, pairs));
+    // SAFETY: the array is one vector of 16 bytes; the store needs no alignment.
+    unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), _mm256_castsi256_si128(pairs)) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn stream(from: &[u8], to: &mut [u8]) {
+    /// A line at its place.
+    #[repr(C, align(64))]
+    struct Line([u8; LINE]);
+    // SAFETY: any bytes are a `Line`.
+    let (head, lines, tail) = unsafe { to.align_to_mut::<Line>() };
+    let (first, rest) = from.split_at(head.len());
+    let (body, last) = rest.split_at(LINE * lines.len());
+    head.copy_from_slice(first);
+    tail.copy_from_slice(last);
+    for (line, bytes) in lines.iter_mut().zip(body.as_chunks::<LINE>().0) {
+        let (to, from): (*mut __m256i, *const __m256i) =
+            (line.0.as_mut_ptr().cast(), bytes.as_ptr().cast());
+        // SAFETY: both are 64 bytes; the loads need no alignment, and `Line` has that of the stores.
+        unsafe {
+            _mm256_stream_si256(to, _mm256_loadu_si256(from));
+            _mm256_stream_si256(to.add(1), _mm256_loadu_si256(from.add(1)));
+        }
+    }
+    // What follows, on any thread, comes after these stores.
+    _mm_sfence();
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_bytes(bytes: &[u8; STEP]) -> __m256i {
+    // SAFETY: the array is 32 bytes; the load needs no alignment.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store(codes: __m256i, bytes: &mut [u8; STEP]) {
     // SAFETY: the array is 32 bytes; the store needs no alignment.
     unsafe { _mm256_storeu_si256(bytes.as_mut_ptr().cast(), codes) }
 }

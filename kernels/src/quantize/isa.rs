@@ -1,23 +1,38 @@
-//! What an instruction set supplies to quantize: folds and packings of [`STEP`] values.
+//! What an instruction set supplies to quantize: folds and packings of a few dozen values.
 //!
-//! Loops, tails and threads are written once around them (`tasks.rs`). They are inlined into
-//! [`Isa::enter`], the one function compiled for the set, so a step costs no call. Hence no
-//! closure on that way: a closure is a function of its own, compiled without the set, and the
-//! intrinsics in it would be calls with vectors passed through memory (measured: 4 times slower).
+//! Loops, tails and threads are written once around them (`tasks.rs`, `encode.rs`). They are
+//! inlined into [`Isa::enter`], the one function compiled for the set, so a step costs no call.
+//! Hence no closure on that way: a closure is a function of its own, compiled without the set, and
+//! the intrinsics in it would be calls with vectors passed through memory (measured: 4 times
+//! slower).
 use crate::hardware::Need;
 
-/// Values a step takes: a rho block, two AVX-512 vectors, 4 bytes of signs.
+/// Values a fold takes: a rho block, two AVX-512 vectors, 4 bytes of signs.
 pub(crate) const STEP: usize = 32;
+/// Bytes of a cache line; integer codes are made a line at a time.
+pub(crate) const LINE: usize = 64;
+/// Groups whose lanes are taken together at once: a vector of statistics.
+pub(crate) const BATCH: usize = 16;
+/// Ternary codes that fill whole steps and whole bytes of five.
+pub(crate) const FIVES: usize = 5 * STEP;
 
 /// What a block becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fold {
-    /// `max |x|`; a NaN changes nothing.
+    /// `max |x|`. Here and below a NaN among the values makes the answer NaN.
     Absmax,
+    /// `max(x, 0)` over all.
+    PositiveMax,
     /// `sum |x|`.
     Magnitudes,
+    /// `sum max(x, 0)`.
+    Positives,
     /// `sum x`.
     Values,
+    /// `min x`.
+    Least,
+    /// `max x`.
+    Most,
 }
 
 /// How values become the bits of `sign1`: 1 where `x - centre > 0`.
@@ -29,7 +44,7 @@ pub(crate) struct Sign {
     pub(crate) zero_is_positive: bool,
 }
 
-/// How values become the fields of `ternary2`: 1 is zero, 0 and 2 are -1 and +1.
+/// How values become ternary digits: 1 is zero, 0 and 2 are -1 and +1.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ternary {
     /// Codes are nonzero where `|x| > limit`.
@@ -38,26 +53,42 @@ pub(crate) struct Ternary {
     pub(crate) inclusive: bool,
 }
 
-/// How values become the bytes of `int8`.
+/// How values become integers: `clamp(round(x / step) + zero_point, least, most)`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Int8 {
+pub(crate) struct Integer {
     /// The quotient `x / step` is rounded.
     pub(crate) step: f32,
     /// `1 / step` where that is a normal number, within half an ulp; NaN where it is not.
     pub(crate) reciprocal: f32,
+    /// The code of zero, from 0 to 255.
+    pub(crate) zero_point: i16,
     /// Smallest code.
-    pub(crate) min: f32,
+    pub(crate) least: i16,
+    /// Largest code, at most 255.
+    pub(crate) most: i16,
     /// Whether ties go away from zero rather than to even.
     pub(crate) half_away: bool,
 }
 
-/// Largest int8 code.
-pub(crate) const MAX: f32 = 127.0;
+impl Integer {
+    /// Smallest and largest quotient, rounded, that is not cut off: at most 255 in magnitude.
+    #[inline(always)]
+    pub(crate) fn limits(&self) -> (f32, f32) {
+        (f32::from(self.least - self.zero_point), f32::from(self.most - self.zero_point))
+    }
+
+    /// Whether codes are those of unsigned bytes.
+    #[inline(always)]
+    pub(crate) fn unsigned(&self) -> bool {
+        self.most > 127
+    }
+}
 
 /// Distance to the nearest integer up to which a product with the reciprocal rounds as the
-/// quotient does. The product is `q (1 + d)`, `|d| <= 2^-23 + 2^-48`; clamped to the codes it is
-/// off by at most `128 |d| < 1.6e-5`, and these limits are 1e-4 short of a tie.
-pub(crate) const CLEAR: f32 = 0.4999;
+/// quotient `q` of the rule, itself an f32, does. Only `|q| < 256` matters: the product is off by
+/// `256 (2^-24 + 2^-24) < 3.1e-5` and the quotient by half an ulp, `2^-17 < 7.7e-6`. The sum is
+/// below the 4e-5 that this is short of a tie.
+pub(crate) const CLEAR: f32 = 0.499_96;
 
 /// An instruction set. A value of it is proof that the machine has the instructions.
 pub(crate) trait Isa: Copy + Send + Sync + 'static {
@@ -65,7 +96,7 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     const NAME: &'static str;
     /// What the rows need.
     const NEED: Need;
-    /// Running maxima or sums of a block, one a lane.
+    /// Running extremes or sums of a block, one a lane.
     type Lanes: Copy;
 
     /// The proof, where the machine has the instructions.
@@ -73,19 +104,34 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     /// Run a task in a function compiled for the set.
     fn enter(self, work: impl Work<Self>);
 
-    /// Lanes of zeros.
-    fn zeros(self) -> Self::Lanes;
+    /// The same value in all lanes.
+    fn splat(self, x: f32) -> Self::Lanes;
     /// Every value taken into its lane.
     fn take(self, fold: Fold, lanes: Self::Lanes, x: &[f32; STEP]) -> Self::Lanes;
     /// The lanes taken together.
     fn finish(self, fold: Fold, lanes: Self::Lanes) -> f32;
+    /// The same for many groups at once, where the lanes of all meet in one vector.
+    fn finish_batch(self, fold: Fold, lanes: &[Self::Lanes; BATCH]) -> [f32; BATCH];
 
     /// One bit a value, low bit first.
-    fn sign1(self, to: Sign, x: &[f32; STEP]) -> u32;
-    /// Two bits a value, low bits first.
-    fn ternary2(self, to: Ternary, x: &[f32; STEP]) -> u64;
+    fn sign1(self, to: &Sign, x: &[f32; STEP]) -> u32;
+    /// One digit a byte.
+    fn digits(self, to: &Ternary, x: &[f32; STEP], digits: &mut [u8; STEP]);
+    /// Two bits a digit, low bits first.
+    fn ternary2(self, digits: &[u8; STEP]) -> u64;
+    /// Five digits a byte, the first the lowest in base 3.
+    fn ternary3(self, digits: &[u8; FIVES], bytes: &mut [u8; STEP]);
     /// One byte a value.
-    fn int8(self, to: Int8, x: &[f32; STEP], bytes: &mut [u8; STEP]);
+    fn integers(self, to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]);
+    /// One byte a value, a line of them.
+    fn line(self, to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]);
+    /// The low nibbles of neighbours in a byte, the first the lower.
+    fn nibbles(self, codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]);
+
+    /// Ask for the line that holds a value some way after the first of `x`.
+    fn prefetch(self, x: &[f32; LINE], ahead: usize);
+    /// Copy past the caches where the set can; `to` and `from` are equally long.
+    fn stream(self, from: &[u8], to: &mut [u8]);
 }
 
 /// A task; `run` is `inline(always)`.
@@ -106,4 +152,16 @@ pub(crate) fn larger(a: f32, b: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn floor(x: f32, least: f32) -> f32 {
     if x < least { least } else { x }
+}
+
+/// Two answers of a fold taken together.
+#[inline(always)]
+pub(crate) fn join(fold: Fold, a: f32, b: f32) -> f32 {
+    match fold {
+        Fold::Absmax | Fold::PositiveMax => larger(a, b),
+        Fold::Magnitudes | Fold::Positives | Fold::Values => a + b,
+        Fold::Least if a.is_nan() || a < b => a,
+        Fold::Most if a.is_nan() || a > b => a,
+        Fold::Least | Fold::Most => b,
+    }
 }

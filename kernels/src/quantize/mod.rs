@@ -8,8 +8,10 @@
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+mod encode;
 pub(crate) mod isa;
 pub(crate) mod plain;
+mod plan;
 pub(crate) mod scalar;
 mod tasks;
 #[cfg(test)]
@@ -18,19 +20,22 @@ use crate::buffer::Buffer;
 use crate::context::Context;
 use crate::hardware::Need;
 use crate::pool::Pool;
-use crate::rules::classic;
 use crate::{Failure, Kernel, Prepared};
 use isa::{Fold, Isa};
 use lowbit_reference::op::quantize::QuantizeProblem;
 use lowbit_reference::op::{Arithmetic, Op, Outputs, Tensor};
+use lowbit_reference::rule::Range;
+pub(crate) use plan::Packing;
+use plan::{Plan, Shared};
 use std::marker::PhantomData;
-pub(crate) use tasks::Packing;
-use tasks::{BLOCK, Codes, Combine, Groups, Plan, Statistics};
+use tasks::{BLOCK, Codes, Combine, Groups, Statistics, Sum, Sums};
 
 /// Largest group done in one go: 128 KiB, which leaves room in an L2 of 256 KiB.
 const FUSED: usize = 32_768;
 /// Values of a task: whole blocks, whole bytes, and some ten microseconds.
 const TASK: usize = 8 * BLOCK;
+/// Values of a part of a longer run: whole lines of bytes, and whole bytes of five ternary codes.
+const PART: usize = TASK / 320 * 320;
 
 /// The row of an instruction set, for every op that quantizes.
 #[derive(Debug)]
@@ -56,7 +61,7 @@ impl<I: Isa, O: Op<Problem = QuantizeProblem>> Kernel<O> for Row<I> {
     }
 
     fn accepts(&self, problem: &QuantizeProblem) -> Result<(), String> {
-        plan(problem).map(drop)
+        Plan::new(problem).map(drop)
     }
 
     fn prepare<'p>(
@@ -65,28 +70,8 @@ impl<I: Isa, O: Op<Problem = QuantizeProblem>> Kernel<O> for Row<I> {
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
         let isa = I::detect().ok_or_else(|| Failure(format!("no {}", I::NAME)))?;
-        Ok(Box::new(Quantize::new(isa, plan(problem)?, problem, context)))
+        Ok(Box::new(Quantize::new(isa, Plan::new(problem)?, problem, context)))
     }
-}
-
-/// How these packed bytes are laid out, if it is one of the layouts written here.
-pub(crate) fn packing(name: &str) -> Result<Packing, String> {
-    match name {
-        "sign1" => Ok(Packing::Sign1),
-        "ternary2" => Ok(Packing::Ternary2),
-        "int8" => Ok(Packing::Int8),
-        _ => Err(format!("no packing to {name}")),
-    }
-}
-
-fn plan(problem: &QuantizeProblem) -> Result<Plan, String> {
-    classic(problem)?;
-    let packing = packing(problem.format.name())?;
-    let (group_len, run_len) = (problem.group_len.max(1), problem.packed_len.max(1));
-    if !group_len.is_multiple_of(run_len) {
-        return Err(format!("groups of {group_len} values are no whole runs of {run_len}"));
-    }
-    Ok(Plan { rule: problem.rule, packing, group_len, run_len })
 }
 
 /// A row bound to its problem.
@@ -98,11 +83,13 @@ struct Quantize<I> {
     scales: Buffer<f32>,
     /// Empty unless the rule is centred.
     centres: Buffer<f32>,
+    /// Empty unless the rule has zero points.
+    zero_points: Buffer<i32>,
     packed: Buffer<u8>,
-    /// Statistics of the blocks of large groups; empty where groups are done in one go.
-    statistics: Buffer<f32>,
-    /// Their sums, for centres.
-    sums: Buffer<f32>,
+    /// Answers of the blocks of large groups; empty where groups are done in one go.
+    firsts: Buffer<f32>,
+    seconds: Buffer<f32>,
+    sums: Vec<Sum>,
 }
 
 impl<I: Isa> Quantize<I> {
@@ -113,17 +100,20 @@ impl<I: Isa> Quantize<I> {
         let per_byte = plan.packing.per_byte();
         let runs = problem.x.chunks(plan.run_len);
         let bytes = runs.map(|run| run.len().div_ceil(per_byte)).sum();
-        let centred = usize::from(plan.rule.centred);
+        let only = |condition: bool, len: usize| if condition { len } else { 0 };
         Quantize {
             isa,
             plan,
             pool: context.pool().clone(),
             x: context.copy("x", &problem.x),
             scales: context.buffer("scales", groups),
-            centres: context.buffer("centres", groups * centred),
+            centres: context.buffer("centres", only(plan.rule.centred, groups)),
+            zero_points: context
+                .buffer("zero_points", only(plan.rule.range == Range::Minmax, groups)),
             packed: context.buffer("packed", bytes),
-            statistics: context.buffer("statistics", blocks),
-            sums: context.buffer("sums", blocks * centred),
+            firsts: context.buffer("firsts", only(plan.first.is_some(), blocks)),
+            seconds: context.buffer("seconds", only(plan.second.is_some(), blocks)),
+            sums: vec![Sum::default(); only(plan.kept(), blocks)],
         }
     }
 
@@ -132,70 +122,106 @@ impl<I: Isa> Quantize<I> {
         let Quantize { isa, plan, .. } = *self;
         let each = (TASK / plan.group_len).max(1);
         let mut centres = self.centres.chunks_mut(each);
+        let mut zero_points = self.zero_points.chunks_mut(each);
         let groups = self.x.chunks(each * plan.group_len).zip(self.scales.chunks_mut(each));
         let tasks = groups.zip(self.packed.chunks_mut(each * plan.group_bytes()));
         let tasks = tasks.map(|((x, scales), packed)| {
             let centres = centres.next().unwrap_or_default();
-            Groups { plan: &plan, x, scales, centres, packed }
+            let zero_points = zero_points.next().unwrap_or_default();
+            Groups { plan: &plan, x, scales, centres, zero_points, packed }
         });
         self.pool.for_each(tasks.collect(), |task| isa.enter(task));
     }
 
-    /// The scale, and centre, of every group, from the statistics of its blocks.
-    fn scales(&mut self) {
+    /// What every group shares, from the answers of its blocks.
+    fn share(&mut self) -> Vec<Shared> {
         let Quantize { isa, plan, .. } = *self;
         let blocks = plan.group_len.div_ceil(BLOCK);
+        if plan.kept() {
+            let all = vec![None; self.scales.len()];
+            let means = self.means(&all).into_iter();
+            let mut shared: Vec<Shared> =
+                means.map(|mean| plan.share(mean.unwrap_or(0.0), 0.0)).collect();
+            let limits: Vec<Option<f32>> = shared.iter().map(|group| Some(group.limit)).collect();
+            for (group, kept) in shared.iter_mut().zip(self.means(&limits)) {
+                group.scale = kept.unwrap_or(group.scale);
+            }
+            return shared;
+        }
         let mut tasks = Vec::new();
-        let mut sums = self.sums.chunks_mut(blocks);
-        for (x, slots) in self.x.chunks(plan.group_len).zip(self.statistics.chunks_mut(blocks)) {
-            let mut sums = sums.next().unwrap_or_default().chunks_mut(TASK / BLOCK);
-            for (x, statistics) in x.chunks(TASK).zip(slots.chunks_mut(TASK / BLOCK)) {
-                let sums = sums.next().unwrap_or_default();
-                tasks.push(Statistics { plan: &plan, x, statistics, sums });
+        let mut firsts = self.firsts.chunks_mut(blocks);
+        let mut seconds = self.seconds.chunks_mut(blocks);
+        for x in self.x.chunks(plan.group_len) {
+            let mut firsts = firsts.next().unwrap_or_default().chunks_mut(TASK / BLOCK);
+            let mut seconds = seconds.next().unwrap_or_default().chunks_mut(TASK / BLOCK);
+            for x in x.chunks(TASK) {
+                let firsts = firsts.next().unwrap_or_default();
+                let seconds = seconds.next().unwrap_or_default();
+                tasks.push(Statistics { plan: &plan, x, firsts, seconds });
             }
         }
-        self.pool.for_each(tasks, |task| isa.enter(task));
-        let combine = |fold, blocks: &[f32], len| {
+        if plan.first.is_some() || plan.second.is_some() {
+            self.pool.for_each(tasks, |task| isa.enter(task));
+        }
+        let combine = |fold: Option<Fold>, answers: &[f32], g: usize, len: usize| {
+            let Some(fold) = fold else { return 0.0 };
             let mut combined = Combine::new(fold);
-            blocks.iter().for_each(|block| combined.push(*block));
+            let own = &answers[g * blocks..][..len.div_ceil(BLOCK)];
+            own.iter().for_each(|block| combined.push(*block));
             combined.finish(len)
         };
-        for (g, x) in self.x.chunks(plan.group_len).enumerate() {
-            let own = g * blocks..g * blocks + x.len().div_ceil(BLOCK);
-            let statistic = combine(plan.fold(), &self.statistics[own.clone()], x.len());
-            self.scales[g] = plan.scale(statistic);
-            if plan.rule.centred {
-                self.centres[g] = combine(Fold::Values, &self.sums[own], x.len());
-            }
-        }
+        let groups = self.x.chunks(plan.group_len).enumerate();
+        let groups = groups.map(|(g, x)| {
+            let first = combine(plan.first, &self.firsts, g, x.len());
+            plan.share(first, combine(plan.second, &self.seconds, g, x.len()))
+        });
+        groups.collect()
     }
 
-    /// Every code.
-    fn codes(&mut self) {
+    /// The mean magnitude of every group above its limit, in f64.
+    fn means(&mut self, limits: &[Option<f32>]) -> Vec<Option<f32>> {
         let Quantize { isa, plan, .. } = *self;
-        let (scales, centres) = (&self.scales, &self.centres);
+        let blocks = plan.group_len.div_ceil(BLOCK);
+        let groups = self.x.chunks(plan.group_len).zip(self.sums.chunks_mut(blocks));
+        let tasks = groups.zip(limits).flat_map(|((x, sums), limit)| {
+            let parts = x.chunks(TASK).zip(sums.chunks_mut(TASK / BLOCK));
+            parts.map(|(x, sums)| Sums { plan: &plan, x, limit: *limit, sums })
+        });
+        self.pool.for_each(tasks.collect(), |task| isa.enter(task));
+        let groups = self.x.chunks(plan.group_len).zip(self.sums.chunks(blocks));
+        let mean = |(x, sums): (&[f32], &[Sum])| {
+            let own = sums[..x.len().div_ceil(BLOCK)].iter();
+            own.fold(Sum::default(), |sum, next| sum.and(*next)).mean()
+        };
+        groups.map(mean).collect()
+    }
+
+    /// Every code. The last values read come first: they are the ones still in a cache.
+    fn codes(&mut self, shared: &[Shared]) {
+        let Quantize { isa, plan, .. } = *self;
         let whole = (TASK / plan.run_len).max(1);
         let mut tasks = Vec::new();
         let groups = self.x.chunks(plan.group_len);
-        let groups = groups.zip(self.packed.chunks_mut(plan.group_bytes())).enumerate();
-        for (g, (x, packed)) in groups {
-            let (scale, centre) = (scales[g], centres.get(g).copied().unwrap_or(0.0));
+        let groups = groups.zip(self.packed.chunks_mut(plan.group_bytes())).zip(shared);
+        for ((x, packed), shared) in groups {
             let runs = x.chunks(whole * plan.run_len);
             let runs = runs.zip(packed.chunks_mut(whole * plan.run_bytes()));
             // Runs that fit a task stay whole: such a chunk is at most `TASK` values.
             for (x, packed) in runs {
-                let bytes =
-                    if plan.run_len > TASK { TASK / plan.packing.per_byte() } else { packed.len() };
-                let parts = x.chunks(TASK).zip(packed.chunks_mut(bytes));
+                let (values, bytes) = match plan.run_len > TASK {
+                    true => (PART, PART / plan.packing.per_byte()),
+                    false => (x.len(), packed.len()),
+                };
+                let parts = x.chunks(values.max(1)).zip(packed.chunks_mut(bytes.max(1)));
                 tasks.extend(parts.map(|(x, packed)| Codes {
                     plan: &plan,
-                    scale,
-                    centre,
+                    shared: *shared,
                     x,
                     packed,
                 }));
             }
         }
+        tasks.reverse();
         self.pool.for_each(tasks, |task| isa.enter(task));
     }
 }
@@ -204,9 +230,18 @@ impl<I: Isa> Prepared for Quantize<I> {
     fn launch(&mut self) -> Result<(), Failure> {
         if self.plan.group_len <= FUSED {
             self.fused();
-        } else {
-            self.scales();
-            self.codes();
+            return Ok(());
+        }
+        let shared = self.share();
+        self.codes(&shared);
+        for (g, shared) in shared.iter().enumerate() {
+            self.scales[g] = shared.scale;
+            if let Some(centre) = self.centres.get_mut(g) {
+                *centre = shared.centre;
+            }
+            if let Some(zero_point) = self.zero_points.get_mut(g) {
+                *zero_point = shared.zero_point.into();
+            }
         }
         Ok(())
     }
@@ -214,6 +249,7 @@ impl<I: Isa> Prepared for Quantize<I> {
     fn forget(&mut self) -> Result<(), Failure> {
         self.scales.fill(f32::NAN);
         self.centres.fill(f32::NAN);
+        self.zero_points.fill(i32::MIN);
         self.packed.fill(0xff);
         Ok(())
     }
@@ -225,6 +261,9 @@ impl<I: Isa> Prepared for Quantize<I> {
         ];
         if self.plan.rule.centred {
             outputs.push(("centres", Tensor::F32(self.centres.to_vec())));
+        }
+        if self.plan.rule.range == Range::Minmax {
+            outputs.push(("zero_points", Tensor::I32(self.zero_points.to_vec())));
         }
         Ok(Outputs(outputs))
     }

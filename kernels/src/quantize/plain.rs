@@ -93,9 +93,11 @@ impl Coder {
             Range::Absmax => largest,
             Range::Absmean => mean(magnitudes, group.len()),
             Range::Minmax => max - min,
+            Range::Fixed => 0.0,
         };
         let Rule { times, steps, epsilon, .. } = *rule;
         let mut scale = match rule.epsilon_use {
+            _ if rule.range == Range::Fixed => rule.fixed_scale,
             EpsilonUse::FloorScale => floor(times * statistic / steps, epsilon),
             EpsilonUse::FloorStatistic => times * floor(statistic, epsilon) / steps,
             EpsilonUse::Unit if times * statistic / steps == 0.0 => 1.0,

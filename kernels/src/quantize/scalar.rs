@@ -1,11 +1,14 @@
 //! No instruction set in particular: the portable baseline of every op that quantizes.
 //!
-//! `q = x / step` is clamped to `min..=127` before it is rounded: both limits are integers, so
-//! the order does not matter, and a clamped `q` is rounded by adding `M = 1.5 * 2^23`, where f32
-//! has no fraction: `r = (q + M) - M` is the nearest integer, ties to even. `q - r` is exact, so a
-//! tie is seen as `|q - r| = 0.5` and goes away from zero as `q + copysign(0.5, q)`. That holds for
-//! `|q| < 2^22`; here it is at most 128.
-use super::isa::{Fold, Int8, Isa, MAX, STEP, Sign, Ternary, Work, larger};
+//! `q = x * (1 / step)` is clamped to the limits before it is rounded: both are integers, so the
+//! order does not matter, and a clamped `q` is rounded by adding `M = 1.5 * 2^23`, where f32 has
+//! no fraction: `r = (q + M) - M` is the nearest integer, ties to even. Where `|q - r| <= 0.49996`
+//! for all values of a step the code is that of the true quotient (`isa::CLEAR` has the bound);
+//! other steps divide. There `q - r` is exact, so a tie is seen as `|q - r| = 0.5` and goes away
+//! from zero as `q + copysign(0.5, q)`. That holds for `|q| < 2^22`; here it is at most 255.
+use super::isa::{
+    BATCH, CLEAR, FIVES, Fold, Integer, Isa, LINE, STEP, Sign, Ternary, Work, floor, join, larger,
+};
 use crate::hardware::Need;
 
 /// Runs anywhere.
@@ -31,8 +34,8 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
-    fn zeros(self) -> [f32; LANES] {
-        [0.0; LANES]
+    fn splat(self, x: f32) -> [f32; LANES] {
+        [x; LANES]
     }
 
     #[inline(always)]
@@ -41,8 +44,11 @@ impl Isa for Scalar {
             for (lane, x) in lanes.iter_mut().zip(x) {
                 *lane = match fold {
                     Fold::Absmax => larger(x.abs(), *lane),
+                    Fold::PositiveMax => larger(floor(*x, 0.0), *lane),
                     Fold::Magnitudes => *lane + x.abs(),
+                    Fold::Positives => *lane + floor(*x, 0.0),
                     Fold::Values => *lane + x,
+                    Fold::Least | Fold::Most => join(fold, *lane, *x),
                 };
             }
         }
@@ -53,18 +59,23 @@ impl Isa for Scalar {
     fn finish(self, fold: Fold, mut lanes: [f32; LANES]) -> f32 {
         for half in [8, 4, 2, 1] {
             for i in 0..half {
-                let (a, b) = (lanes[i], lanes[i + half]);
-                lanes[i] = match fold {
-                    Fold::Absmax => larger(a, b),
-                    Fold::Magnitudes | Fold::Values => a + b,
-                };
+                lanes[i] = join(fold, lanes[i], lanes[i + half]);
             }
         }
         lanes[0]
     }
 
     #[inline(always)]
-    fn sign1(self, to: Sign, x: &[f32; STEP]) -> u32 {
+    fn finish_batch(self, fold: Fold, lanes: &[[f32; LANES]; BATCH]) -> [f32; BATCH] {
+        let mut all = [0.0; BATCH];
+        for (one, lanes) in all.iter_mut().zip(lanes) {
+            *one = self.finish(fold, *lanes);
+        }
+        all
+    }
+
+    #[inline(always)]
+    fn sign1(self, to: &Sign, x: &[f32; STEP]) -> u32 {
         let mut bits = 0;
         for (i, x) in x.iter().enumerate() {
             let x = x - to.centre;
@@ -75,38 +86,93 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
-    fn ternary2(self, to: Ternary, x: &[f32; STEP]) -> u64 {
-        let mut fields = [0; STEP];
-        for (field, x) in fields.iter_mut().zip(x) {
+    fn digits(self, to: &Ternary, x: &[f32; STEP], digits: &mut [u8; STEP]) {
+        for (digit, x) in digits.iter_mut().zip(x) {
             let active = if to.inclusive { x.abs() >= to.limit } else { x.abs() > to.limit };
             let sign = 1 - 2 * i8::from(*x < 0.0);
-            *field = (1 + i8::from(active) * sign).cast_unsigned();
+            *digit = (1 + i8::from(active) * sign).cast_unsigned();
         }
+    }
+
+    #[inline(always)]
+    fn ternary2(self, digits: &[u8; STEP]) -> u64 {
         let mut packed = [0; STEP / 4];
-        for (byte, fields) in packed.iter_mut().zip(fields.as_chunks::<4>().0) {
-            // Field `i` goes to bit `24 + 2 i`; the other products end below or leave the word.
-            let product = u32::from_le_bytes(*fields).wrapping_mul(0x0104_1040);
+        for (byte, digits) in packed.iter_mut().zip(digits.as_chunks::<4>().0) {
+            // Digit `i` goes to bit `24 + 2 i`; the other products end below or leave the word.
+            let product = u32::from_le_bytes(*digits).wrapping_mul(0x0104_1040);
             *byte = product.to_le_bytes()[3];
         }
         u64::from_le_bytes(packed)
     }
 
     #[inline(always)]
-    fn int8(self, to: Int8, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
-        for (byte, x) in bytes.iter_mut().zip(x) {
-            *byte = if to.half_away { code::<true>(to, *x) } else { code::<false>(to, *x) };
+    fn ternary3(self, digits: &[u8; FIVES], bytes: &mut [u8; STEP]) {
+        for (byte, five) in bytes.iter_mut().zip(digits.as_chunks::<5>().0) {
+            let [a, b, c, d, e] = *five;
+            *byte = a + 3 * (b + 3 * (c + 3 * (d + 3 * e)));
         }
+    }
+
+    #[inline(always)]
+    fn integers(self, to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
+        codes(to, x, bytes);
+    }
+
+    #[inline(always)]
+    fn line(self, to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]) {
+        codes(to, x, bytes);
+    }
+
+    #[inline(always)]
+    fn nibbles(self, codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
+        for (byte, two) in bytes.iter_mut().zip(codes.as_chunks::<2>().0) {
+            *byte = two[0] & 15 | two[1] << 4;
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, _: &[f32; LINE], _: usize) {}
+
+    #[inline(always)]
+    fn stream(self, from: &[u8], to: &mut [u8]) {
+        to.copy_from_slice(from);
     }
 }
 
 #[inline(always)]
-fn code<const HALF_AWAY: bool>(to: Int8, x: f32) -> u8 {
-    let q = x / to.step;
-    // NaN becomes 0.
-    let q = if q.is_nan() { 0.0 } else { q };
-    let q = if q > to.min { q } else { to.min };
-    let q = if q < MAX { q } else { MAX };
-    let even = (q + MAGIC) - MAGIC;
-    let rounded = if HALF_AWAY && (q - even).abs() == 0.5 { q + 0.5f32.copysign(q) } else { even };
-    (rounded + MAGIC).to_bits().to_le_bytes()[0]
+fn codes<const N: usize>(to: &Integer, x: &[f32; N], bytes: &mut [u8; N]) {
+    let (least, most) = to.limits();
+    // The sum's low byte is the code's: 255 at most on top of an even number.
+    let zero = MAGIC + f32::from(to.zero_point);
+    let mut near = 0;
+    for (byte, x) in bytes.iter_mut().zip(x) {
+        let q = x * to.reciprocal;
+        let q = if q > least { q } else { least };
+        let q = if q < most { q } else { most };
+        let whole = (q + MAGIC) - MAGIC;
+        let clear = (q - whole).abs() <= CLEAR;
+        near |= u32::from(!clear);
+        *byte = (whole + zero).to_bits().to_le_bytes()[0];
+    }
+    // A NaN was clamped to the least; only its product shows it.
+    let nan = x.iter().fold(0, |nan, x| nan | u32::from((x * to.reciprocal).is_nan()));
+    if near | nan != 0 {
+        divided(to, x, bytes);
+    }
+}
+
+/// The same by division, for steps with a value near a tie, or a NaN.
+#[cold]
+#[inline(never)]
+fn divided(to: &Integer, x: &[f32], bytes: &mut [u8]) {
+    let (least, most) = to.limits();
+    for (byte, x) in bytes.iter_mut().zip(x) {
+        let q = x / to.step;
+        // NaN becomes 0.
+        let q = if q.is_nan() { 0.0 } else { q.clamp(least, most) };
+        let even = (q + MAGIC) - MAGIC;
+        let tie = (q - even).abs() == 0.5;
+        let whole = if to.half_away && tie { q + 0.5f32.copysign(q) } else { even };
+        *byte = (whole + MAGIC + f32::from(to.zero_point)).to_bits().to_le_bytes()[0];
+    }
 }

@@ -1,239 +1,137 @@
 //! Pieces of quantization that one thread does at a time, for any instruction set.
-use super::isa::{Fold, Int8, Isa, STEP, Sign, Ternary, Work, floor, larger};
-use lowbit_reference::rule::{EpsilonUse, Range, Rounding, Rule};
+use super::encode::{Encode, Stage, prefetch, runs};
+use super::isa::{BATCH, FIVES, Fold, Integer, Isa, LINE, STEP, Sign, Ternary, Work, join};
+use super::plan::{Packing, Plan, Shared};
 
 /// Values whose statistic is taken in f32 lanes. Even one lane would chain 4096 additions, below
 /// the 16384 that the bound of a scale allows; blocks are added in f64.
 pub(crate) const BLOCK: usize = 4096;
-
-/// How codes are stored; the low bits of a byte come first, missing codes are zero bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Packing {
-    Sign1,
-    Ternary2,
-    Int8,
-}
-
-impl Packing {
-    /// Codes in a byte.
-    pub(crate) fn per_byte(self) -> usize {
-        match self {
-            Packing::Sign1 => 8,
-            Packing::Ternary2 => 4,
-            Packing::Int8 => 1,
-        }
-    }
-}
-
-/// What of a problem every task needs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    pub(crate) rule: Rule,
-    pub(crate) packing: Packing,
-    /// Values that share a scale: whole runs.
-    pub(crate) group_len: usize,
-    /// Values that are packed to whole bytes.
-    pub(crate) run_len: usize,
-}
-
-impl Plan {
-    /// Bytes of a full run.
-    pub(crate) fn run_bytes(&self) -> usize {
-        self.run_len.div_ceil(self.packing.per_byte())
-    }
-
-    /// Bytes of a full group.
-    pub(crate) fn group_bytes(&self) -> usize {
-        self.group_len / self.run_len * self.run_bytes()
-    }
-
-    /// What blocks become for the scale.
-    #[inline(always)]
-    pub(crate) fn fold(&self) -> Fold {
-        match self.rule.range {
-            Range::Absmean => Fold::Magnitudes,
-            // `accepts` lets nothing else through.
-            _ => Fold::Absmax,
-        }
-    }
-
-    /// The stored scale for a statistic.
-    #[inline(always)]
-    pub(crate) fn scale(&self, statistic: f32) -> f32 {
-        let Rule { times, steps, epsilon, .. } = self.rule;
-        match self.rule.epsilon_use {
-            EpsilonUse::FloorScale => floor(times * statistic / steps, epsilon),
-            EpsilonUse::FloorStatistic => times * floor(statistic, epsilon) / steps,
-            _ => times * statistic / steps,
-        }
-    }
-
-    /// The divisor of quotients: the scale, unless the rule adds an epsilon to it.
-    #[inline(always)]
-    fn step(&self, scale: f32) -> f32 {
-        match self.rule.epsilon_use {
-            EpsilonUse::Add => scale + self.rule.epsilon / self.rule.steps,
-            _ => scale,
-        }
-    }
-}
-
-/// How values become packed codes, a step of `BYTES` at a time.
-trait Encode<const BYTES: usize>: Copy {
-    /// For a group with that scale and centre.
-    fn new(plan: &Plan, scale: f32, centre: f32) -> Self;
-    /// One step.
-    fn step<I: Isa>(self, isa: I, x: &[f32; STEP], bytes: &mut [u8; BYTES]);
-}
-
-impl Encode<{ STEP / 8 }> for Sign {
-    #[inline(always)]
-    fn new(plan: &Plan, _: f32, centre: f32) -> Sign {
-        Sign { centre, zero_is_positive: plan.rule.zero_is_positive }
-    }
-
-    #[inline(always)]
-    fn step<I: Isa>(self, isa: I, x: &[f32; STEP], bytes: &mut [u8; STEP / 8]) {
-        *bytes = isa.sign1(self, x).to_le_bytes();
-    }
-}
-
-impl Encode<{ STEP / 4 }> for Ternary {
-    #[inline(always)]
-    fn new(plan: &Plan, scale: f32, _: f32) -> Ternary {
-        let limit = plan.rule.threshold * plan.step(scale);
-        Ternary { limit, inclusive: plan.rule.inclusive }
-    }
-
-    #[inline(always)]
-    fn step<I: Isa>(self, isa: I, x: &[f32; STEP], bytes: &mut [u8; STEP / 4]) {
-        *bytes = isa.ternary2(self, x).to_le_bytes();
-    }
-}
-
-impl Encode<STEP> for Int8 {
-    #[inline(always)]
-    fn new(plan: &Plan, scale: f32, _: f32) -> Int8 {
-        let step = plan.step(scale);
-        let reciprocal = 1.0 / step;
-        Int8 {
-            step,
-            reciprocal: if reciprocal.is_normal() { reciprocal } else { f32::NAN },
-            min: f32::from(plan.rule.min_code),
-            half_away: plan.rule.rounding == Rounding::HalfAway,
-        }
-    }
-
-    #[inline(always)]
-    fn step<I: Isa>(self, isa: I, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
-        isa.int8(self, x, bytes);
-    }
-}
+/// Largest group of a batch: all of its values are 16 KiB, which stay in L1 for their codes.
+const SHORT: usize = 256;
 
 /// The statistic of a group, from those of its blocks in order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Combine {
     fold: Fold,
-    max: f32,
+    /// The extreme so far, if there is one.
+    end: Option<f32>,
     sum: f64,
 }
 
 impl Combine {
     #[inline(always)]
     pub(crate) fn new(fold: Fold) -> Combine {
-        Combine { fold, max: 0.0, sum: 0.0 }
+        Combine { fold, end: None, sum: 0.0 }
     }
 
     /// The next block.
     #[inline(always)]
     pub(crate) fn push(&mut self, block: f32) {
         match self.fold {
-            Fold::Absmax => self.max = larger(block, self.max),
-            Fold::Magnitudes | Fold::Values => self.sum += f64::from(block),
+            Fold::Magnitudes | Fold::Positives | Fold::Values => self.sum += f64::from(block),
+            fold => self.end = Some(self.end.map_or(block, |end| join(fold, end, block))),
         }
     }
 
-    /// The maximum or mean of the group's `len` values.
+    /// The extreme or mean of the group's `len` values.
     #[inline(always)]
     pub(crate) fn finish(self, len: usize) -> f32 {
         match self.fold {
-            Fold::Absmax => self.max,
-            Fold::Magnitudes | Fold::Values => (self.sum / len.max(1) as f64) as f32,
+            Fold::Magnitudes | Fold::Positives | Fold::Values => {
+                (self.sum / len.max(1) as f64) as f32
+            }
+            _ => self.end.unwrap_or(0.0),
         }
     }
 }
 
-/// The statistic of a block; zeros stand in for what the last step lacks.
+/// What lanes begin with, and what stands for the values that the last step lacks.
 #[inline(always)]
-fn fold<I: Isa>(isa: I, fold: Fold, block: &[f32]) -> f32 {
+fn neutral(fold: Fold, block: &[f32]) -> f32 {
+    match fold {
+        Fold::Least | Fold::Most => block.first().copied().unwrap_or(0.0),
+        _ => 0.0,
+    }
+}
+
+/// The lanes of a block.
+#[inline(always)]
+fn lanes<I: Isa>(isa: I, fold: Fold, block: &[f32]) -> I::Lanes {
     let (steps, tail) = block.as_chunks::<STEP>();
-    let mut lanes = isa.zeros();
+    let neutral = neutral(fold, block);
+    let mut lanes = isa.splat(neutral);
     for x in steps {
         lanes = isa.take(fold, lanes, x);
     }
     if !tail.is_empty() {
-        lanes = isa.take(fold, lanes, &padded(tail));
+        let mut x = [neutral; STEP];
+        x[..tail.len()].copy_from_slice(tail);
+        lanes = isa.take(fold, lanes, &x);
     }
-    isa.finish(fold, lanes)
+    lanes
 }
 
 /// The statistic of a group, block by block.
 #[inline(always)]
-fn statistic<I: Isa>(isa: I, what: Fold, group: &[f32]) -> f32 {
-    let mut combined = Combine::new(what);
+fn statistic<I: Isa>(isa: I, fold: Option<Fold>, group: &[f32]) -> f32 {
+    let Some(fold) = fold else { return 0.0 };
+    let mut combined = Combine::new(fold);
     for block in group.chunks(BLOCK) {
-        combined.push(fold(isa, what, block));
+        combined.push(isa.finish(fold, lanes(isa, fold, block)));
     }
     combined.finish(group.len())
 }
 
-#[inline(always)]
-fn padded(tail: &[f32]) -> [f32; STEP] {
-    let mut x = [0.0; STEP];
-    x[..tail.len()].copy_from_slice(tail);
-    x
+/// Magnitudes above a limit, in f64: sums of the same values in another order round to the same
+/// f32 but for one in a hundred million, so that no value near the limit changes sides.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sum {
+    pub(crate) sum: f64,
+    pub(crate) count: u64,
 }
 
-/// Codes of a run, or of a part of one that starts on a byte; the last step is padded and cut.
-#[inline(always)]
-fn encode<I: Isa, const BYTES: usize>(
-    isa: I,
-    coder: impl Encode<BYTES>,
-    x: &[f32],
-    packed: &mut [u8],
-) {
-    let (steps, tail) = x.as_chunks::<STEP>();
-    let (body, rest) = packed.split_at_mut(steps.len() * BYTES);
-    for (x, bytes) in steps.iter().zip(body.as_chunks_mut::<BYTES>().0) {
-        coder.step(isa, x, bytes);
-    }
-    if !tail.is_empty() {
-        let mut bytes = [0; BYTES];
-        coder.step(isa, &padded(tail), &mut bytes);
-        rest.copy_from_slice(&bytes[..rest.len()]);
-        let used = tail.len() * BYTES / (STEP / 8) % 8;
-        if let (Some(last), 1..) = (rest.last_mut(), used) {
-            *last &= (1 << used) - 1;
+impl Sum {
+    /// Of all values, or of those that reach the limit.
+    #[inline(always)]
+    fn of(plan: &Plan, x: &[f32], limit: Option<f32>) -> Sum {
+        let (limit, inclusive) = (limit.unwrap_or(0.0), limit.is_none() || plan.rule.inclusive);
+        let (mut sums, mut counts) = ([0.0f64; 8], [0u32; 8]);
+        let (steps, tail) = x.as_chunks::<8>();
+        for x in steps.iter().map(|x| &x[..]).chain([tail]) {
+            for ((x, sum), count) in x.iter().zip(&mut sums).zip(&mut counts) {
+                let x = x.abs();
+                // A NaN reaches no limit, but it is one of all.
+                let kept = if inclusive { !(x < limit) } else { x > limit };
+                *sum += if kept { f64::from(x) } else { 0.0 };
+                *count += u32::from(kept);
+            }
         }
+        Sum { sum: sums.iter().sum(), count: counts.iter().map(|count| u64::from(*count)).sum() }
+    }
+
+    /// With those of the next block.
+    pub(crate) fn and(self, next: Sum) -> Sum {
+        Sum { sum: self.sum + next.sum, count: self.count + next.count }
+    }
+
+    /// The mean, if there is a value.
+    pub(crate) fn mean(self) -> Option<f32> {
+        (self.count > 0).then(|| (self.sum / self.count as f64) as f32)
     }
 }
 
-/// Codes of whole runs of a group, or of a part of one run.
+/// What a group shares.
 #[inline(always)]
-fn runs<I: Isa, const BYTES: usize>(
-    isa: I,
-    plan: &Plan,
-    coder: impl Encode<BYTES>,
-    (mut x, mut packed): (&[f32], &mut [u8]),
-) {
-    // Split by hand: zipped chunks divide to find their number, once a rho block.
-    while x.len() > plan.run_len {
-        let (run, later) = x.split_at(plan.run_len);
-        let (bytes, rest) = packed.split_at_mut(plan.run_bytes());
-        encode(isa, coder, run, bytes);
-        (x, packed) = (later, rest);
+fn shared<I: Isa>(isa: I, plan: &Plan, x: &[f32]) -> Shared {
+    if !plan.kept() {
+        return plan.share(statistic(isa, plan.first, x), statistic(isa, plan.second, x));
     }
-    encode(isa, coder, x, packed);
+    let mean = Sum::of(plan, x, None).mean().unwrap_or(0.0);
+    let shared = plan.share(mean, 0.0);
+    match Sum::of(plan, x, Some(shared.limit)).mean() {
+        Some(scale) => Shared { scale, ..shared },
+        None => shared,
+    }
 }
 
 /// Whole groups, start to end: their values are still in cache when the codes are taken.
@@ -244,37 +142,112 @@ pub(crate) struct Groups<'a> {
     pub(crate) scales: &'a mut [f32],
     /// Empty unless the rule is centred.
     pub(crate) centres: &'a mut [f32],
+    /// Empty unless the rule has zero points.
+    pub(crate) zero_points: &'a mut [i32],
     pub(crate) packed: &'a mut [u8],
+}
+
+/// Run `$self.$each::<I, coder, its values, its bytes>($args)` for the coder of a packing, which is
+/// not asked for again within.
+macro_rules! by_packing {
+    ($self:ident.$each:ident($isa:ident)) => {
+        match $self.plan.packing {
+            Packing::Sign1 => $self.$each::<I, Sign, STEP, { STEP / 8 }>($isa),
+            Packing::Ternary2 => $self.$each::<I, Ternary, STEP, { STEP / 4 }>($isa),
+            Packing::Ternary3 => $self.$each::<I, Ternary, FIVES, STEP>($isa),
+            Packing::Nibble => $self.$each::<I, Integer, STEP, { STEP / 2 }>($isa),
+            // A block of rho is a step, half a line.
+            Packing::Byte if $self.plan.run_len == STEP => {
+                $self.$each::<I, Integer, STEP, STEP>($isa)
+            }
+            Packing::Byte => $self.$each::<I, Integer, LINE, LINE>($isa),
+        }
+    };
 }
 
 impl<I: Isa> Work<I> for Groups<'_> {
     #[inline(always)]
     fn run(self, isa: I) {
-        // A loop for every packing and statistic: neither is asked again in a group.
-        match (self.plan.packing, self.plan.fold()) {
-            (Packing::Sign1, fold) => self.each::<I, Sign, { STEP / 8 }>(isa, fold),
-            (Packing::Ternary2, fold) => self.each::<I, Ternary, { STEP / 4 }>(isa, fold),
-            (Packing::Int8, Fold::Absmax) => self.each::<I, Int8, STEP>(isa, Fold::Absmax),
-            (Packing::Int8, fold) => self.each::<I, Int8, STEP>(isa, fold),
-        }
+        by_packing!(self.each(isa));
     }
 }
 
 impl Groups<'_> {
     #[inline(always)]
-    fn each<I: Isa, E: Encode<BYTES>, const BYTES: usize>(self, isa: I, fold: Fold) {
+    fn each<I: Isa, E: Encode<VALUES, BYTES>, const VALUES: usize, const BYTES: usize>(
+        mut self,
+        isa: I,
+    ) {
         let plan = *self.plan;
-        let groups = self.x.chunks(plan.group_len);
-        let bytes = self.packed.chunks_mut(plan.group_bytes());
-        for (i, ((x, bytes), scale)) in groups.zip(bytes).zip(self.scales).enumerate() {
-            *scale = plan.scale(statistic(isa, fold, x));
-            let mut centre = 0.0;
-            if let Some(slot) = self.centres.get_mut(i) {
-                centre = statistic(isa, Fold::Values, x);
-                *slot = centre;
+        let mut stage = plan.stream.then(Stage::new);
+        let short = plan.group_len <= SHORT && plan.group_len.is_multiple_of(STEP);
+        let from = match plan.first {
+            Some(Fold::Absmax) if short => {
+                self.batches::<I, E, VALUES, BYTES>(isa, Fold::Absmax, stage.as_mut())
             }
-            runs(isa, &plan, E::new(&plan, *scale, centre), (x, bytes));
+            Some(fold) if short && plan.second.is_none() => {
+                self.batches::<I, E, VALUES, BYTES>(isa, fold, stage.as_mut())
+            }
+            _ => 0,
+        };
+        let groups = self.x.chunks(plan.group_len).zip(self.packed.chunks_mut(plan.group_bytes()));
+        for (i, (x, packed)) in groups.enumerate().skip(from) {
+            let shared = shared(isa, &plan, x);
+            self.scales[i] = shared.scale;
+            if let Some(centre) = self.centres.get_mut(i) {
+                *centre = shared.centre;
+            }
+            if let Some(zero_point) = self.zero_points.get_mut(i) {
+                *zero_point = shared.zero_point.into();
+            }
+            if plan.stream {
+                prefetch(isa, x);
+            }
+            runs::<I, E, VALUES, BYTES>(isa, &plan, &shared, (x, packed), stage.as_mut());
         }
+    }
+
+    /// Sixteen short groups at a time, whose scales are one vector; answers how many were done.
+    #[inline(always)]
+    fn batches<I: Isa, E: Encode<VALUES, BYTES>, const VALUES: usize, const BYTES: usize>(
+        &mut self,
+        isa: I,
+        fold: Fold,
+        mut stage: Option<&mut Stage>,
+    ) -> usize {
+        let plan = *self.plan;
+        let (len, bytes) = (plan.group_len, plan.group_bytes());
+        let scales = self.scales.as_chunks_mut::<BATCH>().0;
+        let done = BATCH * scales.len().min(self.x.len() / (BATCH * len));
+        let batches = self.x.chunks_exact(BATCH * len);
+        let batches = batches.zip(self.packed.chunks_exact_mut(BATCH * bytes));
+        for ((x, packed), scales) in batches.zip(scales) {
+            let mut all = [isa.splat(0.0); BATCH];
+            for (i, group) in all.iter_mut().enumerate() {
+                *group = lanes(isa, fold, &x[i * len..][..len]);
+            }
+            let answers = isa.finish_batch(fold, &all);
+            let mut reciprocals = [0.0; BATCH];
+            for i in 0..BATCH {
+                let mut combined = Combine::new(fold);
+                combined.push(answers[i]);
+                scales[i] = plan.scale(combined.finish(len));
+                reciprocals[i] = plan.reciprocal(scales[i]);
+            }
+            let to = match stage.as_deref_mut() {
+                Some(stage) => stage.room(BATCH * bytes),
+                None => &mut *packed,
+            };
+            for i in 0..BATCH {
+                let shared = Shared { reciprocal: reciprocals[i], ..plan.symmetric(scales[i]) };
+                let group = (&x[i * len..][..len], &mut to[i * bytes..][..bytes]);
+                runs::<I, E, VALUES, BYTES>(isa, &plan, &shared, group, None);
+            }
+            if let Some(stage) = stage.as_deref_mut() {
+                isa.stream(stage.room(BATCH * bytes), packed);
+            }
+        }
+        done
     }
 }
 
@@ -283,22 +256,43 @@ impl Groups<'_> {
 pub(crate) struct Statistics<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) x: &'a [f32],
-    pub(crate) statistics: &'a mut [f32],
-    /// Empty unless the rule is centred.
-    pub(crate) sums: &'a mut [f32],
+    pub(crate) firsts: &'a mut [f32],
+    /// Empty unless the rule has a second fold.
+    pub(crate) seconds: &'a mut [f32],
 }
 
 impl<I: Isa> Work<I> for Statistics<'_> {
     #[inline(always)]
     fn run(self, isa: I) {
-        for (i, (x, slot)) in self.x.chunks(BLOCK).zip(self.statistics).enumerate() {
-            *slot = match self.plan.fold() {
-                Fold::Absmax => fold(isa, Fold::Absmax, x),
-                what => fold(isa, what, x),
-            };
-            if let Some(slot) = self.sums.get_mut(i) {
-                *slot = fold(isa, Fold::Values, x);
+        for (i, x) in self.x.chunks(BLOCK).enumerate() {
+            if let (Some(slot), Some(fold)) = (self.firsts.get_mut(i), self.plan.first) {
+                *slot = match fold {
+                    Fold::Absmax => isa.finish(Fold::Absmax, lanes(isa, Fold::Absmax, x)),
+                    fold => isa.finish(fold, lanes(isa, fold, x)),
+                };
             }
+            if let (Some(slot), Some(fold)) = (self.seconds.get_mut(i), self.plan.second) {
+                *slot = isa.finish(fold, lanes(isa, fold, x));
+            }
+        }
+    }
+}
+
+/// Sums in f64 of whole blocks of one group.
+#[derive(Debug)]
+pub(crate) struct Sums<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) x: &'a [f32],
+    /// Only magnitudes above it, where there is one.
+    pub(crate) limit: Option<f32>,
+    pub(crate) sums: &'a mut [Sum],
+}
+
+impl<I: Isa> Work<I> for Sums<'_> {
+    #[inline(always)]
+    fn run(self, _: I) {
+        for (x, sum) in self.x.chunks(BLOCK).zip(self.sums) {
+            *sum = Sum::of(self.plan, x, self.limit);
         }
     }
 }
@@ -307,8 +301,7 @@ impl<I: Isa> Work<I> for Statistics<'_> {
 #[derive(Debug)]
 pub(crate) struct Codes<'a> {
     pub(crate) plan: &'a Plan,
-    pub(crate) scale: f32,
-    pub(crate) centre: f32,
+    pub(crate) shared: Shared,
     pub(crate) x: &'a [f32],
     pub(crate) packed: &'a mut [u8],
 }
@@ -316,11 +309,18 @@ pub(crate) struct Codes<'a> {
 impl<I: Isa> Work<I> for Codes<'_> {
     #[inline(always)]
     fn run(self, isa: I) {
-        let Codes { plan, scale, centre, x, packed } = self;
-        match plan.packing {
-            Packing::Sign1 => runs(isa, plan, Sign::new(plan, scale, centre), (x, packed)),
-            Packing::Ternary2 => runs(isa, plan, Ternary::new(plan, scale, centre), (x, packed)),
-            Packing::Int8 => runs(isa, plan, Int8::new(plan, scale, centre), (x, packed)),
-        }
+        by_packing!(self.each(isa));
+    }
+}
+
+impl Codes<'_> {
+    #[inline(always)]
+    fn each<I: Isa, E: Encode<VALUES, BYTES>, const VALUES: usize, const BYTES: usize>(
+        self,
+        isa: I,
+    ) {
+        let mut stage = self.plan.stream.then(Stage::new);
+        let to = (self.x, self.packed);
+        runs::<I, E, VALUES, BYTES>(isa, self.plan, &self.shared, to, stage.as_mut());
     }
 }

@@ -5,9 +5,9 @@ use crate::buffer::Buffer;
 use crate::context::Context;
 use crate::hardware::Need;
 use crate::pool::Pool;
+use crate::quantize::Packing;
 pub(super) use crate::quantize::isa::STEP;
 use crate::quantize::isa::{Isa, Work};
-use crate::quantize::{Packing, packing};
 use crate::{Failure, Kernel, Prepared};
 use lowbit_reference::op::rho::unpack::{RhoUnpack, UnpackProblem};
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
@@ -68,9 +68,10 @@ impl<I: Unpack> Work<I> for Blocks<'_> {
     #[inline(always)]
     fn run(self, isa: I) {
         match self.packing {
-            Packing::Int8 => self.decode::<I, Int8, STEP>(isa),
+            Packing::Byte => self.decode::<I, Int8, STEP>(isa),
+            // `accepts` lets nothing else through.
             Packing::Ternary2 => self.decode::<I, Ternary2, { STEP / 4 }>(isa),
-            Packing::Sign1 => self.decode::<I, Sign1, { STEP / 8 }>(isa),
+            _ => self.decode::<I, Sign1, { STEP / 8 }>(isa),
         }
     }
 }
@@ -117,7 +118,7 @@ impl<I: Unpack> Kernel<RhoUnpack> for Row<I> {
     }
 
     fn accepts(&self, problem: &UnpackProblem) -> Result<(), String> {
-        packing(problem.source.format.name())?;
+        Packing::named(problem.source.format.name())?;
         match (problem.source.group_len, problem.source.packed_len) {
             (STEP, STEP) => Ok(()),
             (group, run) => Err(format!("blocks of {group} and {run} values, not {STEP}")),
@@ -132,7 +133,7 @@ impl<I: Unpack> Kernel<RhoUnpack> for Row<I> {
         let isa = I::detect().ok_or_else(|| Failure(format!("no {}", I::NAME)))?;
         Ok(Box::new(Unpacking {
             isa,
-            packing: packing(problem.source.format.name())?,
+            packing: Packing::named(problem.source.format.name())?,
             pool: context.pool().clone(),
             packed: context.copy("packed", &problem.packed),
             scales: context.copy("scales", &problem.quantized.scales()),

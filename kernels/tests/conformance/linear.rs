@@ -29,6 +29,7 @@ pub(crate) fn cases() -> Vec<String> {
     }
     ids.extend(other_weights());
     ids.extend(layouts());
+    ids.extend(crate::linear_blocks::cases());
     ids
 }
 

@@ -37,9 +37,7 @@ fn weights() -> Vec<(&'static str, String, usize)> {
         let symmetric = format!(r#"{{"granularity":"group","group_size":{group_size}}}"#);
         let minmax =
             format!(r#"{{"granularity":"group","group_size":{group_size},"range":"minmax"}}"#);
-        for (weight, rule) in
-            [("int4", &symmetric), ("uint4", &minmax), ("int8", &symmetric), ("int8", &minmax)]
-        {
+        for (weight, rule) in [("int4", &symmetric), ("uint4", &minmax), ("int8", &symmetric)] {
             weights.push((weight, rule.clone(), group_size));
         }
         weights.push(("ternary2", symmetric, group_size));

@@ -2,8 +2,12 @@
 //!
 //! Prints how many kernel-cases each row ran. A row that never ran fails, unless its hardware is
 //! missing, and then that is printed. `cargo test -p lowbit-kernels --test conformance -- avx2`.
+mod attention;
+mod conv2d;
+mod latent;
 mod linear;
 mod linear_blocks;
+mod pool2d;
 mod quantize;
 mod rho;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -26,8 +30,17 @@ fn main() -> ExitCode {
     let hardware = Hardware::detect();
     let (sender, counts) = channel();
     let mut trials = Vec::new();
-    let linear_cases = [linear::cases(), linear_blocks::cases()].concat();
-    trials.extend(rows(lowbit_kernels::linear::KERNELS, linear_cases, &hardware, &sender));
+    trials.extend(rows(lowbit_kernels::attention::KERNELS, attention::cases(), &hardware, &sender));
+    trials.extend(rows(
+        lowbit_kernels::hadamard::KERNELS,
+        latent::hadamard_cases(),
+        &hardware,
+        &sender,
+    ));
+    trials.extend(rows(lowbit_kernels::top_k::KERNELS, latent::top_k_cases(), &hardware, &sender));
+    trials.extend(rows(lowbit_kernels::linear::KERNELS, linear::cases(), &hardware, &sender));
+    trials.extend(rows(lowbit_kernels::conv2d::KERNELS, conv2d::cases(), &hardware, &sender));
+    trials.extend(rows(lowbit_kernels::pool2d::KERNELS, pool2d::cases(), &hardware, &sender));
     trials.extend(rows(
         lowbit_kernels::quantize_weight::KERNELS,
         quantize::weight_cases(),
@@ -142,3 +155,15 @@ fn one<O: Op>(
 /// Around every vector width, unroll and packing boundary.
 pub(crate) const LENGTHS: [usize; 20] =
     [1, 2, 3, 5, 8, 15, 31, 32, 33, 63, 64, 65, 127, 128, 257, 512, 515, 1025, 2049, 5003];
+
+/// Kernel, stride, padding and dilation as parameters.
+pub(crate) fn window([kernel, stride, padding, dilation]: [[usize; 2]; 4]) -> String {
+    let pair = |name: &str, [h, w]: [usize; 2]| format!("{name}_h={h}/{name}_w={w}");
+    [
+        pair("kernel", kernel),
+        pair("stride", stride),
+        pair("padding", padding),
+        pair("dilation", dilation),
+    ]
+    .join("/")
+}

@@ -202,15 +202,11 @@ fn pack_rows(
 
 /// Rows and codes of a row.
 fn rows(shape: &[usize]) -> Result<(usize, usize), Invalid> {
-    let product = |dims: &[usize]| dims.iter().try_fold(1usize, |all, dim| all.checked_mul(*dim));
-    match (shape.split_last(), product(shape)) {
-        (Some((row_len, outer)), Some(_)) => Ok((product(outer).unwrap_or(0), *row_len)),
-        _ => Err(Invalid::new(
-            "shape",
-            format!("{shape:?}"),
-            "at least one dimension and below 2^64 values",
-        )),
-    }
+    let Some((row_len, outer)) = shape.split_last() else {
+        return Err(Invalid::new("shape", "[]", "at least one dimension"));
+    };
+    Invalid::area("shape", shape)?;
+    Ok((Invalid::area("shape", outer)?, *row_len))
 }
 
 fn check_scales(scales: &[f32], groups: &Groups) -> Result<(), Invalid> {

@@ -17,7 +17,7 @@ mod mx;
 pub mod nf4;
 pub mod nf4_i8;
 mod sign1;
-mod statistic;
+pub(crate) mod statistic;
 pub mod table;
 mod ternary2;
 mod ternary3;

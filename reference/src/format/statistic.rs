@@ -13,7 +13,7 @@ pub(super) fn signed_absmax(x: &[f32]) -> f32 {
 }
 
 /// `max |x|`.
-pub(super) fn absmax(x: &[f32]) -> f32 {
+pub(crate) fn absmax(x: &[f32]) -> f32 {
     signed_absmax(x).abs()
 }
 

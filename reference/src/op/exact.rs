@@ -55,18 +55,11 @@ fn decompose(x: f32) -> (i64, i32) {
     (if x.is_sign_negative() { -mantissa } else { mantissa }, exponent)
 }
 
-fn check_finite(field: &str, x: &[f32]) -> Result<(), Invalid> {
-    match x.iter().position(|x| !x.is_finite()) {
-        Some(at) => Err(Invalid::new(format!("{field}[{at}]"), x[at], "finite")),
-        None => Ok(()),
-    }
-}
-
 /// `sum x[k] w[k]`, exact. The floats must be finite and as many on either side.
 pub fn exact_dot(x: &[f32], w: &[f32]) -> Result<ExactSum, Invalid> {
     Invalid::check_len("w", w.len(), &[x.len()])?;
-    check_finite("x", x)?;
-    check_finite("w", w)?;
+    Invalid::check_finite("x", x)?;
+    Invalid::check_finite("w", w)?;
     let product = |(x, w): (&f32, &f32)| {
         let ((mx, ex), (mw, ew)) = (decompose(*x), decompose(*w));
         BigInt::from(mx * mw) << (ex + ew - UNIT_EXPONENT)

@@ -4,7 +4,9 @@
 //! It is symmetric and orthogonal, hence its own inverse, and keeps the norm of a row. Used ahead
 //! of the quantization of activations by BitNet v2 (arXiv 2504.18415, H-BitLinear). NaN and
 //! infinities spread over their row as IEEE has it.
+mod operation;
 use crate::invalid::Invalid;
+pub use operation::{HadamardProblem, HadamardReference, HadamardTransform, SPEC};
 
 /// Transform each row of `row_len` values.
 pub fn hadamard(x: &[f64], row_len: usize) -> Result<Vec<f64>, Invalid> {

@@ -58,6 +58,12 @@ pub(super) const DATA: Param = required(
     Kind::Word(data_words),
     "exact (any order of summation agrees), realistic (drawn), file (a tensor of a .safetensors file)",
 );
+/// Data tier of ops whose data come from no file.
+pub(super) const DRAWN: Param = required(
+    "data",
+    Kind::Word(drawn_words),
+    "exact (any order of summation agrees), realistic (drawn)",
+);
 /// Distribution of realistic data.
 pub(super) const DISTRIBUTION: Param = Param {
     key: "distribution",
@@ -101,6 +107,10 @@ pub(super) const SEED: Param = Param {
 
 fn data_words() -> Vec<Word> {
     ["exact", "realistic", "file"].map(|name| Word { name, aliases: &[] }).to_vec()
+}
+
+fn drawn_words() -> Vec<Word> {
+    ["exact", "realistic"].map(|name| Word { name, aliases: &[] }).to_vec()
 }
 
 /// Number of values of a matrix, refused beyond what the ops index.

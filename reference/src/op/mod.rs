@@ -5,6 +5,7 @@ pub mod conv2d;
 pub mod exact;
 mod expected;
 pub mod hadamard;
+mod image;
 mod inputs;
 pub mod int8;
 pub mod integer;
@@ -32,8 +33,15 @@ pub static OPS: &[&OpSpec] = &[
     &quantize::weight::SPEC,
     &quantize::activation::SPEC,
     &linear::SPEC,
+    &conv2d::SPEC,
+    &pool2d::SPEC,
+    &projection::LOWRANK,
+    &projection::DECODER,
     &rho::pack::SPEC,
     &rho::unpack::SPEC,
+    &attention::SPEC,
+    &hadamard::SPEC,
+    &top_k::SPEC,
 ];
 
 /// Name, parameters and cost of an operation; no data.

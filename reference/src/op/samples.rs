@@ -23,8 +23,8 @@ impl Grid {
         if macs <= EXHAUSTIVE_MACS {
             return Grid { rows: (0..m).collect(), columns: (0..n).collect(), sampled: false };
         }
-        let rows = sample(m, 64, mix(seed));
-        Grid { rows, columns: sample(n, 256, mix(seed.wrapping_add(1))), sampled: true }
+        let rows = indices(m, 64, mix(seed));
+        Grid { rows, columns: indices(n, 256, mix(seed.wrapping_add(1))), sampled: true }
     }
 
     /// How many elements are compared.
@@ -57,7 +57,7 @@ impl Grid {
 }
 
 /// Both sides of every power of two and of the end, and as many drawn indices.
-fn sample(len: usize, drawn: usize, seed: u64) -> Vec<usize> {
+pub(super) fn indices(len: usize, drawn: usize, seed: u64) -> Vec<usize> {
     let powers = (0..usize::BITS).map(|shift| 1usize << shift).take_while(|p| *p <= len);
     let edges = powers.flat_map(|p| [p - 1, p, p + 1]).chain([0, len.saturating_sub(1)]);
     let mut rng = block_rng(seed, Stream::Sample, 0);

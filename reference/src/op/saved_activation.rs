@@ -82,7 +82,7 @@ impl SavedFormat {
 
     /// Bytes kept of a tensor of this shape, which need not be there: [`SavedActivation::byte_len`].
     pub fn stored_bytes(&self, shape: &[usize]) -> Result<u64, Invalid> {
-        let (values, groups) = (count(shape)?, self.groups(shape)?.count());
+        let (values, groups) = (Invalid::area("shape", shape)?, self.groups(shape)?.count());
         let shared = (groups as u64).checked_mul(self.group_bytes() as u64);
         let bytes = shared.and_then(|shared| shared.checked_add(self.payload(values) as u64));
         bytes
@@ -91,11 +91,6 @@ impl SavedFormat {
 }
 
 /// Values of a shape; 1 for that of a scalar.
-fn count(shape: &[usize]) -> Result<usize, Invalid> {
-    let product = shape.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim));
-    product.ok_or_else(|| Invalid::new("shape", format!("{shape:?}"), "a shape below 2^64 values"))
-}
-
 impl SavedActivation {
     /// Save a tensor.
     pub fn pack(
@@ -119,7 +114,7 @@ impl SavedActivation {
 
     /// The values.
     pub fn unpack(&self) -> Result<Vec<f32>, Invalid> {
-        let len = count(&self.shape)?;
+        let len = Invalid::area("shape", &self.shape)?;
         Invalid::check_len("bytes", self.bytes.len(), &[self.format.payload(len)])?;
         let groups = self.format.groups(&self.shape)?;
         Invalid::check_len("shared", self.shared.len(), &[groups.count()])?;

@@ -11,7 +11,7 @@ pub fn values(field: &str, shape: &[usize]) -> Result<usize, Invalid> {
     if shape.contains(&0) {
         return Ok(0);
     }
-    let product = shape.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim));
+    let product = Invalid::area(field, shape).ok();
     product.filter(|product| *product <= MAX_VALUES).ok_or_else(|| {
         Invalid::new(field, format!("{shape:?}"), format!("a shape of at most {MAX_VALUES} values"))
     })

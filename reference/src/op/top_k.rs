@@ -4,7 +4,9 @@
 //! The product `fraction K` is one f64 product. A NaN ranks below every number, so it is kept only
 //! when `k` exceeds the count of numbers. The gradient of the mask is the identity, as that of the
 //! quantization is.
+mod operation;
 use crate::invalid::Invalid;
+pub use operation::{SPEC, TopK, TopKProblem};
 
 /// Which values are kept, row by row of `row_len`; `fraction` from 0 to 1.
 pub fn top_k_mask(x: &[f32], row_len: usize, fraction: f64) -> Result<Vec<bool>, Invalid> {

@@ -47,7 +47,7 @@ impl Groups {
 
     /// Groups of a matrix `[rows, columns]`; a group never crosses from one row to the next.
     pub fn matrix(rule: &Rule, (rows, columns): (usize, usize)) -> Result<Groups, Invalid> {
-        let len = area("matrix", &[rows, columns])?;
+        let len = Invalid::area("matrix", &[rows, columns])?;
         match rule.granularity {
             Granularity::Tensor => Ok(Groups::runs(len, len)),
             Granularity::Row => Ok(Groups::runs(len, columns)),
@@ -61,7 +61,7 @@ impl Groups {
     /// Groups of a weight `[H, rows, columns]`: heads one after the other.
     pub fn weight_heads(rule: &Rule, shape: [usize; 3]) -> Result<Groups, Invalid> {
         let [heads, rows, columns] = shape;
-        let len = area("weight", &shape)?;
+        let len = Invalid::area("weight", &shape)?;
         match rule.granularity {
             Granularity::HeadGroup => {
                 let size = heads_per_group(rule, heads)?;
@@ -77,7 +77,9 @@ impl Groups {
     pub fn weight(rule: &Rule, shape: &[usize]) -> Result<Groups, Invalid> {
         match *shape {
             [heads, rows, columns] => Groups::weight_heads(rule, [heads, rows, columns]),
-            [ref rows @ .., columns] => Groups::matrix(rule, (area("weight", rows)?, columns)),
+            [ref rows @ .., columns] => {
+                Groups::matrix(rule, (Invalid::area("weight", rows)?, columns))
+            }
             [] => Groups::matrix(rule, (1, 1)),
         }
     }
@@ -86,7 +88,7 @@ impl Groups {
     /// the same token in `group_size` heads, so that no token sees another.
     pub fn activation_heads(rule: &Rule, shape: [usize; 4]) -> Result<Groups, Invalid> {
         let [batch, heads, tokens, features] = shape;
-        let len = area("activation", &shape)?;
+        let len = Invalid::area("activation", &shape)?;
         if rule.granularity != Granularity::HeadGroup {
             return Groups::matrix(rule, (batch * heads * tokens, features));
         }
@@ -103,7 +105,9 @@ impl Groups {
             [batch, heads, tokens, features] => {
                 Groups::activation_heads(rule, [batch, heads, tokens, features])
             }
-            [ref rows @ .., columns] => Groups::matrix(rule, (area("activation", rows)?, columns)),
+            [ref rows @ .., columns] => {
+                Groups::matrix(rule, (Invalid::area("activation", rows)?, columns))
+            }
             [] => Groups::matrix(rule, (1, 1)),
         }
     }
@@ -134,12 +138,6 @@ impl Groups {
     pub(crate) fn numbers(&self) -> [usize; 4] {
         [self.len, self.span, self.run, self.runs]
     }
-}
-
-/// Values of a shape, none of whose first dimensions have a product that overflows.
-fn area(name: &str, shape: &[usize]) -> Result<usize, Invalid> {
-    let product = shape.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim));
-    product.ok_or_else(|| Invalid::new(name, format!("{shape:?}"), "a shape below 2^64 values"))
 }
 
 fn heads_per_group(rule: &Rule, heads: usize) -> Result<usize, Invalid> {

@@ -51,6 +51,9 @@ pub enum Range {
     Absmean,
     /// `max x - min x`, with a zero point.
     Minmax,
+    /// None: the scale is known beforehand, from calibration, and is [`Rule::fixed_scale`]. Values
+    /// are read once. A NaN then leaves its group's scale alone and has the code of zero.
+    Fixed,
 }
 
 /// What a quotient halfway between two codes becomes.
@@ -99,6 +102,9 @@ pub struct Rule {
     pub range: Range,
     /// The range is `times` the statistic.
     pub times: f32,
+    /// The scale of a fixed range; 0 for every other range.
+    #[serde(rename = "scale")]
+    pub fixed_scale: f32,
     /// Steps the range is divided into: `scale = range / steps`. Sign and ternary take 1.
     pub steps: f32,
     /// Ties of integer codes.
@@ -133,6 +139,7 @@ impl Default for Rule {
             group_size: 0,
             range: Range::Absmax,
             times: 1.0,
+            fixed_scale: 0.0,
             steps: 127.0,
             rounding: Rounding::HalfEven,
             min_code: -127,
@@ -184,6 +191,7 @@ impl Rule {
                 let (min, max) = self.extremes(group);
                 max - min
             }
+            Range::Fixed => 0.0,
         }
     }
 
@@ -194,9 +202,10 @@ impl Rule {
         (min, group.iter().fold(first, |max, x| larger(max, *x)))
     }
 
-    /// The scale for a statistic.
+    /// The scale for a statistic; a fixed one whatever the statistic.
     pub fn scale(&self, statistic: f32) -> f32 {
         match self.epsilon_use {
+            _ if self.range == Range::Fixed => self.fixed_scale,
             EpsilonUse::FloorScale => floor(self.times * statistic / self.steps, self.epsilon),
             EpsilonUse::FloorStatistic => self.times * floor(statistic, self.epsilon) / self.steps,
             EpsilonUse::Add => self.times * statistic / self.steps,
@@ -362,6 +371,21 @@ pub fn quantize(rule: &Rule, levels: Levels, x: &[f32], group_len: usize) -> Qua
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fixed_scale_is_the_scale_whatever_the_values() {
+        let uses = [EpsilonUse::FloorScale, EpsilonUse::FloorStatistic, EpsilonUse::Unit];
+        for epsilon_use in uses {
+            let rule =
+                Rule { range: Range::Fixed, fixed_scale: 0.25, epsilon: 0.5, ..Rule::default() };
+            let rule = Rule { epsilon_use, times: 3.0, ..rule };
+            // Ties to even, saturation on both sides, and what is no number.
+            let x = [0.125, 0.375, -0.6, 1e9, -1e9, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+            let q = quantize(&rule, Levels::Int8, &x, 4);
+            assert_eq!(q.scales(), [0.25, 0.25]);
+            assert_eq!(q.codes, [0, 2, -2, 127, -127, 0, 127, -127]);
+        }
+    }
 
     #[test]
     fn any_code_has_a_value_and_any_rule_a_code() {

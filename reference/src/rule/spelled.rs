@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 
 /// Fields whose default is the format's and not the rule's: once given, they are kept.
 const OF_THE_FORMAT: [&str; 2] = ["steps", "min_code"];
+/// Least and largest scale known beforehand: 255 of either are numbers, and their reciprocals too.
+const SCALES: (f32, f32) = (1e-30, 1e30);
 
 impl Rule {
     /// Parse a rule spelled out as JSON and rewrite it canonically: keys sorted, defaults left out.
@@ -62,6 +64,16 @@ impl Rule {
                 self.group_size
             ));
         }
+        let fixed = self.range == Range::Fixed;
+        let (least, most) = SCALES;
+        if !if fixed { (least..=most).contains(&self.fixed_scale) } else { self.fixed_scale == 0.0 }
+        {
+            return Err(format!(
+                "a rule whose `scale` is from {least:e} to {most:e} where `range` is fixed, and \
+                 absent elsewhere, not {:e}",
+                self.fixed_scale
+            ));
+        }
         let ranges = [("times", self.times, 1e-6, 1e6), ("steps", self.steps, 1e-6, 1e6)];
         let epsilon = ("epsilon", self.epsilon, f32::from_bits(1), 1.0);
         for (field, value, least, most) in ranges.into_iter().chain([epsilon]) {
@@ -93,7 +105,8 @@ impl Rule {
             "properties": {
                 "granularity": word(&["tensor", "row", "group"]),
                 "group_size": { "type": "integer", "minimum": 1 },
-                "range": word(&["absmax", "absmean", "minmax"]),
+                "range": word(&["absmax", "absmean", "minmax", "fixed"]),
+                "scale": { "type": "number", "minimum": SCALES.0, "maximum": SCALES.1 },
                 "times": factor,
                 "steps": factor,
                 "rounding": word(&["half_even", "half_away"]),
@@ -154,6 +167,7 @@ mod tests {
             (r#"{"times":1,"threshold":0.7}"#, r#"{"threshold":0.7}"#),
             (r#"{"steps":127}"#, r#"{"steps":127.0}"#),
             (r#"{"granularity":"token"}"#, "{}"),
+            (r#"{"scale":1e-2,"range":"fixed"}"#, r#"{"range":"fixed","scale":0.01}"#),
         ] {
             assert_eq!(Rule::canonical(text).unwrap(), canonical);
             assert_eq!(Rule::canonical(canonical).unwrap(), canonical);
@@ -164,6 +178,10 @@ mod tests {
     fn errors_say_what_is_meant() {
         let error = Rule::canonical(r#"{"group_sise":32}"#).unwrap_err();
         assert_eq!(error, "a rule without `group_sise` (did you mean `group_size`?)");
+        for text in [r#"{"range":"fixed"}"#, r#"{"scale":0.1}"#, r#"{"range":"fixed","scale":-1}"#]
+        {
+            assert!(Rule::canonical(text).unwrap_err().contains("`scale`"), "{text}");
+        }
         for text in [r#"{"granularity":"group"}"#, r#"{"group_size":32}"#] {
             assert!(Rule::canonical(text).unwrap_err().contains("`group_size`"), "{text}");
         }

@@ -7,6 +7,7 @@ mod bytes;
 mod font;
 mod frame;
 mod palette;
+mod peers;
 mod picture;
 mod place;
 mod quality;
@@ -15,6 +16,7 @@ mod speed;
 
 use crate::ReportError;
 use crate::record::Record;
+use crate::summary::RunInfo;
 use font::Fonts;
 use picture::Picture;
 
@@ -57,7 +59,12 @@ impl Chart {
     }
 }
 
-/// Every chart the records have data for, in the order a reader wants them.
+/// Our rows beside their peers, of a run that has goals.
+pub fn peer_charts(records: &[Record], run: &RunInfo) -> Result<Vec<Chart>, ReportError> {
+    Ok(peers::charts(records, run, &Fonts::embedded()?))
+}
+
+/// Every other chart the records have data for, in the order a reader wants them.
 pub fn charts(records: &[Record]) -> Result<Vec<Chart>, ReportError> {
     let fonts = Fonts::embedded()?;
     let mut charts = speed::charts(records, &fonts);

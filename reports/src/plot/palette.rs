@@ -28,6 +28,29 @@ const CATEGORIES: [Colour; 9] = [
     Colour(0x99, 0x99, 0x33),
 ];
 
+/// Shades of our rows.
+pub(super) const OURS: [Colour; 4] = [
+    Colour(0x5f, 0xb4, 0xe5),
+    Colour(0x1f, 0x83, 0xc9),
+    Colour(0x00, 0x3f, 0x7d),
+    Colour(0x4a, 0x4a, 0x8f),
+];
+
+/// Shades of everybody else's.
+pub(super) const PEERS: [Colour; 6] = [
+    Colour(0xb8, 0x3b, 0x00),
+    Colour(0xe6, 0x9f, 0x00),
+    Colour(0x88, 0x22, 0x55),
+    Colour(0xe8, 0x70, 0x3a),
+    Colour(0x80, 0x5a, 0x10),
+    Colour(0xcc, 0x79, 0xa7),
+];
+
+/// The `index`th shade; all later ones share the last.
+pub(super) fn shade(shades: &[Colour], index: usize) -> Colour {
+    shades.get(index).or(shades.last()).copied().unwrap_or(OTHERS)
+}
+
 /// Categories with a colour of their own; all later ones share a grey.
 pub(super) const COLOURS: usize = CATEGORIES.len();
 

@@ -95,6 +95,7 @@ pub(crate) fn run() -> RunInfo {
         started: "2025-11-21T09:00:00Z".into(),
         machine: vec![("cpu".into(), "Imaginary 2-core | AVX-512 VNNI".into())],
         peaks: vec![peak("L2 read", 1, 81.25, "GB/s"), peak("int8 dot", 2, 812.0, "GOPS")],
+        ..RunInfo::default()
     }
 }
 
@@ -301,6 +302,8 @@ fn time(record: &mut Record, (threads, cache): (u32, Cache), ns: f64, roof: &str
     let samples_ns = [0.99, 1.0, 1.05].map(|f| f * ns).to_vec();
     let (low_ns, high_ns) = (0.985 * ns, 1.04 * ns);
     let converged = record.kernel != "ste";
-    record.timing = Some(Timing { samples_ns, median_ns: ns, low_ns, high_ns, converged });
-    record.roof = Some(Roof { roof: roof.into(), roof_ns: share * ns });
+    let times =
+        Timing { samples_ns, median_ns: ns, low_ns, high_ns, converged, ..Timing::default() };
+    record.timing = Some(times);
+    record.roof = Some(Roof { roof: roof.into(), roof_ns: share * ns, ..Roof::default() });
 }

@@ -2,6 +2,7 @@
 mod charts;
 mod csv;
 mod gallery;
+mod goals;
 mod record;
 mod rule_costs;
 mod text;

@@ -1,11 +1,8 @@
 //! Where the codes and scales of a problem's weights are found, format by format.
+use super::super::decode::{self, E2M1_DOUBLED};
 use super::weights::{Coding, Weights};
 use lowbit_reference::format::TableFormat;
 use lowbit_reference::op::linear::{BlockWeight, PackedWeight, TableWeight, Weight};
-
-/// Twice the values of the sixteen 4-bit floats.
-const E2M1_DOUBLED: [f32; 16] =
-    [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, -0.0, -1.0, -2.0, -3.0, -4.0, -6.0, -8.0, -12.0];
 
 impl<'p> Weights<'p> {
     /// The weights of a problem, or why they cannot be read.
@@ -68,62 +65,37 @@ fn codes(weight: &PackedWeight) -> Result<Weights<'_>, String> {
     })
 }
 
-/// A block format: its length and bytes, what codes stand for, and where code `i` and the scale are.
-struct Block {
-    len: usize,
-    bytes: usize,
-    coding: Coding,
-    code: fn(&[u8], usize) -> u8,
-    scale: fn(&[u8]) -> f32,
-}
+/// What the codes of a block format stand for, and where code `i` of a block is.
+type Place = (Coding, fn(&[u8], usize) -> u8);
 
-fn block(format: &str) -> Result<Block, String> {
+fn place(format: &str) -> Result<Place, String> {
     match format {
-        "q8_0" => Ok(Block {
-            len: 32,
-            bytes: 34,
-            coding: Coding::plain(8, 128),
-            code: |block, i| block[2 + i] ^ 128,
-            scale: |block| half([block[0], block[1]]),
-        }),
+        "q8_0" => Ok((Coding::plain(8, 128), |block, i| block[2 + i] ^ 128)),
         // The first half of a block has the low nibbles.
-        "q4_0" => Ok(Block {
-            len: 32,
-            bytes: 18,
-            coding: Coding::plain(4, 8),
-            code: |block, i| block[2 + i % 16] >> (i / 16 * 4) & 15,
-            scale: |block| half([block[0], block[1]]),
-        }),
-        "mxfp4" => Ok(Block {
-            len: 32,
-            bytes: 17,
-            coding: Coding::table(E2M1_DOUBLED),
-            code: |block, i| block[1 + i % 16] >> (i / 16 * 4) & 15,
-            scale: |block| half_power(block[0]),
-        }),
+        "q4_0" => Ok((Coding::plain(4, 8), |block, i| block[2 + i % 16] >> (i / 16 * 4) & 15)),
+        "mxfp4" => {
+            Ok((Coding::table(E2M1_DOUBLED), |block, i| block[1 + i % 16] >> (i / 16 * 4) & 15))
+        }
         // A byte has values 32 apart; the second half of a block is 32 bytes on.
-        "tq2_0" => Ok(Block {
-            len: 256,
-            bytes: 66,
-            coding: Coding::plain(2, 1),
-            code: |block, i| block[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3,
-            scale: |block| half([block[64], block[65]]),
-        }),
+        "tq2_0" => Ok((Coding::plain(2, 1), |block, i| {
+            block[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3
+        })),
         other => Err(format!("weights are {other}")),
     }
 }
 
 fn blocks(weight: &BlockWeight) -> Result<Weights<'_>, String> {
-    let Block { len, bytes, coding, code, scale } = block(weight.format.name())?;
+    let (coding, code) = place(weight.format.name())?;
+    let block = decode::block(weight.format.name())?;
     let read = move |j: usize, b: usize, codes: &mut [u8]| {
-        let block = &weight.row(j)[b * bytes..][..bytes];
+        let bytes = &weight.row(j)[b * block.bytes..][..block.bytes];
         for (i, to) in codes.iter_mut().enumerate() {
-            *to = code(block, i);
+            *to = code(bytes, i);
         }
-        (scale(block), 0)
+        ((block.scale)(bytes), 0)
     };
-    let (n, k) = (weight.n, weight.k);
-    Ok(Weights { n, k, block_len: len, coding, row_scales: vec![1.0; n], read: Box::new(read) })
+    let (n, k, block_len) = (weight.n, weight.k, block.len);
+    Ok(Weights { n, k, block_len, coding, row_scales: vec![1.0; n], read: Box::new(read) })
 }
 
 /// Codes into a table, the first of a byte in the high nibble.
@@ -140,49 +112,23 @@ fn table(weight: &TableWeight) -> Weights<'_> {
     Weights { n, k, block_len, coding, row_scales: vec![1.0; n], read: Box::new(read) }
 }
 
-/// `2^(byte - 128)`, half of an E8M0.
-fn half_power(byte: u8) -> f32 {
-    2.0f64.powi(i32::from(byte) - 128) as f32
-}
-
-/// An IEEE half float: shifted into an f32, its exponent is 112 too small; infinities and NaN are
-/// apart.
-fn half(bytes: [u8; 2]) -> f32 {
-    let bits = u32::from(u16::from_le_bytes(bytes));
-    let magnitude = match bits >> 10 & 31 {
-        31 => f32::from_bits(0x7f80_0000 | (bits & 1023) << 13),
-        _ => f32::from_bits((bits & 0x7fff) << 13) * 2.0f32.powi(112),
-    };
-    if bits >> 15 == 1 { -magnitude } else { magnitude }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lowbit_reference::format::{BlockFormat, FP16, MXFP4, Q4_0, Q8_0, TQ2_0};
-
-    #[test]
-    fn every_half_float_is_itself() {
-        for bits in 0..=u16::MAX {
-            let want = FP16.decode(&bits.to_le_bytes()).unwrap()[0];
-            let found = half(bits.to_le_bytes());
-            assert!(found.to_bits() == want.to_bits() || (found.is_nan() && want.is_nan()));
-        }
-    }
+    use lowbit_reference::format::{BlockFormat, MXFP4, Q4_0, Q8_0, TQ2_0};
 
     #[test]
     fn every_block_reads_as_its_format_decodes_it() {
         for format in [&Q8_0 as &dyn BlockFormat, &Q4_0, &MXFP4, &TQ2_0] {
-            let found = block(format.name()).unwrap();
-            assert_eq!((found.len, found.bytes), (format.block_len(), format.block_bytes()));
+            let (coding, code) = place(format.name()).unwrap();
+            let block = decode::block(format.name()).unwrap();
             for seed in 0..=255u8 {
                 let byte =
                     |i: usize| (i as u8).wrapping_mul(37).wrapping_add(seed.wrapping_mul(91));
-                let bytes: Vec<u8> = (0..found.bytes).map(byte).collect();
-                let scale = (found.scale)(&bytes);
+                let bytes: Vec<u8> = (0..block.bytes).map(byte).collect();
+                let scale = (block.scale)(&bytes);
                 for (i, want) in format.decode(&bytes).unwrap().into_iter().enumerate() {
-                    let code = (found.code)(&bytes, i);
-                    let value = found.coding.value(code, 0) as f32 * scale;
+                    let value = coding.value(code(&bytes, i), 0) as f32 * scale;
                     assert!(value == want || value.is_nan() && want.is_nan(), "{seed} {i}");
                 }
             }

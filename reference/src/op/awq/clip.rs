@@ -6,6 +6,7 @@
 //! starts from an error of 1e9 (here: infinity, so that large activations are searched as well),
 //! and samples up to 1023 tokens by a stride rounded down (here: up).
 use super::Awq;
+use crate::format::statistic::absmax;
 use crate::invalid::Invalid;
 use crate::op::exact::f64_dot;
 use crate::rule::Rule;
@@ -39,7 +40,7 @@ impl Awq<'_> {
             let square = |x: &&[f32]| (f64_dot(x, w) - f64_dot(x, group)).powi(2);
             tokens.iter().map(square).sum::<f64>() / tokens.len() as f64
         };
-        let absmax = group.iter().fold(0.0f32, |most, w| most.max(w.abs()));
+        let absmax = absmax(group);
         let (mut best, mut least) = (absmax, f64::INFINITY);
         for i in 0..TRIED {
             let limit = absmax * (1.0 - i as f64 / GRID as f64) as f32;

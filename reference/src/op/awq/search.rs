@@ -8,6 +8,7 @@
 //! Ratio 0 is plain rounding to nearest, so that the result is never worse than that; ratio 1 is
 //! not tried. A candidate whose loss is not a number is never kept.
 use super::{Awq, Scaling, column_means, dequantize, quantize_matrix};
+use crate::format::statistic::absmax;
 use crate::invalid::Invalid;
 use crate::rule::Rule;
 
@@ -94,7 +95,7 @@ impl Awq<'_> {
     /// Mean over the rows of `|w| / (max |w| of its group + 1e-6)`, for each input channel.
     fn relative_weight_means(&self) -> Vec<f32> {
         let relative = |group: &[f32]| -> Vec<f32> {
-            let most = group.iter().fold(0.0f32, |most, w| most.max(w.abs()));
+            let most = absmax(group);
             group.iter().map(|w| w.abs() / (most + 1e-6)).collect()
         };
         let all: Vec<f32> = self.weight.chunks(self.config.group_size).flat_map(relative).collect();

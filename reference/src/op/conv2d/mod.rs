@@ -8,12 +8,16 @@
 //! config is seed 000's.
 mod float;
 mod integer;
+mod operation;
+mod oracle;
 use super::shape;
 use super::window::Window;
 use crate::config::viva::Conv2dConfig;
 use crate::invalid::Invalid;
 pub use float::conv2d;
 pub use integer::conv2d_integer;
+pub use operation::{Conv2d, Conv2dProblem, Conv2dTensors, SPEC};
+pub use oracle::Conv2dReference;
 
 /// The shapes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +89,7 @@ impl Conv2dShape {
         let (o, n) = (rest % self.outputs, rest / self.outputs);
         let depth = self.channels / self.groups;
         let first = o / (self.outputs / self.groups) * depth;
-        let mut taps = Vec::new();
+        let mut taps = Vec::with_capacity(depth * kernel_h * kernel_w);
         for (c, k) in (0..depth).flat_map(|c| (0..kernel_h).map(move |k| (c, k))) {
             let Some(row) = self.window.pixel(0, i, k, self.input[0]) else { continue };
             for l in 0..kernel_w {

@@ -14,6 +14,7 @@
 //!
 //! M, N and K may be 0: an empty sum is 0.
 mod activation;
+mod checksum;
 mod oracle;
 mod own_scales;
 mod weight;
@@ -25,6 +26,7 @@ use crate::quality::Quality;
 use crate::rule::Rule;
 pub use activation::{Activation, ActivationCodes, Rows};
 pub use oracle::LinearReference;
+pub(super) use oracle::zero_sums;
 pub use weight::{BlockWeight, PackedWeight, TableWeight, Weight};
 
 const SIZE: Kind = Kind::Number { min: 0, max: 1 << 28 };

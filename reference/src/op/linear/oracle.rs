@@ -15,9 +15,9 @@
 //! K; zero points count in it as terms of their own, since a row may take them off in the end.
 //! In tier `exact` nothing may be rounded: every term is a multiple of a power of two, and the
 //! magnitudes sum to less than 2^24 of them.
-use super::super::samples::{Grid, weights};
+use super::super::samples::Grid;
 use super::super::{Arithmetic, Bound, Expectation, Expected, Outputs, Tensor};
-use super::{Activation, LinearProblem, Weight};
+use super::{Activation, LinearProblem, Weight, checksum};
 use crate::bound;
 use crate::format::TableFormat;
 use crate::format::minifloat::power_of_two;
@@ -29,15 +29,17 @@ use rayon::prelude::*;
 pub struct LinearReference {
     /// What is compared.
     pub grid: Grid,
-    x: Side,
-    w: Side,
+    /// Activations.
+    pub(super) x: Side,
+    /// Weights.
+    pub(super) w: Side,
     /// Of each compared element.
     sums: Vec<Sums>,
 }
 
 /// One operand without its scales, in rows of K.
 #[derive(Debug)]
-struct Side {
+pub(super) struct Side {
     /// Codes less their zero points, floats, or a table's values.
     units: Vec<f32>,
     /// `|code| + |zero_point|` where there are zero points, else empty.
@@ -56,7 +58,7 @@ const EXACT: f64 = (1u32 << 24) as f64;
 
 impl Side {
     /// Row `i`, and the magnitudes that stand for its values in a bound.
-    fn row(&self, i: usize, k: usize) -> (&[f32], &[f32]) {
+    pub(super) fn row(&self, i: usize, k: usize) -> (&[f32], &[f32]) {
         let units = &self.units[i * k..][..k];
         let reach = if self.reach.is_empty() { units } else { &self.reach[i * k..][..k] };
         (units, reach)
@@ -107,14 +109,14 @@ impl Side {
 
 impl Weight {
     /// The scale of row `j`, where it has one and no more.
-    fn row_scale(&self, j: usize) -> Option<f32> {
+    pub(super) fn row_scale(&self, j: usize) -> Option<f32> {
         match self {
             Weight::Codes(w) if w.groups == 1 => Some(w.scale(j)),
             _ => None,
         }
     }
     /// Values of a row that share a scale.
-    fn group_len(&self) -> usize {
+    pub(super) fn group_len(&self) -> usize {
         match self {
             Weight::Codes(w) => w.group_size,
             Weight::Blocks(w) => w.format.block_len(),
@@ -122,7 +124,7 @@ impl Weight {
         }
     }
     /// The scale of group `g` of row `j`; a block's values already have theirs.
-    fn group_scale(&self, j: usize, g: usize) -> f32 {
+    pub(super) fn group_scale(&self, j: usize, g: usize) -> f32 {
         match self {
             Weight::Codes(w) => w.group_scale(j, g),
             Weight::Blocks(_) => 1.0,
@@ -140,7 +142,7 @@ impl Weight {
 }
 
 /// `sum x w` and `sum |x| |w|` with the magnitudes given; eight chains, for speed.
-fn dot((x, x_reach): (&[f32], &[f32]), (w, w_reach): (&[f32], &[f32])) -> (f64, f64) {
+pub(super) fn dot((x, x_reach): (&[f32], &[f32]), (w, w_reach): (&[f32], &[f32])) -> (f64, f64) {
     let (mut sums, mut magnitudes) = ([0.0f64; 8], [0.0f64; 8]);
     let tokens = x.chunks(8).zip(x_reach.chunks(8));
     let weights = w.chunks(8).zip(w_reach.chunks(8));
@@ -214,8 +216,8 @@ impl LinearReference {
         expected.at = self.grid.positions(p.n);
         expected.len = p.m * p.n;
         out.outputs.push(expected);
-        if let (true, true, Some(y)) = (self.grid.sampled, arithmetic.integer, got.f32s("y")) {
-            out.faults.extend(self.freivalds(p, y));
+        if let (true, Some(y)) = (self.grid.sampled, got.f32s("y")) {
+            out.faults.extend(checksum::fault(p, self, arithmetic, y));
         }
         out
     }
@@ -244,44 +246,6 @@ impl LinearReference {
             true => Bound::Exact,
             false => Bound::Componentwise(bounds),
         }
-    }
-
-    /// Freivalds' check over the whole output, where one integer sum makes an element. Sums are
-    /// recovered from the floats where that is exact, below 2^22; a larger one, rare, is computed
-    /// and its float judged here.
-    fn freivalds(&self, p: &LinearProblem, y: &[f32]) -> Option<String> {
-        let one_scale = (0..p.n).all(|j| p.weight.row_scale(j).is_some());
-        if matches!(p.activation, Activation::F32(_)) || !one_scale || y.len() != p.m * p.n {
-            return None;
-        }
-        let r = weights(p.n, p.seed);
-        let mut folded = vec![0i64; p.k];
-        for (row, weight) in self.w.units.chunks_exact(p.k).zip(&r) {
-            let each = folded.iter_mut().zip(row);
-            each.for_each(|(sum, w)| *sum = sum.wrapping_add(weight.wrapping_mul(*w as i64)));
-        }
-        let product = |x: &f32, f: &i64| (*x as i64).wrapping_mul(*f);
-        (0..p.m).into_par_iter().find_map_first(|i| {
-            let (x, _) = self.x.row(i, p.k);
-            let want = x.iter().zip(&folded).fold(0i64, |s, (x, f)| s.wrapping_add(product(x, f)));
-            let mut got = 0i64;
-            for (j, weight) in r.iter().enumerate() {
-                let scale = p.activation_scale(i) * p.weight.row_scale(j).unwrap_or(1.0);
-                let value = y[i * p.n + j];
-                let mut sum = (f64::from(value) / f64::from(scale)).round();
-                if sum.is_nan() || sum.abs() >= f64::from(1 << 22) {
-                    let exact = dot((x, x), self.w.row(j, p.k)).0;
-                    let answer = exact as f32 * scale;
-                    let off = f64::from(value) - f64::from(answer);
-                    if off.is_nan() || off.abs() > f64::from(crate::rule::ulp(answer)) {
-                        return Some(format!("`y`[{}] is {value}, must be {answer}", i * p.n + j));
-                    }
-                    sum = exact;
-                }
-                got = got.wrapping_add(weight.wrapping_mul(sum as i64));
-            }
-            (got != want).then(|| format!("checksum of row {i} differs"))
-        })
     }
 }
 
@@ -351,9 +315,7 @@ fn quantum(x: f32) -> f64 {
     }
 }
 
-/// A sum of `n` independent terms of both signs is zero with probability about
-/// `1 / sqrt(2 pi n)` once `n` is large (the terms are integers of magnitude at least 1), and
-/// every term is zero with probability `zero^k`.
+/// Share of zeros in the output, from the shares of zeros in weights and activations.
 pub(super) fn predicted_zeros(p: &LinearProblem) -> f64 {
     if p.k == 0 {
         return 1.0;
@@ -364,6 +326,14 @@ pub(super) fn predicted_zeros(p: &LinearProblem) -> f64 {
     };
     let (x, w) = (share(&Side::of_activation(p)), share(&Side::of_weight(&p.weight)));
     let active = (1.0 - w) * (1.0 - x);
-    let all_zero = (1.0 - active).powi(i32::try_from(p.k).unwrap_or(i32::MAX));
-    (all_zero + 0.4 / (active * p.k as f64).sqrt().max(0.4)).min(0.9)
+    zero_sums(active, p.k)
+}
+
+/// Share of sums of `terms` products that are zero, where a product is not zero with probability
+/// `active`. A sum of `n` independent terms of both signs is zero with probability about
+/// `1 / sqrt(2 pi n)` once `n` is large (the terms are integers of magnitude at least 1), and
+/// every term is zero with probability `(1 - active)^n`.
+pub(in crate::op) fn zero_sums(active: f64, terms: usize) -> f64 {
+    let all_zero = (1.0 - active).powi(i32::try_from(terms).unwrap_or(i32::MAX));
+    (all_zero + 0.4 / (active * terms as f64).sqrt().max(0.4)).min(0.9)
 }

@@ -17,12 +17,16 @@ mod decoder_tail;
 mod float;
 mod integer;
 mod lowrank;
+mod operation;
+mod oracle;
 use super::shape;
 use crate::invalid::Invalid;
 pub use decoder_tail::DecoderTail;
 pub use float::{Gradients, Projection};
 pub use integer::{Accumulator, Coded, IntegerProjection};
 pub use lowrank::LowrankProjection;
+pub use operation::{DECODER, Input, LOWRANK, Named, ProjectionOp, ProjectionProblem, Weight};
+pub use oracle::ProjectionReference;
 
 /// Which products are summed into which output. Positions are row-major.
 pub trait Contraction: Sync {

@@ -229,7 +229,7 @@ pub(in crate::op) fn expect_scales(
         Bound::Componentwise(want.iter().map(|scale| bound(*scale)).collect())
     };
     let bound = match (rule.range, arithmetic.exact_division) {
-        (Range::Absmax | Range::Minmax, true) => Bound::Exact,
+        (Range::Fixed, _) | (Range::Absmax | Range::Minmax, true) => Bound::Exact,
         (Range::Absmax | Range::Minmax, false) => each(&|scale| 3.0 * f64::from(ulp(scale))),
         (Range::Absmean, _) => each(&|scale| bound::mean(group_len) * f64::from(scale)),
     };

@@ -2,6 +2,7 @@
 //!
 //! This program is both sides: started by itself with a command of lowbit's, it is the suite with
 //! a table of faulty rows; started by `cargo test`, it runs that and looks at what came out.
+mod rounds;
 use libtest_mimic::{Arguments, Failed, Trial};
 use lowbit_harness::driver::{Driver, OpDriver};
 use lowbit_harness::memory::Counting;
@@ -31,6 +32,7 @@ enum Fault {
     Stale,
     Refuses,
     Fails,
+    DiesLate,
 }
 
 struct Row(&'static str, Fault);
@@ -48,6 +50,7 @@ static KERNELS: &[&dyn Kernel<RhoUnpack>] = &[
     &Row("refuses", Fault::Refuses),
     &Row("fails", Fault::Fails),
     &Row("last", Fault::None),
+    &Row("dies_late", Fault::DiesLate),
 ];
 static DRIVERS: &[&dyn Driver] = &[&OpDriver::<RhoUnpack> { kernels: KERNELS }];
 
@@ -90,6 +93,8 @@ impl Prepared for Run {
             Fault::Panics => panic!("this row panics"),
             Fault::Fails => return Err(Failure("the device is gone".into())),
             Fault::Gain => 1.02,
+            // After both checks and the first samples.
+            Fault::DiesLate if self.launches > 30 => std::process::abort(),
             Fault::Stale if self.launches > 1 => return Ok(()),
             Fault::Tires if self.launches > 1 => 1.02,
             _ => 1.0,
@@ -119,7 +124,8 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|first| commands.contains(&first.as_str())) {
         return lowbit_harness::cli::main(DRIVERS, &HEAP);
     }
-    let trials: [(&str, fn()); 8] = [
+    let trials: [(&str, fn()); 13] = [
+        ("rounds_of_all_rows_alternate", rounds::order),
         ("each_fault_loses_its_own_rows_and_no_other", each_fault_loses_its_own_rows),
         ("each_fault_ends_in_the_right_exit_code", exit_codes),
         ("what_fails_has_no_time_and_is_named_with_a_command", no_time_for_what_fails),
@@ -127,6 +133,10 @@ fn main() -> ExitCode {
         ("a_folder_that_holds_a_run_is_refused", refused_folder),
         ("wrong_answers_that_a_sweep_only_reports_do_not_decide", reported_only),
         ("a_report_is_made_of_an_interrupted_run", interrupted),
+        ("rows_take_turns_and_a_crash_costs_the_row_whose_turn_it_was", rounds::turns),
+        ("a_row_that_dies_in_a_later_round_loses_itself_alone", rounds::late_death),
+        ("goals_are_printed_and_decide_only_when_enforced", rounds::goals),
+        ("random_cases_find_the_faulty_row_and_name_the_case", rounds::seeds),
         ("a_missing_file_is_an_error_of_the_case_alone", missing_file),
     ];
     let trial = |(name, body): (&str, fn())| {
@@ -183,6 +193,7 @@ fn each_fault_loses_its_own_rows() {
         ("refuses", Verdict::Skipped, "accepts nothing"),
         ("fails", Verdict::Failed, "the device is gone"),
         ("last", Verdict::Passed, ""),
+        ("dies_late", Verdict::Passed, ""),
     ];
     assert_eq!(records.len(), 2 * expected.len(), "{}", String::from_utf8_lossy(&output.stdout));
     for (record, (kernel, verdict, reason)) in records.iter().zip(expected.iter().cycle()) {

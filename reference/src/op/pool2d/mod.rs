@@ -9,10 +9,12 @@
 //! Sums are in f64, rounded to f32 once. NaN under a window makes its result NaN, for a maximum
 //! too (PyTorch, IEEE `maximum`). A dilated window whose every tap lies in the padding has the
 //! maximum minus infinity and the average 0.
+mod operation;
 use super::shape;
 use super::window::Window;
 use crate::config::viva::PoolConfig;
 use crate::invalid::Invalid;
+pub use operation::{Pool2d, Pool2dProblem, Pool2dReference, Pooling, SPEC};
 
 /// The shapes of a pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +74,25 @@ impl Pool2dShape {
         (taps.clone().filter_map(pixel).collect(), taps.filter(inside).count())
     }
 
-    /// Every output in order, each from the pixels under its window and their number with padding.
+    /// Output `index`, from the pixels under its window and their number with padding.
+    fn output<T>(
+        &self,
+        x: &[f32],
+        [height, width]: [usize; 2],
+        index: usize,
+        value: impl Fn(&mut dyn Iterator<Item = f32>, usize) -> T,
+    ) -> T {
+        let [input_h, input_w] = self.input;
+        let (rows, padded_rows) = self.taps(0, index / width % height);
+        let (columns, padded_columns) = self.taps(1, index % width);
+        let image = index / width / height * input_h;
+        let pixel = |row: usize, column: usize| x[(image + row) * input_w + column];
+        let mut pixels =
+            rows.iter().flat_map(|row| columns.iter().map(|column| pixel(*row, *column)));
+        value(&mut pixels, padded_rows * padded_columns)
+    }
+
+    /// Every output in order.
     fn outputs(
         &self,
         x: &[f32],
@@ -81,26 +101,26 @@ impl Pool2dShape {
         Invalid::check_len("x", x.len(), &self.input_shape())?;
         let output @ [_, _, height, width] = self.output_shape()?;
         let len = shape::values("y", &output)?;
-        let [input_h, input_w] = self.input;
-        let one = |index: usize| {
-            let (rows, padded_rows) = self.taps(0, index / width % height);
-            let (columns, padded_columns) = self.taps(1, index % width);
-            let image = index / width / height * input_h;
-            let pixel = |row: usize, column: usize| x[(image + row) * input_w + column];
-            let mut pixels =
-                rows.iter().flat_map(|row| columns.iter().map(|column| pixel(*row, *column)));
-            value(&mut pixels, padded_rows * padded_columns)
-        };
-        Ok((0..len).map(one).collect())
+        Ok((0..len).map(|index| self.output(x, [height, width], index, &value)).collect())
     }
+}
+
+/// The largest of some pixels, NaN if one of them is.
+fn largest(pixels: &mut dyn Iterator<Item = f32>) -> f32 {
+    let larger = |max: f32, x: f32| if x.is_nan() || x > max { x } else { max };
+    pixels.fold(f32::NEG_INFINITY, |max, x| if max.is_nan() { max } else { larger(max, x) })
 }
 
 /// The largest value under each window.
 pub fn max_pool2d(shape: &Pool2dShape, x: &[f32]) -> Result<Vec<f32>, Invalid> {
-    let larger = |max: f32, x: f32| if x.is_nan() || x > max { x } else { max };
-    shape.outputs(x, |pixels, _| {
-        pixels.fold(f32::NEG_INFINITY, |max, x| if max.is_nan() { max } else { larger(max, x) })
-    })
+    shape.outputs(x, |pixels, _| largest(pixels))
+}
+
+/// The sum of some pixels, the sum of their magnitudes, and how many there are.
+fn sums(pixels: &mut dyn Iterator<Item = f32>) -> (f64, f64, usize) {
+    pixels
+        .map(f64::from)
+        .fold((0.0, 0.0, 0), |(sum, magnitude, count), x| (sum + x, magnitude + x.abs(), count + 1))
 }
 
 /// The mean of the values under each window.
@@ -110,7 +130,7 @@ pub fn average_pool2d(
     x: &[f32],
 ) -> Result<Vec<f32>, Invalid> {
     shape.outputs(x, |pixels, padded| {
-        let (sum, valid) = pixels.fold((0.0, 0), |(sum, n), x| (sum + f64::from(x), n + 1));
+        let (sum, _, valid) = sums(pixels);
         mean(sum, if divisor == Divisor::Valid { valid } else { padded })
     })
 }

@@ -1,0 +1,246 @@
+//! `check --seeds N`: random cases from a suite's axes, until every row has had N that it accepts.
+use super::print;
+use crate::driver::Driver;
+use crate::engine::{Engine, Mode};
+use crate::exit::{self, Exit};
+use crate::plan::{Job, Selection, Source};
+use crate::progress::Progress;
+use lowbit_reports::record::{Record, SkipKind, Verdict};
+use lowbit_reports::units::count;
+use lowbit_scenarios::Dice;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+/// Draws of an op, for each case that a row is to accept, before it is given up. Many draws make no
+/// case, and a row may accept one format of many.
+const TRIES: usize = 400;
+/// Failures listed in full.
+const LISTED: usize = 40;
+
+/// What became of a row.
+#[derive(Debug, Default)]
+struct Tally {
+    accepted: usize,
+    failed: usize,
+    mistrusted: usize,
+    /// Why it last took no case.
+    refusal: String,
+    /// Its hardware is not here, so that it can accept nothing.
+    absent: bool,
+}
+
+/// Where an op's cases are drawn from, and how often a draw there was of use.
+struct Urn<'a> {
+    source: &'a Source,
+    sweep: usize,
+    rows: Vec<&'a str>,
+    draws: usize,
+    useful: usize,
+}
+
+impl Urn<'_> {
+    /// Likelier where draws are accepted by rows that still need some; never zero.
+    fn weight(&self, tallies: &BTreeMap<&str, Tally>, wanted: usize) -> f64 {
+        let needed = self.rows.iter().any(|row| needs(&tallies[row], wanted));
+        if needed { (self.useful + 2) as f64 / (self.draws + 2) as f64 } else { 0.0 }
+    }
+}
+
+fn needs(tally: &Tally, wanted: usize) -> bool {
+    !tally.absent && tally.accepted < wanted
+}
+
+/// The draws of one op.
+struct Draws<'a> {
+    urns: Vec<Urn<'a>>,
+    tallies: BTreeMap<&'a str, Tally>,
+    dice: Dice,
+    wanted: usize,
+    /// Records that did not pass.
+    bad: Vec<Record>,
+}
+
+impl<'a> Draws<'a> {
+    fn new(sources: &'a [Source], op: &str, (wanted, seed): (usize, u64)) -> Draws<'a> {
+        let urns = urns(sources, op);
+        let rows = urns.iter().flat_map(|urn| &urn.rows);
+        let tallies = rows.map(|row| (*row, Tally::default())).collect();
+        Draws { urns, tallies, dice: Dice::new(seed), wanted, bad: Vec::new() }
+    }
+
+    /// Draw until every row has its cases, or too many draws were made.
+    fn run(&mut self, engine: &mut Engine<'_>, progress: &mut Progress) -> anyhow::Result<()> {
+        for _ in 0..TRIES * self.wanted {
+            let Some(at) = self.pick() else { break };
+            self.urns[at].draws += 1;
+            let Urn { source, sweep, .. } = self.urns[at];
+            let Some(case) = source.scenario.draw(sweep, &mut self.dice)? else { continue };
+            let needy = |row: &&&str| needs(&self.tallies[**row], self.wanted);
+            let rows = self.urns[at].rows.iter().filter(needy).map(|row| (*row).to_owned());
+            let (id, rows) = (case.to_string(), rows.collect());
+            let (before, settings) = (self.most(), source.settings[sweep].clone());
+            let records = engine.run(&Job { sweep: settings, case, rows }, Mode::Check);
+            let accepted = records.iter().any(|r| r.verdict != Verdict::Skipped);
+            self.urns[at].useful += usize::from(accepted);
+            for record in records {
+                note(&mut self.tallies, &record);
+                if !matches!(record.verdict, Verdict::Passed | Verdict::Skipped) {
+                    self.bad.push(record);
+                }
+            }
+            if self.most() > before {
+                progress.end(&id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Cases of the row that has had most.
+    fn most(&self) -> usize {
+        self.tallies.values().map(|tally| tally.accepted).max().unwrap_or(0)
+    }
+
+    /// An urn that some row still needs, by weight; nothing when no row needs any.
+    fn pick(&mut self) -> Option<usize> {
+        let weight = |urn: &Urn| urn.weight(&self.tallies, self.wanted);
+        let weights: Vec<f64> = self.urns.iter().map(weight).collect();
+        let mut left = self.dice.unit() * weights.iter().sum::<f64>();
+        let mut last = None;
+        for (i, weight) in weights.into_iter().enumerate().filter(|(_, weight)| *weight > 0.0) {
+            last = Some(i);
+            left -= weight;
+            if left < 0.0 {
+                break;
+            }
+        }
+        last
+    }
+}
+
+/// Draw and check until every row has had `wanted` cases; print what came out.
+pub(crate) fn check(
+    selection: &Selection,
+    drivers: &[&dyn Driver],
+    engine: &mut Engine<'_>,
+    (wanted, seed): (usize, u64),
+) -> anyhow::Result<Exit> {
+    let sources = selection.sources(drivers)?;
+    let mut table = String::new();
+    let _ = writeln!(
+        table,
+        "{:<24} {:<14} {:>9} {:>7} {:>11}",
+        "op", "row", "accepted", "failed", "mistrusted"
+    );
+    let (mut bad, mut none) = (Vec::new(), false);
+    let mut progress = Progress::new(wanted * ops(&sources).len());
+    for op in ops(&sources) {
+        let mut draws = Draws::new(&sources, op, (wanted, seed));
+        draws.run(engine, &mut progress)?;
+        table.push_str(&rows_of(op, &draws.tallies));
+        table.push_str(&fell_short(op, &draws.tallies, wanted));
+        none |= draws.tallies.values().any(|tally| tally.accepted == 0 && !tally.absent);
+        bad.append(&mut draws.bad);
+    }
+    progress.finish();
+    print(&format!("{table}\n{}", listed(&bad)))?;
+    // The cases differ, so what did not pass is judged as in a check of those cases alone.
+    Ok(match exit::judge(&bad, &BTreeSet::new()) {
+        Exit::Nothing | Exit::Ok if none => Exit::Coverage,
+        Exit::Nothing => Exit::Ok,
+        exit => exit,
+    })
+}
+
+/// The first `wanted` cases drawn for each op, without running them.
+pub(crate) fn list(
+    selection: &Selection,
+    drivers: &[&dyn Driver],
+    (wanted, seed): (usize, u64),
+) -> anyhow::Result<Exit> {
+    let sources = selection.sources(drivers)?;
+    for op in ops(&sources) {
+        let (urns, mut dice, mut found) = (urns(&sources, op), Dice::new(seed), 0);
+        for _ in 0..TRIES * wanted {
+            if found == wanted {
+                break;
+            }
+            let urn = &urns[dice.below(urns.len())];
+            if let Some(case) = urn.source.scenario.draw(urn.sweep, &mut dice)? {
+                print(&case.to_string())?;
+                found += 1;
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// The ops of the sweeps that have rows, in the order of the files.
+fn ops(sources: &[Source]) -> Vec<&'static str> {
+    let with_rows = |source: &Source| {
+        let sweeps = source.scenario.sweeps.iter().zip(source.rows.clone());
+        sweeps
+            .filter(|(_, rows)| !rows.is_empty())
+            .map(|(sweep, _)| sweep.op.name)
+            .collect::<Vec<_>>()
+    };
+    lowbit_reports::label::distinct(sources.iter().flat_map(with_rows))
+}
+
+fn urns<'a>(sources: &'a [Source], op: &str) -> Vec<Urn<'a>> {
+    let of = |source: &'a Source| {
+        let sweeps = source.scenario.sweeps.iter().enumerate().filter(|(_, s)| s.op.name == op);
+        sweeps.map(move |(sweep, _)| {
+            let rows = source.rows[sweep].iter().map(String::as_str).collect();
+            Urn { source, sweep, rows, draws: 0, useful: 0 }
+        })
+    };
+    sources.iter().flat_map(of).filter(|urn| !urn.rows.is_empty()).collect()
+}
+
+fn note(tallies: &mut BTreeMap<&str, Tally>, record: &Record) {
+    let Some(tally) = tallies.get_mut(record.kernel.as_str()) else { return };
+    match record.verdict {
+        Verdict::Skipped => {
+            tally.refusal.clone_from(&record.reason);
+            tally.absent |= record.skip == Some(SkipKind::Hardware);
+            return;
+        }
+        Verdict::Passed => {}
+        Verdict::Mistrusted => tally.mistrusted += 1,
+        Verdict::Failed | Verdict::Crashed | Verdict::Errored => tally.failed += 1,
+    }
+    tally.accepted += 1;
+}
+
+/// A line for each row.
+fn rows_of(op: &str, tallies: &BTreeMap<&str, Tally>) -> String {
+    let line = |(row, tally): (&&str, &Tally)| {
+        let Tally { accepted, failed, mistrusted, .. } = tally;
+        format!("{op:<24} {row:<14} {accepted:>9} {failed:>7} {mistrusted:>11}\n")
+    };
+    tallies.iter().map(line).collect()
+}
+
+/// A line for each row that did not get its cases.
+fn fell_short(op: &str, tallies: &BTreeMap<&str, Tally>, wanted: usize) -> String {
+    let short = tallies.iter().filter(|(_, tally)| tally.accepted < wanted);
+    let line = |(row, tally): (&&str, &Tally)| {
+        let Tally { accepted, refusal, .. } = tally;
+        format!("fell short: {row} of {op}: {accepted} of {wanted}; last refusal: {refusal}\n")
+    };
+    short.map(line).collect()
+}
+
+fn listed(bad: &[Record]) -> String {
+    let mut out = String::new();
+    for r in bad.iter().take(LISTED) {
+        let verdict = r.verdict.name();
+        let _ =
+            writeln!(out, "{verdict}: {} of {}: {}\n  {}", r.kernel, r.op, r.reason, r.reproduce());
+    }
+    if bad.len() > LISTED {
+        let _ = writeln!(out, "and {} more", bad.len() - LISTED);
+    }
+    let _ = write!(out, "{} did not pass", count(bad.len(), "result"));
+    out
+}

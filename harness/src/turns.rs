@@ -1,0 +1,121 @@
+//! Rows of one case: each is checked, then all are timed in turns.
+//!
+//! With one round every row is timed to its end. With more, round one of every row comes before
+//! round two of any, so that a machine that is busy for a second is busy for all of them alike.
+use crate::bench::Bench;
+use crate::measure::Samples;
+use crate::protocol::{Reply, Settings};
+use crate::row::{Checked, Outcome, RowRun};
+use lowbit_kernels::Failure;
+use lowbit_reference::op::Op;
+use lowbit_reports::record::{Cache, Record, Verdict};
+
+/// How often rows above their roof are measured again.
+pub(crate) const RETRIES: u32 = 3;
+
+/// A row that takes turns.
+struct Turn<'r, 'p, O: Op> {
+    run: &'r RowRun<'p, O>,
+    checked: Checked<'p>,
+    /// What its records have in common.
+    common: Record,
+    records: Vec<Record>,
+    samples: Samples,
+    /// Why it takes no more turns: it went wrong while it was timed.
+    failure: Option<String>,
+}
+
+/// Check rows, time in turns those that passed, and answer everything there is to say of them.
+pub(crate) fn run<O: Op>(
+    runs: &[RowRun<'_, O>],
+    reference: &mut Option<O::Reference>,
+    bench: &mut Bench,
+    answer: &mut dyn FnMut(Reply),
+) {
+    let mut turns = Vec::new();
+    for run in runs {
+        answer(Reply::Started { kernel: run.name() });
+        match run.checked(reference, bench, answer) {
+            Outcome::Said(record) => answer(Reply::Record(record)),
+            Outcome::Ready(common, checked) => turns.push(Turn {
+                run,
+                checked,
+                common: *common,
+                records: Vec::new(),
+                samples: Samples::default(),
+                failure: None,
+            }),
+        }
+    }
+    let settings = runs.first().and_then(|run| run.task.measure);
+    let (Some(settings), Some(reference)) = (settings, reference.as_ref()) else { return };
+    for cache in &settings.caches {
+        in_cache(&mut turns, (*cache, settings), reference, (&mut *bench, &mut *answer));
+    }
+    for turn in turns {
+        answer(Reply::Started { kernel: turn.run.name() });
+        for record in turn.records() {
+            answer(Reply::Record(Box::new(record)));
+        }
+    }
+}
+
+/// All rounds in one cache state, again while a row is above its roof, and the last check.
+fn in_cache<O: Op>(
+    turns: &mut [Turn<'_, '_, O>],
+    (cache, settings): (Cache, &Settings),
+    reference: &O::Reference,
+    (bench, answer): (&mut Bench, &mut dyn FnMut(Reply)),
+) {
+    // Sweeping the processor's caches leaves a device's own as they are.
+    let here = |turn: &&mut Turn<O>| {
+        turn.failure.is_none() && (cache == Cache::Hot || turn.run.on_processor(bench))
+    };
+    let mut turns: Vec<&mut Turn<O>> = turns.iter_mut().filter(here).collect();
+    for retry in 0..=RETRIES {
+        turns.iter_mut().for_each(|turn| turn.samples = Samples::default());
+        for _ in 0..settings.rounds.max(1) {
+            for turn in turns.iter_mut().filter(|turn| turn.failure.is_none()) {
+                answer(Reply::Started { kernel: turn.run.name() });
+                let row = &mut *turn.checked.prepared;
+                let done = bench.sampler.round(row, cache, settings, &mut turn.samples);
+                turn.fail(done);
+            }
+        }
+        let above = |turn: &&mut Turn<O>| {
+            let timings = turn.samples.timings(settings);
+            turn.failure.is_none() && turn.run.above_roof(&timings, cache, bench)
+        };
+        if retry == RETRIES || !turns.iter().any(above) {
+            break;
+        }
+        // A peak is the most that was ever seen in the run, so a second look only raises it.
+        answer(Reply::Peaks(bench.raise_peaks()));
+    }
+    for turn in turns.into_iter().filter(|turn| turn.failure.is_none()) {
+        answer(Reply::Started { kernel: turn.run.name() });
+        let agrees = turn.run.still_agrees(reference, &mut turn.checked);
+        turn.fail(agrees);
+        let timings = turn.samples.timings(settings);
+        let records = turn.run.timed(&turn.common, &turn.checked, (cache, timings), bench);
+        turn.records.extend(records);
+    }
+}
+
+impl<O: Op> Turn<'_, '_, O> {
+    fn fail(&mut self, done: Result<(), Failure>) {
+        self.failure = done.err().map(|Failure(why)| why);
+    }
+
+    /// One record per cache state and clock; the failure alone where there is one, since a row that
+    /// fails while it is timed keeps no time at all.
+    fn records(self) -> Vec<Record> {
+        let Turn { mut common, records, failure, .. } = self;
+        if let Some(why) = failure {
+            (common.verdict, common.reason) = (Verdict::Failed, why);
+            return vec![common];
+        }
+        // Every cache state asked for may have been one that the device does not have.
+        if records.is_empty() { vec![common] } else { records }
+    }
+}

@@ -1,0 +1,20 @@
+//! Rows of `pool2d`.
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512vnni;
+mod rows;
+mod scalar;
+#[cfg(test)]
+mod special;
+use crate::Kernel;
+use lowbit_reference::op::pool2d::Pool2d;
+
+/// The table. Tests, benches and the harness read it; nothing else lists rows.
+pub static KERNELS: &[&dyn Kernel<Pool2d>] = &[
+    &scalar::Scalar,
+    #[cfg(target_arch = "x86_64")]
+    &avx2::Avx2,
+    #[cfg(target_arch = "x86_64")]
+    &avx512vnni::Avx512Vnni,
+];
