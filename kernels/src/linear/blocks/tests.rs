@@ -21,7 +21,7 @@ fn nf4() -> Coding {
 /// Code, scale and zero point.
 fn entry(coding: &Coding, j: usize, k: usize, block_len: usize) -> (u8, f32, u8) {
     let code = (draw(j * 1009 + k) % (1 << coding.bits)) as u8;
-    let scale = (1 + draw(j * 77 + k / block_len) % 5) as f32 / 4.0;
+    let scale = [1.0, 2.0, 3.0][draw(j * 77 + k / block_len) % 3];
     (code, scale, (draw(j + 31 * (k / block_len)) % 16) as u8)
 }
 
@@ -107,7 +107,7 @@ fn every_coding_tile_and_row_sums_what_the_codes_stand_for() {
             let weights = weights(coding, n, k, block_len);
             let x: Vec<i8> =
                 (0..m * k).map(|i| ((draw(i + s) % 256) as u8).cast_signed()).collect();
-            let zx: Vec<i32> = (0..).step_by(60).map(|z| z - 128).take(m).collect();
+            let zx: Vec<i32> = (0..).step_by(30).map(|z| z - 128).take(m).collect();
             for (zx, floats) in [(&zx[..0], false), (&zx[..], false), (&[][..], true)] {
                 let hardware = Hardware::detect();
                 let mut c = Context::new(Pool::new(2).unwrap(), hardware, Poison::Ones);
