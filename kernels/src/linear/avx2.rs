@@ -10,6 +10,7 @@
 //! ternary3: `3 - d = avg(c, avg(c, 255)) >> 6`, `c = 255 - q`, then `q = 3 q mod 256`, as on AVX-512.
 //! Floats: the low two bits of a lane select the code from a table (`vpermilps`), one FMA for 8.
 use super::arrange::Tokens;
+use super::blocks;
 use super::panels::Vector;
 use super::rows::{self, Dot};
 use crate::context::Context;
@@ -34,14 +35,17 @@ impl Kernel<Linear> for Avx2 {
     fn arithmetic(&self, problem: &LinearProblem) -> Arithmetic {
         rows::arithmetic(problem)
     }
-    fn accepts(&self, problem: &LinearProblem) -> Result<(), String> {
-        rows::accepts(problem)
+    fn accepts(&self, _: &LinearProblem) -> Result<(), String> {
+        Ok(())
     }
     fn prepare<'p>(
         &self,
         problem: &'p LinearProblem,
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
+        if blocks::takes(problem) {
+            return blocks::prepare(blocks::avx2::Found::new(context)?, problem, context);
+        }
         context.hardware().has(self.need())?;
         rows::bind::<_, LANES, BYTES>(Found(()), problem, context)
     }

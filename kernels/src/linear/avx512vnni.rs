@@ -19,6 +19,7 @@
 //! must (`avg` rounds up, the complement down), so two bits of its complement are `d`.
 use super::arrange::Tokens;
 use super::avx512::{arrange, floats, gemv};
+use super::blocks;
 use super::panels::Vector;
 use super::rows::{self, Dot};
 use crate::context::Context;
@@ -43,14 +44,17 @@ impl Kernel<Linear> for Avx512Vnni {
     fn arithmetic(&self, problem: &LinearProblem) -> Arithmetic {
         rows::arithmetic(problem)
     }
-    fn accepts(&self, problem: &LinearProblem) -> Result<(), String> {
-        rows::accepts(problem)
+    fn accepts(&self, _: &LinearProblem) -> Result<(), String> {
+        Ok(())
     }
     fn prepare<'p>(
         &self,
         problem: &'p LinearProblem,
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
+        if blocks::takes(problem) {
+            return blocks::prepare(blocks::avx512vnni::Found::new(context)?, problem, context);
+        }
         context.hardware().has(self.need())?;
         rows::bind::<_, LANES, BYTES>(Found(()), problem, context)
     }

@@ -14,7 +14,7 @@ use lowbit_reference::format::nf4_i8::NF4_I8_VALUES;
 pub(super) type Unit = fn(&[u8], usize) -> f32;
 
 /// Twice the values of the sixteen 4-bit floats.
-const E2M1_DOUBLED: [f32; 16] =
+pub(super) const E2M1_DOUBLED: [f32; 16] =
     [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, -0.0, -1.0, -2.0, -3.0, -4.0, -6.0, -8.0, -12.0];
 
 /// A block format.

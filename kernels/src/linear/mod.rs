@@ -6,6 +6,7 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
+mod blocks;
 #[cfg(feature = "burn")]
 mod burn;
 #[cfg(feature = "wgpu")]

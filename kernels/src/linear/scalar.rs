@@ -8,6 +8,7 @@
 //! first on: `3 q >> 8`, then `q = 3 q mod 256`. int8 products `(w + 128) x` are i32 and wrap.
 //! Floats: stored codes become -1, 0, 1 before the product, so nothing cancels.
 use super::arrange::Tokens;
+use super::blocks;
 use super::panels::Vector;
 use super::rows::{self, Dot};
 use crate::context::Context;
@@ -27,14 +28,17 @@ impl Kernel<Linear> for Scalar {
     fn arithmetic(&self, problem: &LinearProblem) -> Arithmetic {
         rows::arithmetic(problem)
     }
-    fn accepts(&self, problem: &LinearProblem) -> Result<(), String> {
-        rows::accepts(problem)
+    fn accepts(&self, _: &LinearProblem) -> Result<(), String> {
+        Ok(())
     }
     fn prepare<'p>(
         &self,
         problem: &'p LinearProblem,
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
+        if blocks::takes(problem) {
+            return blocks::prepare(blocks::scalar::Plain, problem, context);
+        }
         rows::bind::<_, LANES, BYTES>(*self, problem, context)
     }
 }

@@ -33,6 +33,7 @@ pub(crate) fn cases() -> Vec<String> {
     ids.extend(other_weights());
     ids.extend(whole_tiles());
     ids.extend(layouts());
+    ids.extend(crate::linear_blocks::cases());
     ids
 }
 

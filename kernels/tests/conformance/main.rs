@@ -6,6 +6,7 @@ mod attention;
 mod conv2d;
 mod latent;
 mod linear;
+mod linear_blocks;
 mod pack_linear;
 mod pool2d;
 mod quantize;
