@@ -26,8 +26,8 @@ use lowbit_reference::op::quantize::QuantizeProblem;
 use lowbit_reference::op::{Arithmetic, Op, Outputs, Tensor};
 use lowbit_reference::rule::Range;
 use std::marker::PhantomData;
-pub(crate) use plan::Packing;
 use plan::{Plan, Shared};
+pub(crate) use plan::{Packing, STREAMED};
 use tasks::{BLOCK, Codes, Combine, Groups, Statistics, Sum, Sums};
 
 /// Largest group done in one go: 128 KiB, which leaves room in an L2 of 256 KiB.

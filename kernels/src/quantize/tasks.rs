@@ -1,13 +1,13 @@
 //! Pieces of quantization that one thread does at a time, for any instruction set.
-use super::encode::{Encode, Stage, prefetch, runs};
+use super::encode::{Encode, Stage, encode, runs};
 use super::isa::{BATCH, FIVES, Fold, Integer, Isa, LINE, STEP, Sign, Ternary, Work, join};
 use super::plan::{Packing, Plan, Shared};
 
 /// Values whose statistic is taken in f32 lanes. Even one lane would chain 4096 additions, below
 /// the 16384 that the bound of a scale allows; blocks are added in f64.
 pub(crate) const BLOCK: usize = 4096;
-/// Largest group of a batch: all of its values are 16 KiB, which stay in L1 for their codes.
-const SHORT: usize = 256;
+/// Largest group of a batch: all of its values are 8 KiB, their codes 2 KiB, which stay in L1 for their codes.
+const SHORT: usize = 128;
 
 /// The statistic of a group, from those of its blocks in order.
 #[derive(Clone, Copy, Debug)]
@@ -120,6 +120,16 @@ impl Sum {
     }
 }
 
+/// The means of groups from their sums, as [`Combine`] has them.
+#[inline(always)]
+fn means(sums: &[f32; BATCH], len: usize) -> [f32; BATCH] {
+    let mut means = [0.0; BATCH];
+    for (mean, sum) in means.iter_mut().zip(sums) {
+        *mean = (f64::from(*sum) / len as f64) as f32;
+    }
+    means
+}
+
 /// What a group shares.
 #[inline(always)]
 fn shared<I: Isa>(isa: I, plan: &Plan, x: &[f32]) -> Shared {
@@ -181,12 +191,19 @@ impl Groups<'_> {
         let plan = *self.plan;
         let mut stage = plan.stream.then(Stage::new);
         let short = plan.group_len <= SHORT && plan.group_len.is_multiple_of(STEP);
+        let short = short && plan.run_len == plan.group_len;
+        let len = (plan.group_len, plan.group_bytes());
         let from = match plan.first {
+            // The length of a rho block is known to the compiler.
+            Some(Fold::Absmax) if short && plan.group_len == STEP => {
+                let len = (STEP, STEP.div_ceil(plan.packing.per_byte()));
+                self.batches::<I, E, VALUES, BYTES>(isa, (Fold::Absmax, len), stage.as_mut())
+            }
             Some(Fold::Absmax) if short => {
-                self.batches::<I, E, VALUES, BYTES>(isa, Fold::Absmax, stage.as_mut())
+                self.batches::<I, E, VALUES, BYTES>(isa, (Fold::Absmax, len), stage.as_mut())
             }
             Some(fold) if short && plan.second.is_none() => {
-                self.batches::<I, E, VALUES, BYTES>(isa, fold, stage.as_mut())
+                self.batches::<I, E, VALUES, BYTES>(isa, (fold, len), stage.as_mut())
             }
             _ => 0,
         };
@@ -200,11 +217,9 @@ impl Groups<'_> {
             if let Some(zero_point) = self.zero_points.get_mut(i) {
                 *zero_point = shared.zero_point.into();
             }
-            if plan.stream {
-                prefetch(isa, x);
-            }
             runs::<I, E, VALUES, BYTES>(isa, &plan, &shared, (x, packed), stage.as_mut());
         }
+        isa.fence();
     }
 
     /// Sixteen short groups at a time, whose scales are one vector; answers how many were done.
@@ -212,11 +227,10 @@ impl Groups<'_> {
     fn batches<I: Isa, E: Encode<VALUES, BYTES>, const VALUES: usize, const BYTES: usize>(
         &mut self,
         isa: I,
-        fold: Fold,
+        (fold, (len, bytes)): (Fold, (usize, usize)),
         mut stage: Option<&mut Stage>,
     ) -> usize {
         let plan = *self.plan;
-        let (len, bytes) = (plan.group_len, plan.group_bytes());
         let scales = self.scales.as_chunks_mut::<BATCH>().0;
         let done = BATCH * scales.len().min(self.x.len() / (BATCH * len));
         let batches = self.x.chunks_exact(BATCH * len);
@@ -227,13 +241,12 @@ impl Groups<'_> {
                 *group = lanes(isa, fold, &x[i * len..][..len]);
             }
             let answers = isa.finish_batch(fold, &all);
-            let mut reciprocals = [0.0; BATCH];
-            for i in 0..BATCH {
-                let mut combined = Combine::new(fold);
-                combined.push(answers[i]);
-                scales[i] = plan.scale(combined.finish(len));
-                reciprocals[i] = plan.reciprocal(scales[i]);
-            }
+            let statistics = match fold {
+                Fold::Absmax | Fold::PositiveMax => answers,
+                _ => means(&answers, len),
+            };
+            *scales = plan.scales(statistics);
+            let reciprocals = plan.reciprocals(*scales);
             let to = match stage.as_deref_mut() {
                 Some(stage) => stage.room(BATCH * bytes),
                 None => &mut *packed,
@@ -241,7 +254,7 @@ impl Groups<'_> {
             for i in 0..BATCH {
                 let shared = Shared { reciprocal: reciprocals[i], ..plan.symmetric(scales[i]) };
                 let group = (&x[i * len..][..len], &mut to[i * bytes..][..bytes]);
-                runs::<I, E, VALUES, BYTES>(isa, &plan, &shared, group, None);
+                encode(isa, &E::new(&plan, &shared), group, plan.stream);
             }
             if let Some(stage) = stage.as_deref_mut() {
                 isa.stream(stage.room(BATCH * bytes), packed);
@@ -322,5 +335,6 @@ impl Codes<'_> {
         let mut stage = self.plan.stream.then(Stage::new);
         let to = (self.x, self.packed);
         runs::<I, E, VALUES, BYTES>(isa, self.plan, &self.shared, to, stage.as_mut());
+        isa.fence();
     }
 }
