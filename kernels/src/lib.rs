@@ -17,6 +17,7 @@ pub mod quantize_activation;
 pub mod quantize_weight;
 pub mod rho_pack;
 pub mod rho_unpack;
+#[cfg(any(feature = "burn", feature = "wgpu"))]
 mod rules;
 use context::Context;
 use hardware::Need;

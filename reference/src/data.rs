@@ -183,7 +183,9 @@ pub fn exact(
         let fixed = rule.range == Range::Fixed;
         let unit = if fixed { rule.fixed_scale } else { 2.0f32.powi(exponent) };
         match rule.range {
-            Range::Absmax | Range::Fixed => plant_absmax(rule, levels, (seed, stream, group), chunk),
+            Range::Absmax | Range::Fixed => {
+                plant_absmax(rule, levels, (seed, stream, group), chunk)
+            }
             Range::Minmax => plant_minmax(rule, (seed, stream, group), chunk),
             Range::Absmean => plant_absmean(rule, levels, (seed, stream, group), chunk),
         }

@@ -148,8 +148,7 @@ fn combine(fold: Fold, a: __m256, b: __m256) -> __m256 {
         // Where one is NaN the second operand is the answer: `a`, unless `b` is that NaN.
         Fold::Least | Fold::Most => {
             let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(b, b);
-            let end =
-                if fold == Fold::Least { _mm256_min_ps(b, a) } else { _mm256_max_ps(b, a) };
+            let end = if fold == Fold::Least { _mm256_min_ps(b, a) } else { _mm256_max_ps(b, a) };
             _mm256_blendv_ps(end, b, nan)
         }
     }
@@ -249,7 +248,8 @@ fn ternary3(digits: &[u8; FIVES], bytes: &mut [u8; STEP]) {
     let powers = _mm_set1_epi64x(0x51_1b09_0301);
     for (two, ten) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(digits.as_chunks::<10>().0) {
         let [a, b, c, d, e, f, g, h, i, j] = *ten;
-        let (low, high) = (i64::from_le_bytes([a, b, c, d, e, f, g, h]), u16::from_le_bytes([i, j]));
+        let (low, high) =
+            (i64::from_le_bytes([a, b, c, d, e, f, g, h]), u16::from_le_bytes([i, j]));
         let lane = _mm_set_epi64x(i64::from(high), low);
         let pairs = _mm_maddubs_epi16(_mm_shuffle_epi8(lane, spread), powers);
         let fours = _mm_madd_epi16(pairs, _mm_set1_epi16(1));
@@ -294,7 +294,8 @@ fn integers(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
     if _mm256_movemask_epi8(clear) == -1 {
         store_codes(to, codes, bytes);
     } else {
-        integers_divided(to, x, bytes);
+        // A copy for the call, so that the original can stay in registers.
+        integers_divided(&Integer { ..*to }, x, bytes);
     }
 }
 

@@ -136,8 +136,7 @@ fn combine(fold: Fold, a: __m512, b: __m512) -> __m512 {
         // Where one is NaN the second operand is the answer: `a`, unless `b` is that NaN.
         Fold::Least | Fold::Most => {
             let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(b, b);
-            let end =
-                if fold == Fold::Least { _mm512_min_ps(b, a) } else { _mm512_max_ps(b, a) };
+            let end = if fold == Fold::Least { _mm512_min_ps(b, a) } else { _mm512_max_ps(b, a) };
             _mm512_mask_mov_ps(end, nan, b)
         }
     }
@@ -245,7 +244,8 @@ fn ternary3(digits: &[u8; FIVES], bytes: &mut [u8; STEP]) {
     let powers = _mm_set1_epi64x(0x51_1b09_0301);
     for (two, ten) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(digits.as_chunks::<10>().0) {
         let [a, b, c, d, e, f, g, h, i, j] = *ten;
-        let (low, high) = (i64::from_le_bytes([a, b, c, d, e, f, g, h]), u16::from_le_bytes([i, j]));
+        let (low, high) =
+            (i64::from_le_bytes([a, b, c, d, e, f, g, h]), u16::from_le_bytes([i, j]));
         let lane = _mm_set_epi64x(i64::from(high), low);
         let pairs = _mm_maddubs_epi16(_mm_shuffle_epi8(lane, spread), powers);
         let fours = _mm_madd_epi16(pairs, _mm_set1_epi16(1));

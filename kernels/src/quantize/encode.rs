@@ -216,4 +216,3 @@ pub(crate) fn encode<I: Isa, const VALUES: usize, const BYTES: usize>(
         coder.tail(isa, tail, rest);
     }
 }
-

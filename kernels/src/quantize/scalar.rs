@@ -7,7 +7,8 @@
 //! other steps divide. There `q - r` is exact, so a tie is seen as `|q - r| = 0.5` and goes away
 //! from zero as `q + copysign(0.5, q)`. That holds for `|q| < 2^22`; here it is at most 255.
 use super::isa::{
-    BATCH, CLEAR, FIVES, Fold, Integer, Isa, LINE, Line, STEP, Sign, Ternary, Work, floor, join, larger,
+    BATCH, CLEAR, FIVES, Fold, Integer, Isa, LINE, Line, STEP, Sign, Ternary, Work, floor, join,
+    larger,
 };
 use crate::hardware::Need;
 

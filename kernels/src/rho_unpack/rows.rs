@@ -180,8 +180,13 @@ impl<I: Unpack> Prepared for Unpacking<I> {
         let stream = 4 * self.values.len() + self.packed.len() >= STREAMED;
         let packed = self.packed.chunks(TASK * STEP / packing.per_byte());
         let tasks = packed.zip(self.scales.chunks(TASK)).zip(self.values.chunks_mut(TASK * STEP));
-        let tasks =
-            tasks.map(|((packed, scales), values)| Blocks { packing, packed, scales, values, stream });
+        let tasks = tasks.map(|((packed, scales), values)| Blocks {
+            packing,
+            packed,
+            scales,
+            values,
+            stream,
+        });
         self.pool.for_each(tasks.collect(), |blocks| isa.enter(blocks));
         Ok(())
     }

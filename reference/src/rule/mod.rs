@@ -376,7 +376,8 @@ mod tests {
     fn a_fixed_scale_is_the_scale_whatever_the_values() {
         let uses = [EpsilonUse::FloorScale, EpsilonUse::FloorStatistic, EpsilonUse::Unit];
         for epsilon_use in uses {
-            let rule = Rule { range: Range::Fixed, fixed_scale: 0.25, epsilon: 0.5, ..Rule::default() };
+            let rule =
+                Rule { range: Range::Fixed, fixed_scale: 0.25, epsilon: 0.5, ..Rule::default() };
             let rule = Rule { epsilon_use, times: 3.0, ..rule };
             // Ties to even, saturation on both sides, and what is no number.
             let x = [0.125, 0.375, -0.6, 1e9, -1e9, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];

@@ -66,7 +66,8 @@ impl Rule {
         }
         let fixed = self.range == Range::Fixed;
         let (least, most) = SCALES;
-        if !if fixed { (least..=most).contains(&self.fixed_scale) } else { self.fixed_scale == 0.0 } {
+        if !if fixed { (least..=most).contains(&self.fixed_scale) } else { self.fixed_scale == 0.0 }
+        {
             return Err(format!(
                 "a rule whose `scale` is from {least:e} to {most:e} where `range` is fixed, and \
                  absent elsewhere, not {:e}",
@@ -177,7 +178,8 @@ mod tests {
     fn errors_say_what_is_meant() {
         let error = Rule::canonical(r#"{"group_sise":32}"#).unwrap_err();
         assert_eq!(error, "a rule without `group_sise` (did you mean `group_size`?)");
-        for text in [r#"{"range":"fixed"}"#, r#"{"scale":0.1}"#, r#"{"range":"fixed","scale":-1}"#] {
+        for text in [r#"{"range":"fixed"}"#, r#"{"scale":0.1}"#, r#"{"range":"fixed","scale":-1}"#]
+        {
             assert!(Rule::canonical(text).unwrap_err().contains("`scale`"), "{text}");
         }
         for text in [r#"{"granularity":"group"}"#, r#"{"group_size":32}"#] {

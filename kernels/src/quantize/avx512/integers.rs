@@ -38,7 +38,8 @@ pub(super) fn integers(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
     let ([a, b], mut farthest) = (both(x), _mm512_setzero_si512());
     let codes = [whole(to, a, &mut farthest), whole(to, b, &mut farthest)];
     if near(farthest) {
-        return integers_divided(to, x, bytes);
+        // A copy for the call, so that the original can stay in registers.
+        return integers_divided(&Integer { ..*to }, x, bytes);
     }
     store_step(to, codes, bytes);
 }
@@ -71,7 +72,8 @@ fn line_codes(to: &Integer, x: &[f32; LINE]) -> __m512i {
         return packed(to, codes);
     }
     let mut bytes = [0; LINE];
-    line_divided(to, x, &mut bytes);
+    // A copy for the call, so that the original can stay in registers.
+    line_divided(&Integer { ..*to }, x, &mut bytes);
     // SAFETY: the array is one vector of 64 bytes; the load needs no alignment.
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }
