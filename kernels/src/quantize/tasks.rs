@@ -94,14 +94,16 @@ impl Sum {
     /// Of all values, or of those that reach the limit.
     #[inline(always)]
     fn of(plan: &Plan, x: &[f32], limit: Option<f32>) -> Sum {
-        let (limit, inclusive) = (limit.unwrap_or(0.0), limit.is_none() || plan.rule.inclusive);
         let (mut sums, mut counts) = ([0.0f64; 8], [0u32; 8]);
         let (steps, tail) = x.as_chunks::<8>();
         for x in steps.iter().map(|x| &x[..]).chain([tail]) {
             for ((x, sum), count) in x.iter().zip(&mut sums).zip(&mut counts) {
                 let x = x.abs();
-                // A NaN reaches no limit, but it is one of all.
-                let kept = if inclusive { !(x < limit) } else { x > limit };
+                let kept = match limit {
+                    None => true,
+                    Some(limit) if plan.rule.inclusive => x >= limit,
+                    Some(limit) => x > limit,
+                };
                 *sum += if kept { f64::from(x) } else { 0.0 };
                 *count += u32::from(kept);
             }
