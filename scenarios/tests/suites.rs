@@ -136,15 +136,17 @@ fn there_are_31_kinds_for_every_row_and_more_for_plain() {
     assert_eq!(quantize.count(), 11 + 9, "{later:?}");
 }
 
-/// The row that knows every rule meets all of them.
+/// The rows that know every rule meet all of them.
 #[test]
-fn plain_quantizes_every_kind() {
+fn native_rows_quantize_every_kind() {
     for (suite, least) in [("smoke", 1), ("nightly", 8)] {
         let (scenario, planned) = load(suite);
-        let counts = count(&scenario, &planned, "plain");
-        for kind in every_kind().iter().filter(|kind| kind.starts_with("quantize")) {
-            let cases = counts.get(kind).copied().unwrap_or(0);
-            assert!(cases >= least, "{suite}: {cases} cases of {kind}");
+        for kernel in ["plain", "scalar", "avx2", "avx512vnni"] {
+            let counts = count(&scenario, &planned, kernel);
+            for kind in every_kind().iter().filter(|kind| kind.starts_with("quantize")) {
+                let cases = counts.get(kind).copied().unwrap_or(0);
+                assert!(cases >= least, "{suite}: {cases} cases of {kind} for {kernel}");
+            }
         }
     }
 }

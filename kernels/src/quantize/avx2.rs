@@ -5,14 +5,15 @@
 //! quotient, whichever way ties go (`isa::CLEAR` has the bound); a step with another value (1 in
 //! 400) divides. The distances are compared as integers, `2 bits(d)`, which drops the sign and
 //! puts NaN above all. Out of range `w` is -2^31, `d` is not small, and the step divides too.
-//! Codes saturate to 16 bits in packing, where the zero point (at most 255) is added and both
-//! limits are applied, before they saturate to bytes. `ternary`: a lane is `1 - a + 2 (a & n)` of
+//! Codes saturate to 16 bits in packing, where the zero point (at most 255) is added, and to bytes,
+//! where both limits are applied. `ternary`: a lane is `1 - a + 2 (a & n)` of
 //! the masks (-1 or 0) `a: |x| > limit` and `n: x < 0`; the digits of four neighbours meet by
 //! `maddubs` with 1, 4 and `madd` with 1, 16, at most 170; those of five by `maddubs` with 1, 3,
 //! 9, 27, 81 and additions, at most 242: nothing saturates. `sign1`: the sign bits of the
 //! comparison.
 use super::isa::{
-    BATCH, CLEAR, FIVES, Fold, Integer, Isa, LINE, STEP, Sign, Ternary, Work, join as joined,
+    BATCH, CLEAR, FIVES, Fold, Integer, Isa, LINE, Line, STEP, Sign, Ternary, Work, join as joined,
+    lines,
 };
 use crate::hardware::{self, Need};
 use std::arch::x86_64::*;
@@ -63,14 +64,21 @@ impl Isa for Avx2 {
         ternary3(digits: &[u8; FIVES], bytes: &mut [u8; STEP]);
         integers(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]);
         line(to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]);
+        line_past(to: &Integer, x: &[f32; LINE], line: &mut Line);
         nibbles(codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]);
         stream(from: &[u8], to: &mut [u8]);
     }
 
     #[inline(always)]
-    fn prefetch(self, x: &[f32; LINE], ahead: usize) {
+    fn fence(self) {
+        // SAFETY: `self` exists only where the CPU has the features, SSE among them.
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
+    fn prefetch<const N: usize>(self, x: &[f32; N], ahead: usize) {
         let line = x.as_ptr().wrapping_add(ahead);
-        for i in 0..LINE / 16 {
+        for i in 0..N / 16 {
             // SAFETY: a prefetch reads nothing that the program could see, at any address.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(16 * i).cast()) }
         }
@@ -263,6 +271,14 @@ fn line(to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]) {
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
+fn line_past(to: &Integer, x: &[f32; LINE], past: &mut Line) {
+    let mut bytes = [0; LINE];
+    line(to, x, &mut bytes);
+    copy_past(&bytes, past);
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
 fn integers(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
     let reciprocal = _mm256_set1_ps(to.reciprocal);
     let mut codes = [_mm256_setzero_si256(); 4];
@@ -278,7 +294,8 @@ fn integers(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
     if _mm256_movemask_epi8(clear) == -1 {
         store_codes(to, codes, bytes);
     } else {
-        integers_divided(to, x, bytes);
+        // A copy for the call, so that the original can stay in registers.
+        integers_divided(&Integer { ..*to }, x, bytes);
     }
 }
 
@@ -312,22 +329,17 @@ fn divided(to: &Integer, x: __m256) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn store_codes(to: &Integer, [a, b, c, d]: [__m256i; 4], bytes: &mut [u8; STEP]) {
-    let (low, high) =
-        (limited(to, _mm256_packs_epi32(a, b)), limited(to, _mm256_packs_epi32(c, d)));
-    let codes = match to.unsigned() {
-        true => _mm256_packus_epi16(low, high),
-        false => _mm256_packs_epi16(low, high),
+    let (low, high) = (_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+    let (least, most) = to.bytes();
+    let codes = if to.unsigned() {
+        let zero_point = _mm256_set1_epi16(to.zero_point);
+        let (low, high) = (_mm256_adds_epi16(low, zero_point), _mm256_adds_epi16(high, zero_point));
+        _mm256_min_epu8(_mm256_packus_epi16(low, high), _mm256_set1_epi8(most))
+    } else {
+        let codes = _mm256_max_epi8(_mm256_packs_epi16(low, high), _mm256_set1_epi8(least));
+        _mm256_min_epi8(codes, _mm256_set1_epi8(most))
     };
     store(ordered(codes), bytes);
-}
-
-/// Zero point and limits, on codes of 16 bits.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn limited(to: &Integer, codes: __m256i) -> __m256i {
-    let codes = _mm256_adds_epi16(codes, _mm256_set1_epi16(to.zero_point));
-    let codes = _mm256_max_epi16(codes, _mm256_set1_epi16(to.least));
-    _mm256_min_epi16(codes, _mm256_set1_epi16(to.most))
 }
 
 /// Fours of vectors 0 1 2 3 | 0 1 2 3, as packing leaves them, back in the order of the values.
@@ -350,26 +362,26 @@ fn nibbles(codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn stream(from: &[u8], to: &mut [u8]) {
-    /// A line at its place.
-    #[repr(C, align(64))]
-    struct Line([u8; LINE]);
-    // SAFETY: any bytes are a `Line`.
-    let (head, lines, tail) = unsafe { to.align_to_mut::<Line>() };
+    let (head, lines, tail) = lines(to);
     let (first, rest) = from.split_at(head.len());
     let (body, last) = rest.split_at(LINE * lines.len());
     head.copy_from_slice(first);
     tail.copy_from_slice(last);
     for (line, bytes) in lines.iter_mut().zip(body.as_chunks::<LINE>().0) {
-        let (to, from): (*mut __m256i, *const __m256i) =
-            (line.0.as_mut_ptr().cast(), bytes.as_ptr().cast());
-        // SAFETY: both are 64 bytes; the loads need no alignment, and `Line` has that of the stores.
-        unsafe {
-            _mm256_stream_si256(to, _mm256_loadu_si256(from));
-            _mm256_stream_si256(to.add(1), _mm256_loadu_si256(from.add(1)));
-        }
+        copy_past(bytes, line);
     }
-    // What follows, on any thread, comes after these stores.
-    _mm_sfence();
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn copy_past(bytes: &[u8; LINE], line: &mut Line) {
+    let (to, from): (*mut __m256i, *const __m256i) =
+        (line.0.as_mut_ptr().cast(), bytes.as_ptr().cast());
+    // SAFETY: both are 64 bytes; the loads need no alignment, and `Line` has that of the stores.
+    unsafe {
+        _mm256_stream_si256(to, _mm256_loadu_si256(from));
+        _mm256_stream_si256(to.add(1), _mm256_loadu_si256(from.add(1)));
+    }
 }
 
 #[inline]

@@ -7,10 +7,10 @@
 //! and additions, at most 242: nothing saturates.
 mod integers;
 use super::isa::{
-    BATCH, FIVES, Fold, Integer, Isa, LINE, STEP, Sign, Ternary, Work, join as joined,
+    BATCH, FIVES, Fold, Integer, Isa, LINE, Line, STEP, Sign, Ternary, Work, join as joined, lines,
 };
 use crate::hardware::{self, Need};
-use integers::{integers, line};
+use integers::{integers, line, line_past};
 use std::arch::x86_64::*;
 
 /// Proof of AVX-512 F, BW, VL and VNNI.
@@ -59,14 +59,21 @@ impl Isa for Avx512 {
         ternary3(digits: &[u8; FIVES], bytes: &mut [u8; STEP]);
         integers(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]);
         line(to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]);
+        line_past(to: &Integer, x: &[f32; LINE], line: &mut Line);
         nibbles(codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]);
         stream(from: &[u8], to: &mut [u8]);
     }
 
     #[inline(always)]
-    fn prefetch(self, x: &[f32; LINE], ahead: usize) {
+    fn fence(self) {
+        // SAFETY: `self` exists only where the CPU has the features, SSE among them.
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
+    fn prefetch<const N: usize>(self, x: &[f32; N], ahead: usize) {
         let line = x.as_ptr().wrapping_add(ahead);
-        for i in 0..LINE / 16 {
+        for i in 0..N / 16 {
             // SAFETY: a prefetch reads nothing that the program could see, at any address.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(16 * i).cast()) }
         }
@@ -262,11 +269,7 @@ fn nibbles(codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn stream(from: &[u8], to: &mut [u8]) {
-    /// A line at its place.
-    #[repr(C, align(64))]
-    struct Line([u8; LINE]);
-    // SAFETY: any bytes are a `Line`.
-    let (head, lines, tail) = unsafe { to.align_to_mut::<Line>() };
+    let (head, lines, tail) = lines(to);
     let (first, rest) = from.split_at(head.len());
     let (body, last) = rest.split_at(LINE * lines.len());
     head.copy_from_slice(first);
@@ -278,8 +281,6 @@ fn stream(from: &[u8], to: &mut [u8]) {
             _mm512_stream_si512(line.0.as_mut_ptr().cast(), bytes);
         }
     }
-    // What follows, on any thread, comes after these stores.
-    _mm_sfence();
 }
 
 #[inline]

@@ -1,14 +1,15 @@
 //! Values of a group to packed codes: whole steps, then a padded one, for any instruction set.
 //!
-//! Where codes go past the caches they are made in a stage of 7.5 KiB first, which stays in L1, and
-//! leave it as whole lines: a store past the caches that fills no line costs a read as well.
-use super::isa::{FIVES, Integer, Isa, LINE, STEP, Sign, Ternary};
+//! Where results go past the caches, bytes do so a line at a time as they are made. Smaller codes
+//! are made in a stage of 2.5 KiB first, which stays in L1, and leave it as whole lines: a store
+//! past the caches that fills no line costs a read as well. (Bytes would lose 5 % by a stage.)
+use super::isa::{FIVES, Integer, Isa, LINE, STEP, Sign, Ternary, lines};
 use super::plan::{Plan, Shared};
 
 /// Values further on that are asked for while codes are made, where these come from memory.
 const AHEAD: usize = 4096;
 /// Values coded before their codes leave the stage: whole steps, and whole lines, of every packing.
-const STAGED: usize = 48 * FIVES;
+const STAGED: usize = 16 * FIVES;
 
 /// Codes on their way past the caches.
 #[derive(Debug)]
@@ -45,6 +46,19 @@ pub(crate) trait Encode<const VALUES: usize, const BYTES: usize> {
         let used = 8 * tail.len() * BYTES / VALUES % 8;
         if let (Some(last), 1..) = (rest.last_mut(), used) {
             *last &= (1 << used) - 1;
+        }
+    }
+
+    /// Codes of a run, or of a part of one that starts on a byte, past the caches.
+    #[inline(always)]
+    fn past<I: Isa>(&self, isa: I, (x, packed): (&[f32], &mut [u8]), stage: &mut Stage)
+    where
+        Self: Sized,
+    {
+        for (x, packed) in x.chunks(STAGED).zip(packed.chunks_mut(STAGED / VALUES * BYTES)) {
+            let bytes = stage.room(packed.len());
+            encode(isa, self, (x, &mut *bytes), true);
+            isa.stream(bytes, packed);
         }
     }
 }
@@ -126,6 +140,19 @@ impl Encode<LINE, LINE> for Integer {
     fn step<I: Isa>(&self, isa: I, x: &[f32; LINE], bytes: &mut [u8; LINE]) {
         isa.line(self, x, bytes);
     }
+
+    #[inline(always)]
+    fn past<I: Isa>(&self, isa: I, (x, packed): (&[f32], &mut [u8]), _: &mut Stage) {
+        let (head, lines, tail) = lines(packed);
+        let (first, x) = x.split_at(head.len());
+        let (body, last) = x.split_at(LINE * lines.len());
+        encode::<I, LINE, LINE>(isa, self, (first, head), true);
+        for (x, line) in body.as_chunks::<LINE>().0.iter().zip(lines) {
+            isa.prefetch(x, AHEAD);
+            isa.line_past(self, x, line);
+        }
+        encode::<I, LINE, LINE>(isa, self, (last, tail), true);
+    }
 }
 
 impl Encode<STEP, { STEP / 2 }> for Integer {
@@ -156,50 +183,36 @@ pub(crate) fn runs<I: Isa, E: Encode<VALUES, BYTES>, const VALUES: usize, const 
     while x.len() > plan.run_len {
         let (run, later) = x.split_at(plan.run_len);
         let (bytes, rest) = packed.split_at_mut(plan.run_bytes());
-        staged(isa, &coder, run, bytes, stage.as_deref_mut());
+        match stage.as_deref_mut() {
+            Some(stage) => coder.past(isa, (run, bytes), stage),
+            None => encode(isa, &coder, (run, bytes), false),
+        }
         (x, packed) = (later, rest);
     }
-    staged(isa, &coder, x, packed, stage);
-}
-
-/// Codes of a run, or of a part of one that starts on a byte, past the caches if there is a stage.
-#[inline(always)]
-fn staged<I: Isa, const VALUES: usize, const BYTES: usize>(
-    isa: I,
-    coder: &impl Encode<VALUES, BYTES>,
-    x: &[f32],
-    packed: &mut [u8],
-    stage: Option<&mut Stage>,
-) {
-    let Some(stage) = stage else { return encode(isa, coder, x, packed) };
-    for (x, packed) in x.chunks(STAGED).zip(packed.chunks_mut(STAGED / VALUES * BYTES)) {
-        let bytes = stage.room(packed.len());
-        encode(isa, coder, x, bytes);
-        isa.stream(bytes, packed);
+    match stage {
+        Some(stage) => coder.past(isa, (x, packed), stage),
+        None => encode(isa, &coder, (x, packed), false),
     }
 }
 
+/// Codes of a run, or of a part of one that starts on a byte; `stream` where values come from memory
+/// and the next are to be asked for.
 #[inline(always)]
-fn encode<I: Isa, const VALUES: usize, const BYTES: usize>(
+pub(crate) fn encode<I: Isa, const VALUES: usize, const BYTES: usize>(
     isa: I,
     coder: &impl Encode<VALUES, BYTES>,
-    x: &[f32],
-    packed: &mut [u8],
+    (x, packed): (&[f32], &mut [u8]),
+    stream: bool,
 ) {
     let (steps, tail) = x.as_chunks::<VALUES>();
     let (body, rest) = packed.split_at_mut(steps.len() * BYTES);
     for (x, bytes) in steps.iter().zip(body.as_chunks_mut::<BYTES>().0) {
+        if stream {
+            isa.prefetch(x, AHEAD);
+        }
         coder.step(isa, x, bytes);
     }
     if !tail.is_empty() {
         coder.tail(isa, tail, rest);
-    }
-}
-
-/// Ask for the values after `x` that are next but some, where those come from memory.
-#[inline(always)]
-pub(crate) fn prefetch<I: Isa>(isa: I, x: &[f32]) {
-    for line in x.as_chunks::<LINE>().0 {
-        isa.prefetch(line, AHEAD);
     }
 }

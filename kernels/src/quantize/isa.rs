@@ -11,6 +11,25 @@ use crate::hardware::Need;
 pub(crate) const STEP: usize = 32;
 /// Bytes of a cache line; integer codes are made a line at a time.
 pub(crate) const LINE: usize = 64;
+/// A line of bytes at its place.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Line(pub(crate) [u8; LINE]);
+
+/// Bytes, the lines among them, and the bytes after those.
+#[inline(always)]
+pub(crate) fn lines(bytes: &mut [u8]) -> (&mut [u8], &mut [Line], &mut [u8]) {
+    // SAFETY: any bytes are a `Line`.
+    unsafe { bytes.align_to_mut() }
+}
+
+/// The bytes of values.
+#[inline(always)]
+pub(crate) fn bytes_of(x: &mut [f32]) -> &mut [u8] {
+    // SAFETY: any bits are bytes, and any bytes an f32; four bytes need no less alignment than one.
+    unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), 4 * x.len()) }
+}
+
 /// Groups whose lanes are taken together at once: a vector of statistics.
 pub(crate) const BATCH: usize = 16;
 /// Ternary codes that fill whole steps and whole bytes of five.
@@ -77,10 +96,16 @@ impl Integer {
         (f32::from(self.least - self.zero_point), f32::from(self.most - self.zero_point))
     }
 
-    /// Whether codes are those of unsigned bytes.
+    /// Whether codes are unsigned: only they have zero points, and 0 is their least.
     #[inline(always)]
     pub(crate) fn unsigned(&self) -> bool {
-        self.most > 127
+        self.least == 0
+    }
+
+    /// Smallest and largest code as bytes.
+    #[inline(always)]
+    pub(crate) fn bytes(&self) -> (i8, i8) {
+        (self.least.to_le_bytes()[0].cast_signed(), self.most.to_le_bytes()[0].cast_signed())
     }
 }
 
@@ -125,13 +150,18 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     fn integers(self, to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]);
     /// One byte a value, a line of them.
     fn line(self, to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]);
+    /// The same past the caches where the set can, as [`stream`](Isa::stream).
+    fn line_past(self, to: &Integer, x: &[f32; LINE], line: &mut Line);
     /// The low nibbles of neighbours in a byte, the first the lower.
     fn nibbles(self, codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]);
 
-    /// Ask for the line that holds a value some way after the first of `x`.
-    fn prefetch(self, x: &[f32; LINE], ahead: usize);
-    /// Copy past the caches where the set can; `to` and `from` are equally long.
+    /// Ask for the values that lie some way after those of `x`.
+    fn prefetch<const N: usize>(self, x: &[f32; N], ahead: usize);
+    /// Copy past the caches where the set can; `to` and `from` are equally long. Every task that
+    /// does ends in a [`fence`](Isa::fence).
     fn stream(self, from: &[u8], to: &mut [u8]);
+    /// What follows, on any thread, comes after what went past the caches.
+    fn fence(self);
 }
 
 /// A task; `run` is `inline(always)`.

@@ -3,7 +3,12 @@
 //! Groups up to [`FUSED`] values take their statistic and their codes while in cache: one read of
 //! memory. Larger ones take the statistics of all blocks first, then all codes: two reads.
 //! Blocks are counted from the start of their group and combined in order, so an answer depends
-//! neither on the number of threads nor on which of the two ways was taken.
+//! neither on the number of threads nor on which of the two ways was taken. The second read begins
+//! where the first ended: what is last is still in a cache.
+//!
+//! Where input and output together are larger than caches, results go past them and values are
+//! asked for ahead of use (`encode.rs`, [`STREAMED`]). Groups of a row that are whole steps are
+//! done sixteen at a time, so that their scales are one vector (`tasks.rs`).
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -25,7 +30,7 @@ use isa::{Fold, Isa};
 use lowbit_reference::op::quantize::QuantizeProblem;
 use lowbit_reference::op::{Arithmetic, Op, Outputs, Tensor};
 use lowbit_reference::rule::Range;
-pub(crate) use plan::Packing;
+pub(crate) use plan::{Packing, STREAMED};
 use plan::{Plan, Shared};
 use std::marker::PhantomData;
 use tasks::{BLOCK, Codes, Combine, Groups, Statistics, Sum, Sums};

@@ -7,7 +7,8 @@
 //! other steps divide. There `q - r` is exact, so a tie is seen as `|q - r| = 0.5` and goes away
 //! from zero as `q + copysign(0.5, q)`. That holds for `|q| < 2^22`; here it is at most 255.
 use super::isa::{
-    BATCH, CLEAR, FIVES, Fold, Integer, Isa, LINE, STEP, Sign, Ternary, Work, floor, join, larger,
+    BATCH, CLEAR, FIVES, Fold, Integer, Isa, LINE, Line, STEP, Sign, Ternary, Work, floor, join,
+    larger,
 };
 use crate::hardware::Need;
 
@@ -124,6 +125,11 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
+    fn line_past(self, to: &Integer, x: &[f32; LINE], line: &mut Line) {
+        codes(to, x, &mut line.0);
+    }
+
+    #[inline(always)]
     fn nibbles(self, codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
         for (byte, two) in bytes.iter_mut().zip(codes.as_chunks::<2>().0) {
             *byte = two[0] & 15 | two[1] << 4;
@@ -131,7 +137,10 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
-    fn prefetch(self, _: &[f32; LINE], _: usize) {}
+    fn prefetch<const N: usize>(self, _: &[f32; N], _: usize) {}
+
+    #[inline(always)]
+    fn fence(self) {}
 
     #[inline(always)]
     fn stream(self, from: &[u8], to: &mut [u8]) {

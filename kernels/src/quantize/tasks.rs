@@ -1,13 +1,13 @@
 //! Pieces of quantization that one thread does at a time, for any instruction set.
-use super::encode::{Encode, Stage, prefetch, runs};
+use super::encode::{Encode, Stage, encode, runs};
 use super::isa::{BATCH, FIVES, Fold, Integer, Isa, LINE, STEP, Sign, Ternary, Work, join};
 use super::plan::{Packing, Plan, Shared};
 
 /// Values whose statistic is taken in f32 lanes. Even one lane would chain 4096 additions, below
 /// the 16384 that the bound of a scale allows; blocks are added in f64.
 pub(crate) const BLOCK: usize = 4096;
-/// Largest group of a batch: all of its values are 16 KiB, which stay in L1 for their codes.
-const SHORT: usize = 256;
+/// Largest group of a batch: all of its values are 8 KiB, their codes 2 KiB, which stay in L1 for their codes.
+const SHORT: usize = 128;
 
 /// The statistic of a group, from those of its blocks in order.
 #[derive(Clone, Copy, Debug)]
@@ -94,14 +94,16 @@ impl Sum {
     /// Of all values, or of those that reach the limit.
     #[inline(always)]
     fn of(plan: &Plan, x: &[f32], limit: Option<f32>) -> Sum {
-        let (limit, inclusive) = (limit.unwrap_or(0.0), limit.is_none() || plan.rule.inclusive);
         let (mut sums, mut counts) = ([0.0f64; 8], [0u32; 8]);
         let (steps, tail) = x.as_chunks::<8>();
         for x in steps.iter().map(|x| &x[..]).chain([tail]) {
             for ((x, sum), count) in x.iter().zip(&mut sums).zip(&mut counts) {
                 let x = x.abs();
-                // A NaN reaches no limit, but it is one of all.
-                let kept = if inclusive { !(x < limit) } else { x > limit };
+                let kept = match limit {
+                    None => true,
+                    Some(limit) if plan.rule.inclusive => x >= limit,
+                    Some(limit) => x > limit,
+                };
                 *sum += if kept { f64::from(x) } else { 0.0 };
                 *count += u32::from(kept);
             }
@@ -118,6 +120,16 @@ impl Sum {
     pub(crate) fn mean(self) -> Option<f32> {
         (self.count > 0).then(|| (self.sum / self.count as f64) as f32)
     }
+}
+
+/// The means of groups from their sums, as [`Combine`] has them.
+#[inline(always)]
+fn means(sums: &[f32; BATCH], len: usize) -> [f32; BATCH] {
+    let mut means = [0.0; BATCH];
+    for (mean, sum) in means.iter_mut().zip(sums) {
+        *mean = (f64::from(*sum) / len as f64) as f32;
+    }
+    means
 }
 
 /// What a group shares.
@@ -181,12 +193,19 @@ impl Groups<'_> {
         let plan = *self.plan;
         let mut stage = plan.stream.then(Stage::new);
         let short = plan.group_len <= SHORT && plan.group_len.is_multiple_of(STEP);
+        let short = short && plan.run_len == plan.group_len;
+        let len = (plan.group_len, plan.group_bytes());
         let from = match plan.first {
+            // The length of a rho block is known to the compiler.
+            Some(Fold::Absmax) if short && plan.group_len == STEP => {
+                let len = (STEP, STEP.div_ceil(plan.packing.per_byte()));
+                self.batches::<I, E, VALUES, BYTES>(isa, (Fold::Absmax, len), stage.as_mut())
+            }
             Some(Fold::Absmax) if short => {
-                self.batches::<I, E, VALUES, BYTES>(isa, Fold::Absmax, stage.as_mut())
+                self.batches::<I, E, VALUES, BYTES>(isa, (Fold::Absmax, len), stage.as_mut())
             }
             Some(fold) if short && plan.second.is_none() => {
-                self.batches::<I, E, VALUES, BYTES>(isa, fold, stage.as_mut())
+                self.batches::<I, E, VALUES, BYTES>(isa, (fold, len), stage.as_mut())
             }
             _ => 0,
         };
@@ -200,11 +219,9 @@ impl Groups<'_> {
             if let Some(zero_point) = self.zero_points.get_mut(i) {
                 *zero_point = shared.zero_point.into();
             }
-            if plan.stream {
-                prefetch(isa, x);
-            }
             runs::<I, E, VALUES, BYTES>(isa, &plan, &shared, (x, packed), stage.as_mut());
         }
+        isa.fence();
     }
 
     /// Sixteen short groups at a time, whose scales are one vector; answers how many were done.
@@ -212,11 +229,10 @@ impl Groups<'_> {
     fn batches<I: Isa, E: Encode<VALUES, BYTES>, const VALUES: usize, const BYTES: usize>(
         &mut self,
         isa: I,
-        fold: Fold,
+        (fold, (len, bytes)): (Fold, (usize, usize)),
         mut stage: Option<&mut Stage>,
     ) -> usize {
         let plan = *self.plan;
-        let (len, bytes) = (plan.group_len, plan.group_bytes());
         let scales = self.scales.as_chunks_mut::<BATCH>().0;
         let done = BATCH * scales.len().min(self.x.len() / (BATCH * len));
         let batches = self.x.chunks_exact(BATCH * len);
@@ -227,13 +243,12 @@ impl Groups<'_> {
                 *group = lanes(isa, fold, &x[i * len..][..len]);
             }
             let answers = isa.finish_batch(fold, &all);
-            let mut reciprocals = [0.0; BATCH];
-            for i in 0..BATCH {
-                let mut combined = Combine::new(fold);
-                combined.push(answers[i]);
-                scales[i] = plan.scale(combined.finish(len));
-                reciprocals[i] = plan.reciprocal(scales[i]);
-            }
+            let statistics = match fold {
+                Fold::Absmax | Fold::PositiveMax => answers,
+                _ => means(&answers, len),
+            };
+            *scales = plan.scales(statistics);
+            let reciprocals = plan.reciprocals(*scales);
             let to = match stage.as_deref_mut() {
                 Some(stage) => stage.room(BATCH * bytes),
                 None => &mut *packed,
@@ -241,7 +256,7 @@ impl Groups<'_> {
             for i in 0..BATCH {
                 let shared = Shared { reciprocal: reciprocals[i], ..plan.symmetric(scales[i]) };
                 let group = (&x[i * len..][..len], &mut to[i * bytes..][..bytes]);
-                runs::<I, E, VALUES, BYTES>(isa, &plan, &shared, group, None);
+                encode(isa, &E::new(&plan, &shared), group, plan.stream);
             }
             if let Some(stage) = stage.as_deref_mut() {
                 isa.stream(stage.room(BATCH * bytes), packed);
@@ -322,5 +337,6 @@ impl Codes<'_> {
         let mut stage = self.plan.stream.then(Stage::new);
         let to = (self.x, self.packed);
         runs::<I, E, VALUES, BYTES>(isa, self.plan, &self.shared, to, stage.as_mut());
+        isa.fence();
     }
 }

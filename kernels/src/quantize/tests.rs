@@ -6,7 +6,7 @@ use crate::context::{Context, Poison};
 use crate::hardware::Hardware;
 use crate::pool::Pool;
 use crate::quantize_weight::KERNELS;
-use lowbit_reference::format::{INT8, SIGN1, TERNARY2, WeightFormat};
+use lowbit_reference::format::{INT4, INT8, SIGN1, TERNARY2, TERNARY3, UINT4, UINT8, WeightFormat};
 use lowbit_reference::judge::judge;
 use lowbit_reference::op::quantize::{QuantizeProblem, pack, unpack, weight::QuantizeWeight};
 use lowbit_reference::op::{Op, Tensor};
@@ -154,6 +154,105 @@ fn large_groups_are_blocks_in_order_whatever_the_threads() {
                 let add = Rule { steps: 1.0, epsilon_use: EpsilonUse::Add, epsilon: 0.1, ..rule };
                 check(&problem(x.clone(), row_len, add, &TERNARY2));
                 check(&problem(x.clone(), row_len, Rule { centred: true, ..rule }, &SIGN1));
+            }
+        }
+    }
+}
+
+#[test]
+fn zero_points_and_unsigned_codes_are_those_of_the_reference_to_the_bit() {
+    for (format, steps) in [(&UINT8 as &dyn WeightFormat, 255.0), (&UINT4, 15.0)] {
+        for special in [0.0, -0.0, f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-45] {
+            for rounding in [Rounding::HalfEven, Rounding::HalfAway] {
+                let rule = Rule { steps, min_code: 0, rounding, ..Rule::default() };
+                // Values on both sides of zero, on one, and at halves of codes.
+                for shift in [0.0, 5.0, -5.0] {
+                    let mut x: Vec<f32> = values(33 * 6).iter().map(|x| x + shift).collect();
+                    x[40] = special;
+                    for range in [Range::Minmax, Range::Absmax] {
+                        let unit = EpsilonUse::Unit;
+                        let zero = Rule { with_zero: true, epsilon_use: unit, range, ..rule };
+                        check(&problem(x.clone(), 33, zero, format));
+                        check(&problem(x.clone(), 33, Rule { range, ..rule }, format));
+                    }
+                }
+                let halves: Vec<f32> = (-20..=40).map(|i| i as f32 / 2.0).collect();
+                let unit = Rule { range: Range::Fixed, fixed_scale: 1.0, ..rule };
+                check(&problem(halves, 61, unit, format));
+            }
+        }
+    }
+}
+
+#[test]
+fn groups_of_a_row_have_scales_of_their_own_in_batches_and_after() {
+    for (group_size, format) in [
+        (32, &INT8 as &dyn WeightFormat),
+        (64, &INT8),
+        (128, &INT8),
+        (5, &INT8),
+        (32, &INT4),
+        (64, &TERNARY2),
+        (160, &TERNARY3),
+        (256, &SIGN1),
+    ] {
+        // Batches of sixteen, and groups left over.
+        for (rows, groups) in [(1, 1), (3, 5), (2, 16), (7, 37)] {
+            let mut x = values(rows * groups * group_size);
+            for (i, group) in x.chunks_mut(group_size).enumerate() {
+                group.iter_mut().for_each(|x| *x *= 1.0 + i as f32);
+            }
+            let granularity = Granularity::Group;
+            let rule =
+                Rule { granularity, group_size, steps: 7.0, min_code: -7, ..Rule::default() };
+            check(&problem(x.clone(), groups * group_size, rule, format));
+            let mean = Rule { range: Range::Absmean, ..rule };
+            check(&problem(x, groups * group_size, mean, format));
+        }
+    }
+}
+
+#[test]
+fn groups_that_end_within_a_byte_are_refused_by_name() {
+    let rule = Rule { granularity: Granularity::Group, group_size: 3, ..Rule::default() };
+    let problem = problem(values(30), 6, rule, &INT4);
+    let kernels = KERNELS.iter().filter(|kernel| kernel.threads() == Threads::Pool);
+    for kernel in kernels {
+        let why = kernel.accepts(&problem).unwrap_err();
+        assert_eq!(why, "groups of 3 int4 codes end within a byte or a row");
+    }
+}
+
+#[test]
+fn what_goes_past_the_caches_is_what_stays() {
+    // Rows that begin anywhere in a line, and one that is parts; 20 MiB and a little in all.
+    let formats = [&INT8 as &dyn WeightFormat, &INT4, &TERNARY2, &TERNARY3, &SIGN1];
+    for (row_len, format) in [(4099, formats[0]), (40_961, formats[0])]
+        .into_iter()
+        .chain(formats[1..].iter().map(|format| (8_193, *format)))
+    {
+        let rows = super::STREAMED / 4 / row_len + 1;
+        let rule = Rule { steps: 7.0, min_code: -7, ..Rule::default() };
+        check(&problem(values(rows * row_len), row_len, rule, format));
+    }
+    let (granularity, group_size) = (Granularity::Group, 32);
+    let rule = Rule { granularity, group_size, ..Rule::default() };
+    check(&problem(values((super::STREAMED / 4 / 96 + 1) * 96), 96, rule, &INT8));
+    let tensor = Rule { granularity: Granularity::Tensor, ..Rule::default() };
+    check(&problem(values(super::STREAMED / 4 + 31), super::STREAMED / 4 + 31, tensor, &INT8));
+}
+
+#[test]
+fn the_mean_of_what_is_kept_is_summed_in_f64() {
+    for (rows, row_len) in [(7, 33), (2, FUSED + 4099), (20_011, 5)] {
+        for granularity in [Granularity::Row, Granularity::Tensor] {
+            let range = Range::Absmean;
+            let rule = Rule { granularity, range, steps: 1.0, kept_mean: true, ..Rule::default() };
+            for inclusive in [false, true] {
+                let rule = Rule { threshold: 0.7, inclusive, ..rule };
+                check(&problem(values(rows * row_len), row_len, rule, &TERNARY2));
+                check(&problem(values(rows * row_len), row_len, rule, &TERNARY3));
+                check(&problem(vec![0.0; rows * row_len], row_len, rule, &TERNARY3));
             }
         }
     }

@@ -1,7 +1,8 @@
 //! `quantize_activation` scalar: the portable baseline; `quantize/scalar.rs` has the formulas.
 //!
-//! `code = round(clamp(x / step))`, by the true quotient. A token up to 32768 values is read from
-//! memory once, and scaled and coded in cache.
+//! `code = round(x r)`, `r = 1 / step`, by division where `x r` is within 4e-5 of a tie: the code is
+//! always that of the true quotient. A token up to 32768 values is read from memory once, a tensor
+//! with a scale known beforehand too.
 use crate::quantize::{Row, scalar::Scalar};
 
 /// The row.

@@ -5,9 +5,9 @@ use crate::buffer::Buffer;
 use crate::context::Context;
 use crate::hardware::Need;
 use crate::pool::Pool;
-use crate::quantize::Packing;
 pub(super) use crate::quantize::isa::STEP;
-use crate::quantize::isa::{Isa, Work};
+use crate::quantize::isa::{Isa, Work, bytes_of};
+use crate::quantize::{Packing, STREAMED};
 use crate::{Failure, Kernel, Prepared};
 use lowbit_reference::op::rho::unpack::{RhoUnpack, UnpackProblem};
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
@@ -15,6 +15,8 @@ use std::marker::PhantomData;
 
 /// Blocks of a task: 32768 values, some ten microseconds.
 const TASK: usize = 1024;
+/// Blocks unpacked before they go past the caches: 1 KiB.
+const STAGED: usize = 8;
 
 /// An instruction set that unpacks a block.
 pub(super) trait Unpack: Isa {
@@ -62,7 +64,13 @@ struct Blocks<'a> {
     packed: &'a [u8],
     scales: &'a [f32],
     values: &'a mut [f32],
+    /// Whether values go past the caches.
+    stream: bool,
 }
+
+/// Blocks on their way past the caches.
+#[repr(C, align(64))]
+struct Stage([[f32; STEP]; STAGED]);
 
 impl<I: Unpack> Work<I> for Blocks<'_> {
     #[inline(always)]
@@ -81,9 +89,23 @@ impl Blocks<'_> {
     fn decode<I: Unpack, D: Decode<BYTES>, const BYTES: usize>(self, isa: I) {
         let (full, tail) = self.values.as_chunks_mut::<STEP>();
         let (packed, rest) = self.packed.split_at(full.len() * BYTES);
-        let blocks = full.iter_mut().zip(packed.as_chunks::<BYTES>().0);
-        for ((values, bytes), scale) in blocks.zip(self.scales) {
-            D::step(isa, bytes, *scale, values);
+        if self.stream {
+            // A line past the caches is written whole, so what is unpacked stays in L1 first.
+            let mut stage = Stage([[0.0; STEP]; STAGED]);
+            let blocks = full.chunks_mut(STAGED).zip(packed.as_chunks::<BYTES>().0.chunks(STAGED));
+            for ((values, bytes), scales) in blocks.zip(self.scales.chunks(STAGED)) {
+                for ((values, bytes), scale) in stage.0.iter_mut().zip(bytes).zip(scales) {
+                    D::step(isa, bytes, *scale, values);
+                }
+                let ready = stage.0[..values.len()].as_flattened_mut();
+                isa.stream(bytes_of(ready), bytes_of(values.as_flattened_mut()));
+            }
+            isa.fence();
+        } else {
+            let blocks = full.iter_mut().zip(packed.as_chunks::<BYTES>().0);
+            for ((values, bytes), scale) in blocks.zip(self.scales) {
+                D::step(isa, bytes, *scale, values);
+            }
         }
         if let (false, Some(scale)) = (tail.is_empty(), self.scales.last()) {
             let (mut bytes, mut values) = ([0; BYTES], [0.0; STEP]);
@@ -155,10 +177,16 @@ struct Unpacking<I> {
 impl<I: Unpack> Prepared for Unpacking<I> {
     fn launch(&mut self) -> Result<(), Failure> {
         let Unpacking { isa, packing, .. } = *self;
+        let stream = 4 * self.values.len() + self.packed.len() >= STREAMED;
         let packed = self.packed.chunks(TASK * STEP / packing.per_byte());
         let tasks = packed.zip(self.scales.chunks(TASK)).zip(self.values.chunks_mut(TASK * STEP));
-        let tasks =
-            tasks.map(|((packed, scales), values)| Blocks { packing, packed, scales, values });
+        let tasks = tasks.map(|((packed, scales), values)| Blocks {
+            packing,
+            packed,
+            scales,
+            values,
+            stream,
+        });
         self.pool.for_each(tasks.collect(), |blocks| isa.enter(blocks));
         Ok(())
     }

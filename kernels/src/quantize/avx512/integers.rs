@@ -6,9 +6,9 @@
 //! (`isa::CLEAR` has the bound); a line with another value (1 in 200) divides. The distances are
 //! compared as integers, `2 bits(d)`, which drops the sign and puts NaN above all: two operations
 //! a vector and one comparison a line. Out of range, `w` is -2^31, `d` is not small, and the line
-//! divides too. Codes saturate to 16 bits in packing; the zero point (at most 255) is added and
-//! both limits are applied there, twice 32 codes, before they saturate to bytes.
-use super::super::isa::{CLEAR, Integer, LINE, STEP};
+//! divides too. Codes saturate to 16 bits in packing, where the zero point (at most 255) is added,
+//! and to bytes, where both limits are applied.
+use super::super::isa::{CLEAR, Integer, LINE, Line, STEP};
 use super::{both, load, store32};
 use std::arch::x86_64::*;
 
@@ -38,7 +38,8 @@ pub(super) fn integers(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
     let ([a, b], mut farthest) = (both(x), _mm512_setzero_si512());
     let codes = [whole(to, a, &mut farthest), whole(to, b, &mut farthest)];
     if near(farthest) {
-        return integers_divided(to, x, bytes);
+        // A copy for the call, so that the original can stay in registers.
+        return integers_divided(&Integer { ..*to }, x, bytes);
     }
     store_step(to, codes, bytes);
 }
@@ -46,6 +47,19 @@ pub(super) fn integers(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn line(to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]) {
+    store_line(line_codes(to, x), bytes);
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn line_past(to: &Integer, x: &[f32; LINE], line: &mut Line) {
+    // SAFETY: a `Line` is 64 bytes with the alignment of the store.
+    unsafe { _mm512_stream_si512(line.0.as_mut_ptr().cast(), line_codes(to, x)) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn line_codes(to: &Integer, x: &[f32; LINE]) -> __m512i {
     let [a, b, c, d] = x.as_chunks().0 else { unreachable!("four vectors of 16") };
     let mut farthest = _mm512_setzero_si512();
     let codes = [
@@ -54,10 +68,14 @@ pub(super) fn line(to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]) {
         whole(to, load(c), &mut farthest),
         whole(to, load(d), &mut farthest),
     ];
-    if near(farthest) {
-        return line_divided(to, x, bytes);
+    if !near(farthest) {
+        return packed(to, codes);
     }
-    store_line(to, codes, bytes);
+    let mut bytes = [0; LINE];
+    // A copy for the call, so that the original can stay in registers.
+    line_divided(&Integer { ..*to }, x, &mut bytes);
+    // SAFETY: the array is one vector of 64 bytes; the load needs no alignment.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }
 
 /// The same by division, for steps with a value near a tie, or a NaN.
@@ -75,9 +93,9 @@ fn integers_divided(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn line_divided(to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]) {
     let [a, b, c, d] = x.as_chunks().0 else { unreachable!("four vectors of 16") };
-    let codes = [load(a), load(b), load(c), load(d)];
-    let [a, b, c, d] = codes;
-    store_line(to, [divided(to, a), divided(to, b), divided(to, c), divided(to, d)], bytes);
+    let (a, b, c, d) = (load(a), load(b), load(c), load(d));
+    let codes = [divided(to, a), divided(to, b), divided(to, c), divided(to, d)];
+    store_line(packed(to, codes), bytes);
 }
 
 #[inline]
@@ -98,36 +116,46 @@ fn divided(to: &Integer, x: __m512) -> __m512i {
     _mm512_cvtps_epi32(_mm512_mask_add_ps(even, tie, q, half))
 }
 
-/// Zero point and limits, on codes of 16 bits.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn limited(to: &Integer, codes: __m512i) -> __m512i {
-    let codes = _mm512_adds_epi16(codes, _mm512_set1_epi16(to.zero_point));
-    let codes = _mm512_max_epi16(codes, _mm512_set1_epi16(to.least));
-    _mm512_min_epi16(codes, _mm512_set1_epi16(to.most))
-}
-
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 fn store_step(to: &Integer, [a, b]: [__m512i; 2], bytes: &mut [u8; STEP]) {
-    let codes = limited(to, _mm512_packs_epi32(a, b));
+    let codes = _mm512_packs_epi32(a, b);
     // Fours of vectors 0 1 | 0 1 | .. back in the order of the values.
-    let order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
-    store32(_mm512_cvtepi16_epi8(_mm512_permutexvar_epi64(order, codes)), bytes);
+    let codes = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), codes);
+    let (least, most) = to.bytes();
+    let codes = if to.unsigned() {
+        let codes = _mm512_adds_epi16(codes, _mm512_set1_epi16(to.zero_point));
+        let codes = _mm512_max_epi16(codes, _mm512_setzero_si512());
+        _mm256_min_epu8(_mm512_cvtusepi16_epi8(codes), _mm256_set1_epi8(most))
+    } else {
+        let codes = _mm256_max_epi8(_mm512_cvtsepi16_epi8(codes), _mm256_set1_epi8(least));
+        _mm256_min_epi8(codes, _mm256_set1_epi8(most))
+    };
+    store32(codes, bytes);
 }
 
+/// Four vectors of codes as bytes, with the zero point and within the limits.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn store_line(to: &Integer, [a, b, c, d]: [__m512i; 4], bytes: &mut [u8; LINE]) {
-    let low = limited(to, _mm512_packs_epi32(a, b));
-    let high = limited(to, _mm512_packs_epi32(c, d));
-    let codes = match to.unsigned() {
-        true => _mm512_packus_epi16(low, high),
-        false => _mm512_packs_epi16(low, high),
+fn packed(to: &Integer, [a, b, c, d]: [__m512i; 4]) -> __m512i {
+    let (low, high) = (_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+    let (least, most) = to.bytes();
+    let codes = if to.unsigned() {
+        let zero_point = _mm512_set1_epi16(to.zero_point);
+        let (low, high) = (_mm512_adds_epi16(low, zero_point), _mm512_adds_epi16(high, zero_point));
+        _mm512_min_epu8(_mm512_packus_epi16(low, high), _mm512_set1_epi8(most))
+    } else {
+        let codes = _mm512_max_epi8(_mm512_packs_epi16(low, high), _mm512_set1_epi8(least));
+        _mm512_min_epi8(codes, _mm512_set1_epi8(most))
     };
     // Fours of vectors 0 1 2 3 | 0 1 2 3 | .. back in the order of the values.
     let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    let codes = _mm512_permutexvar_epi32(order, codes);
+    _mm512_permutexvar_epi32(order, codes)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store_line(codes: __m512i, bytes: &mut [u8; LINE]) {
     // SAFETY: the array is one vector of 64 bytes; the store needs no alignment.
     unsafe { _mm512_storeu_si512(bytes.as_mut_ptr().cast(), codes) }
 }
