@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Longest the probes of the peaks may take.
-const PEAKS_LIMIT: Duration = Duration::from_secs(60);
+const PEAKS_LIMIT: Duration = Duration::from_secs(300);
 
 /// Check, or check and measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -285,12 +285,12 @@ mod tests {
         assert_eq!(roof(mib(18, 64), Cache::Hot), ("DRAM stream 1:4".into(), ns(80, 10.0)));
         // Reading binds where next to nothing is written, and writing where nothing is read.
         assert_eq!(roof(mib(256, 8), Cache::Hot), ("DRAM read".into(), ns(256, 23.0)));
-        assert_eq!(roof(mib(1, 64), Cache::Hot), ("DRAM stream 1:64".into(), ns(65, 9.0)));
+        assert_eq!(roof(mib(2, 128), Cache::Hot), ("DRAM stream 1:64".into(), ns(130, 9.0)));
         // A probe of writing that was slower than one that writes as much and reads too.
         let mut slow = peaks();
         slow.streams[6].rate.best = 5.0;
-        let roof_ns = slow.roof(mib(1, 64), Arithmetic::FLOAT, Cache::Hot, CACHES).roof_ns;
-        assert_eq!(roof_ns, ns(80, 10.0));
+        let roof_ns = slow.roof(mib(2, 128), Arithmetic::FLOAT, Cache::Hot, CACHES).roof_ns;
+        assert_eq!(roof_ns, ns(160, 10.0));
         // Cold is no faster than the best of cold and the largest hot one.
         assert_eq!(roof(mib(4, 1), Cache::Cold), ("DRAM stream 4:1".into(), ns(5, 20.0)));
         let limits = peaks().roof(mib(64, 16), Arithmetic::FLOAT, Cache::Hot, CACHES).limits_ns;

@@ -14,8 +14,8 @@ fn load(name: &str) -> (Scenario, Vec<Planned>) {
     (scenario, planned)
 }
 
-const SUITES: [&str; 7] =
-    ["quickstart", "smoke", "gpu-smoke", "bench", "nightly", "paper", "rules"];
+const SUITES: [&str; 8] =
+    ["quickstart", "smoke", "gpu-smoke", "bench", "nightly", "paper", "rules", "cpu-peers"];
 const TIERS: [&str; 3] = ["exact", "realistic", "file"];
 const NATIVE: [&str; 4] = ["scalar", "avx2", "avx512vnni", "burn"];
 

@@ -72,7 +72,7 @@ fn samples_have_a_row_each_in_the_order_taken() {
     record.timing = Some(Timing { samples_ns: vec![3.5, 1.25], ..Timing::default() });
     let unmeasured = base_record("linear", "linear/m=2", "scalar", &[]);
     let text = samples_csv(&[record, unmeasured]).unwrap();
-    let want = "case,kernel,threads,cache,clock,sample,ns\n\
-                linear/m=1,scalar,2,,,0,3.5\nlinear/m=1,scalar,2,,,1,1.25\n";
+    let want = "case,kernel,threads,cache,clock,round,sample,ns\n\
+                linear/m=1,scalar,2,,,0,0,3.5\nlinear/m=1,scalar,2,,,0,1,1.25\n";
     assert_eq!(text, want);
 }
