@@ -7,7 +7,7 @@
 //! 13 % of the bandwidth. Where the system gives none, nothing else changes.
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -21,6 +21,9 @@ const ALIGN: usize = 64;
 const LARGE: usize = 4 << 20;
 /// A huge page of x86-64, and of AArch64 with pages of 4 KiB.
 const HUGE_PAGE: usize = 2 << 20;
+/// A multiple of every page that Linux protects one by one.
+#[cfg(target_os = "linux")]
+const PAGE: usize = 64 << 10;
 
 /// Plain numbers: any bit pattern is a value.
 pub trait Element: Copy + Send + Sync + 'static + private::Sealed {}
@@ -32,14 +35,37 @@ macro_rules! elements {
 }
 elements!(u8 i8 i32 u32 f32);
 
-/// One allocation: band, payload, band.
+/// What lies on either side of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// Bytes of a pattern: a stray write is seen when they are checked.
+    Bands,
+    /// The buffer ends where a page begins that may not be touched (on Linux; elsewhere bands): a
+    /// stray read or write past the end stops the program. It is aligned to its elements alone.
+    PageAfter,
+    /// The same before its start.
+    PageBefore,
+}
+
+/// One allocation: band or page, payload, band or page.
 #[derive(Debug)]
 pub(crate) struct Region {
     base: NonNull<u8>,
-    layout: Layout,
-    payload: usize,
+    memory: Memory,
+    /// What may be touched.
+    usable: Range<usize>,
+    /// Where the payload lies within it; the rest holds the pattern.
+    payload: Range<usize>,
     /// What the buffer is, for the message.
     label: &'static str,
+}
+
+/// Where the bytes come from.
+#[derive(Debug)]
+enum Memory {
+    Heap(Layout),
+    #[cfg(target_os = "linux")]
+    Pages(usize),
 }
 
 // SAFETY: the region is plain memory; the payload is reached only through the one `Buffer` that
@@ -49,7 +75,22 @@ unsafe impl Send for Region {}
 unsafe impl Sync for Region {}
 
 impl Region {
-    fn new(payload: usize, poison: u8, label: &'static str) -> Region {
+    fn new(payload: usize, poison: u8, guard: Guard, label: &'static str) -> Region {
+        let region = match guard {
+            #[cfg(target_os = "linux")]
+            Guard::PageAfter | Guard::PageBefore => Region::pages(payload, guard, label),
+            _ => Region::bands(payload, label),
+        };
+        let Range { start, end } = region.usable.clone();
+        // SAFETY: all of it lies in the allocation just made, which nothing else knows.
+        unsafe {
+            region.base.as_ptr().add(start).write_bytes(PATTERN, end - start);
+            region.payload_ptr().write_bytes(poison, payload);
+        }
+        region
+    }
+
+    fn bands(payload: usize, label: &'static str) -> Region {
         let size = GUARD + payload.next_multiple_of(ALIGN) + GUARD;
         let align = if size < LARGE { ALIGN } else { HUGE_PAGE };
         let layout = Layout::from_size_align(size, align).unwrap_or_else(|e| panic!("{size}: {e}"));
@@ -59,32 +100,46 @@ impl Region {
         if align == HUGE_PAGE {
             ask_for_huge_pages(base, size);
         }
-        let region = Region { base, layout, payload, label };
-        // SAFETY: all of it lies in the allocation just made, which nothing else knows.
-        unsafe {
-            base.as_ptr().write_bytes(PATTERN, size);
-            region.payload_ptr().write_bytes(poison, payload);
-        }
-        region
+        let (usable, payload) = (0..size, GUARD..GUARD + payload);
+        Region { base, memory: Memory::Heap(layout), usable, payload, label }
+    }
+
+    /// A page that may not be touched, pages for the payload, another such page.
+    #[cfg(target_os = "linux")]
+    fn pages(payload: usize, guard: Guard, label: &'static str) -> Region {
+        let inner = payload.next_multiple_of(PAGE).max(PAGE);
+        let (size, usable) = (inner + 2 * PAGE, PAGE..PAGE + inner);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: new memory, mapped nowhere in particular; nothing of ours is touched.
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0) };
+        assert!(base != libc::MAP_FAILED, "no memory for {size} bytes of pages");
+        let base = NonNull::new(base.cast::<u8>()).unwrap_or_else(|| panic!("mapped at zero"));
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: whole pages of the mapping just made.
+        let opened = unsafe { libc::mprotect(base.as_ptr().add(PAGE).cast(), inner, access) };
+        assert!(opened == 0, "cannot open pages");
+        let start = if guard == Guard::PageAfter { usable.end - payload } else { PAGE };
+        let payload = start..start + payload;
+        Region { base, memory: Memory::Pages(size), usable, payload, label }
     }
 
     fn payload_ptr(&self) -> *mut u8 {
-        // SAFETY: the payload begins one band into the allocation.
-        unsafe { self.base.as_ptr().add(GUARD) }
+        // SAFETY: the payload lies in the allocation.
+        unsafe { self.base.as_ptr().add(self.payload.start) }
     }
 
     /// The first byte of a band that changed, as a sentence.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let end = GUARD + self.payload;
+        let Range { start, end } = self.payload.clone();
         let band = |from: usize, to: usize| {
             // SAFETY: `from..to` is inside the allocation and outside the payload; whoever writes
             // there does so in error, and not at the same time.
             (from..to).find(|i| unsafe { self.base.as_ptr().add(*i).read() } != PATTERN)
         };
-        if let Some(i) = band(0, GUARD) {
-            return Err(format!("wrote {} bytes before buffer `{}`", GUARD - i, self.label));
+        if let Some(i) = band(self.usable.start, start) {
+            return Err(format!("wrote {} bytes before buffer `{}`", start - i, self.label));
         }
-        if let Some(i) = band(end, self.layout.size()) {
+        if let Some(i) = band(end, self.usable.end) {
             let past = i - end + 1;
             return Err(format!("wrote past the end of buffer `{}` (byte {past})", self.label));
         }
@@ -104,8 +159,15 @@ fn ask_for_huge_pages(_: NonNull<u8>, _: usize) {}
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: allocated with this layout in `new`.
-        unsafe { dealloc(self.base.as_ptr(), self.layout) }
+        match self.memory {
+            // SAFETY: allocated with this layout in `bands`.
+            Memory::Heap(layout) => unsafe { dealloc(self.base.as_ptr(), layout) },
+            #[cfg(target_os = "linux")]
+            Memory::Pages(size) => {
+                // SAFETY: mapped with this size in `pages`, and nobody else knows the mapping.
+                unsafe { libc::munmap(self.base.as_ptr().cast(), size) };
+            }
+        }
     }
 }
 
@@ -118,8 +180,13 @@ pub struct Buffer<T> {
 }
 
 impl<T: Element> Buffer<T> {
-    pub(crate) fn new(len: usize, poison: u8, label: &'static str) -> (Buffer<T>, Arc<Region>) {
-        let region = Arc::new(Region::new(len * size_of::<T>(), poison, label));
+    pub(crate) fn new(
+        len: usize,
+        poison: u8,
+        guard: Guard,
+        label: &'static str,
+    ) -> (Buffer<T>, Arc<Region>) {
+        let region = Arc::new(Region::new(len * size_of::<T>(), poison, guard, label));
         (Buffer { region: Arc::clone(&region), len, element: PhantomData }, region)
     }
 }
@@ -159,7 +226,7 @@ mod tests {
     #[test]
     fn a_stray_write_on_either_side_is_seen_and_poison_is_nan() {
         for offset in [-1isize, 12, 200] {
-            let (mut buffer, region) = Buffer::<f32>::new(3, 0xff, "y");
+            let (mut buffer, region) = Buffer::<f32>::new(3, 0xff, Guard::Bands, "y");
             assert!(buffer.iter().all(|v| v.is_nan()));
             buffer.fill(1.0);
             assert_eq!(region.check(), Ok(()));

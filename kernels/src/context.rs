@@ -1,5 +1,5 @@
 //! What a row gets from the harness: threads, buffers, and the machine.
-use crate::buffer::{Buffer, Element, Region};
+use crate::buffer::{Buffer, Element, Guard, Region};
 use crate::hardware::Hardware;
 use crate::pool::Pool;
 use std::sync::Arc;
@@ -28,13 +28,19 @@ pub struct Context {
     pool: Pool,
     hardware: Hardware,
     poison: Poison,
+    guard: Guard,
     regions: Vec<Arc<Region>>,
 }
 
 impl Context {
     /// Threads, machine and the pattern of unwritten buffers.
     pub fn new(pool: Pool, hardware: Hardware, poison: Poison) -> Context {
-        Context { pool, hardware, poison, regions: Vec::new() }
+        Context { pool, hardware, poison, guard: Guard::Bands, regions: Vec::new() }
+    }
+
+    /// The same, with something else on either side of its buffers.
+    pub fn with_guard(self, guard: Guard) -> Context {
+        Context { guard, ..self }
     }
 
     /// The threads.
@@ -49,7 +55,7 @@ impl Context {
 
     /// A poisoned buffer for results or scratch.
     pub fn buffer<T: Element>(&mut self, label: &'static str, len: usize) -> Buffer<T> {
-        let (buffer, region) = Buffer::new(len, self.poison.byte(), label);
+        let (buffer, region) = Buffer::new(len, self.poison.byte(), self.guard, label);
         self.regions.push(region);
         buffer
     }

@@ -1,5 +1,8 @@
 //! Every row of every table against the reference, at every awkward size.
 //!
+//! Buffers end, and then begin, at pages that may not be touched: a stray access, be it a read,
+//! stops the program.
+//!
 //! Prints how many kernel-cases each row ran. A row that never ran fails, unless its hardware is
 //! missing, and then that is printed. `cargo test -p lowbit-kernels --test conformance -- avx2`.
 mod attention;
@@ -13,6 +16,7 @@ mod quantize;
 mod rho;
 use libtest_mimic::{Arguments, Failed, Trial};
 use lowbit_kernels::Kernel;
+use lowbit_kernels::buffer::Guard;
 use lowbit_kernels::context::{Context, Poison};
 use lowbit_kernels::hardware::Hardware;
 use lowbit_kernels::pool::Pool;
@@ -141,21 +145,22 @@ fn one<O: Op>(
     problem: &O::Problem,
     hardware: &Hardware,
 ) -> Result<(), String> {
-    let run = |threads, poison| -> Result<Outputs, String> {
-        let mut context = Context::new(Pool::new(threads)?, hardware.clone(), poison);
+    let run = |threads, poison, guard| -> Result<Outputs, String> {
+        let context = Context::new(Pool::new(threads)?, hardware.clone(), poison);
+        let mut context = context.with_guard(guard);
         let mut prepared = kernel.prepare(problem, &mut context).map_err(|e| e.to_string())?;
         prepared.launch().and_then(|()| prepared.sync()).map_err(|e| e.to_string())?;
         let outputs = prepared.read().map_err(|e| e.to_string())?;
         context.check_guards()?;
         Ok(outputs)
     };
-    let outputs = run(1, Poison::Ones)?;
+    let outputs = run(1, Poison::Ones, Guard::PageAfter)?;
     let reference = O::reference(problem);
     let expectation = O::expect(problem, &reference, kernel.arithmetic(problem), &outputs);
     if let Some(fault) = judge(&expectation, &outputs).fault {
         return Err(fault);
     }
-    let again = run(3, Poison::Sevens)?;
+    let again = run(3, Poison::Sevens, Guard::PageBefore)?;
     if again == outputs { Ok(()) } else { Err("another answer on 3 threads or poison".into()) }
 }
 
