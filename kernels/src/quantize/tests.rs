@@ -135,6 +135,12 @@ fn comparisons_at_the_limit_are_inclusive_only_by_rule() {
         let x = [1.0, -1.0, 0.0, -0.0, 0.5, 2.0, -2.0, 1.0f32.next_down(), -1.0f32.next_up()];
         let rule = Rule { inclusive, threshold, steps: 2.0, ..Rule::default() };
         check(&problem(x.repeat(9), 81, rule, &TERNARY2));
+        check(&problem(x.repeat(9), 81, rule, &TERNARY3));
+        // Two of four magnitudes are the mean, which is the limit where the threshold is 1.
+        let kept = Rule { range: Range::Absmean, steps: 1.0, kept_mean: true, ..rule };
+        for format in [&TERNARY2 as &dyn WeightFormat, &TERNARY3] {
+            check(&problem([0.5, -1.5, 1.0, -1.0].repeat(9), 12, kept, format));
+        }
         let rule = Rule { zero_is_positive: inclusive, ..rule };
         check(&problem(x.repeat(9), 81, rule, &SIGN1));
         check(&problem(x.repeat(9), 81, Rule { centred: true, ..rule }, &SIGN1));
