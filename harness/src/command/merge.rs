@@ -1,6 +1,7 @@
 //! `merge`: judge what outside peers answered, and join them to a run.
 use super::export::CASE_FILE;
 use super::print;
+use crate::bench::Bench;
 use crate::cli::{MergeArgs, ReportArgs};
 use crate::driver::{self, Driver};
 use crate::exit::{self, Exit};
@@ -9,7 +10,6 @@ use crate::memory::Counting;
 use crate::outside::answer::{Answer, Timed};
 use crate::outside::{Given, exchange, tensors};
 use crate::plan::Usage;
-use crate::row::Bench;
 use anyhow::Context as _;
 use lowbit_reference::case::Case;
 use lowbit_reference::op::Arithmetic;

@@ -4,9 +4,9 @@
 //! file, and goes the way of every check.
 pub mod answer;
 pub mod tensors;
+use crate::bench::Bench;
 use crate::driver::{Driver, OpDriver, Task};
 use crate::protocol::Reply;
-use crate::row::Bench;
 use lowbit_kernels::context::Context;
 use lowbit_kernels::{Failure, Kernel, Prepared};
 use lowbit_reference::case::Case;
