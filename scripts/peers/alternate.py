@@ -19,8 +19,11 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PEERS = [f"{sys.executable} {HERE}/{name}" for name in ("onnxruntime_cpu.py", "bitsandbytes_cpu.py")]
-MERGED = (0, 4)  # 4: an answer was wrong; it stands in the run as failed
+PEERS = [f"{sys.executable} {HERE}/{name}"
+         for name in ("onnxruntime_cpu.py", "bitsandbytes_cpu.py")]
+# Exit codes that leave a run behind: 4, an answer was wrong and stands there as failed; 7, a row
+# accepted none of the cases.
+RAN = (0, 4, 7)
 
 
 def run(command, allowed=(0,)):
@@ -122,16 +125,16 @@ def main():
     for number in range(args.rounds):
         folder = first if number == 0 else os.path.join(args.out, "round")
         shutil.rmtree(folder, ignore_errors=True)
-        run([args.lowbit, "measure", *ids, *rows, "--threads", str(args.threads), "--out", folder])
+        threads = ["--threads", str(args.threads)]
+        run([args.lowbit, "measure", *ids, *rows, *threads, "--out", folder], RAN)
         gather(rounds, folder)
         for _, exported in cases:
             for peer in args.peer or PEERS:
-                settings = ["--threads", str(args.threads), "--cache", args.cache,
-                            "--seconds", str(args.seconds)]
-                run([*peer.split(), exported, *settings])
+                settings = ["--cache", args.cache, "--seconds", str(args.seconds)]
+                run([*peer.split(), exported, *threads, *settings])
     shutil.rmtree(os.path.join(args.out, "round"), ignore_errors=True)
     rewrite(first, rounds)
-    run([args.lowbit, "merge", first, *[folder for _, folder in cases]], MERGED)
+    run([args.lowbit, "merge", first, *[folder for _, folder in cases]], RAN)
     ratios(cases, rounds)
 
 
