@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_large_buffer_begins_a_band_after_a_huge_page_and_keeps_its_bands() {
-        let (mut buffer, region) = Buffer::<u8>::new(LARGE + 3, 0x7f, "weights");
+        let (mut buffer, region) = Buffer::<u8>::new(LARGE + 3, 0x7f, Guard::Bands, "weights");
         assert_eq!(buffer.as_ptr().addr() % HUGE_PAGE, GUARD);
         assert!(buffer.iter().all(|byte| *byte == 0x7f));
         buffer.fill(1);

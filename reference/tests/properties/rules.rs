@@ -175,7 +175,7 @@ proptest! {
     fn zeros_at_the_end_change_nothing_under_absmax(x in floats(1..150), zeros in 1usize..40) {
         let padded = [&x[..], &vec![0.0; zeros]].concat();
         let whole = |named: &&Named| match named.rule.range {
-            Range::Absmax => true,
+            Range::Absmax | Range::Fixed => true,
             Range::Minmax => named.rule.with_zero,
             Range::Absmean => false,
         };

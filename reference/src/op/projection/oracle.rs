@@ -135,7 +135,7 @@ impl ProjectionReference {
                 match exact && sum < EXACT * unit {
                     true => tie,
                     // Rounding the sums of magnitudes to floats is within the spare roundings.
-                    false => bound::dot(count.max(0.0) as usize, sum) + tie,
+                    false => bound::dot(usize::try_from(*count as i64).unwrap_or(0), sum) + tie,
                 }
             };
             sums.iter().zip(counts).zip(ties).map(bound).collect()
