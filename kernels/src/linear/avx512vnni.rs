@@ -150,8 +150,10 @@ fn tile<const FIELDS: usize, const M: usize, const P: usize>(
     let mut acc = [[_mm512_setzero_si512(); P]; M];
     let mut soon = at.soon::<P>();
     for (vectors, x) in at.steps::<P>().zip(x) {
-        for vector in soon.next().unwrap_or_default() {
-            fetch(vector);
+        if M > 4 {
+            for vector in soon.next().unwrap_or_default() {
+                fetch(vector);
+            }
         }
         let mut w = [_mm512_setzero_si512(); P];
         for p in 0..P {
@@ -206,7 +208,7 @@ pub(super) fn thrice(q: __m512i) -> __m512i {
 }
 
 /// How far ahead of a load its stream is fetched: what memory needs, across panels and pages.
-const AHEAD: usize = 6 << 10;
+const AHEAD: usize = 12 << 10;
 
 /// Fetch what follows a vector in its stream.
 #[inline]

@@ -86,11 +86,7 @@ impl<D: Dot<T, LANES, BYTES>, T: Value, const LANES: usize, const BYTES: usize, 
         y: &mut [&mut [f32]],
         at: usize,
     ) {
-        let (factor, bias) = match FIELDS {
-            1 => (1, 128),
-            8 => (2, 1),
-            _ => (1, 1),
-        };
+        let bias = if FIELDS == 1 { 128 } else { 1 };
         let x = &self.x[i * self.row..][..M * self.row];
         let x = x.as_chunks().0.as_chunks().0.as_chunks().0;
         self.dot.tile::<FIELDS, M>(panel, x, |v, sums| {
@@ -102,8 +98,8 @@ impl<D: Dot<T, LANES, BYTES>, T: Value, const LANES: usize, const BYTES: usize, 
                 let outputs = y[t][at..][..rows.len()].iter_mut().zip(sums);
                 let w = self.w_scales[rows.clone()].iter().zip(&self.w_sums[rows.clone()]);
                 for ((y, sum), (w_scale, w_sum)) in outputs.zip(w) {
-                    let offset = w_sum.wrapping_mul(shift).wrapping_sub(total);
-                    *y = sum.finish(factor, offset) * (scale * w_scale);
+                    let shifted = if shift == 0 { 0 } else { w_sum.wrapping_mul(shift) };
+                    *y = sum.finish::<FIELDS>(shifted.wrapping_sub(total)) * (scale * w_scale);
                 }
             }
         });

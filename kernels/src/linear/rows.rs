@@ -56,18 +56,19 @@ impl Value for f32 {
 
 /// A sum of products before scales.
 pub(super) trait Sum: Copy {
-    /// `factor sum + offset` for integers; a float sum is already right.
-    fn finish(self, factor: i32, offset: i32) -> f32;
+    /// `sum + offset`, with twice the sum of sign1, for integers; a float sum is already right.
+    fn finish<const FIELDS: usize>(self, offset: i32) -> f32;
 }
 impl Sum for i32 {
     #[inline]
-    fn finish(self, factor: i32, offset: i32) -> f32 {
-        self.wrapping_mul(factor).wrapping_add(offset) as f32
+    fn finish<const FIELDS: usize>(self, offset: i32) -> f32 {
+        let sum = if FIELDS == 8 { self.wrapping_add(self) } else { self };
+        sum.wrapping_add(offset) as f32
     }
 }
 impl Sum for f32 {
     #[inline]
-    fn finish(self, _: i32, _: i32) -> f32 {
+    fn finish<const FIELDS: usize>(self, _: i32) -> f32 {
         self
     }
 }

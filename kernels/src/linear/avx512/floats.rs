@@ -57,8 +57,10 @@ fn tile<const FIELDS: usize, const M: usize, const P: usize>(
     let mut acc = [[[_mm512_setzero_ps(); P]; M]; 2];
     let mut soon = at.soon::<P>();
     for (vectors, x) in at.steps::<P>().zip(x) {
-        for vector in soon.next().unwrap_or_default() {
-            fetch(vector);
+        if M > 4 {
+            for vector in soon.next().unwrap_or_default() {
+                fetch(vector);
+            }
         }
         let mut w = [_mm512_setzero_si512(); P];
         for p in 0..P {
