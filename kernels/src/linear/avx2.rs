@@ -11,7 +11,7 @@
 //! Floats: the low two bits of a lane select the code from a table (`vpermilps`), one FMA for 8.
 use super::arrange::Tokens;
 use super::blocks;
-use super::panels::Vector;
+use super::panels::{Piece, Vector};
 use super::rows::{self, Dot};
 use crate::context::Context;
 use crate::hardware::Need;
@@ -67,12 +67,12 @@ impl Dot<i8, LANES, BYTES> for Found {
     #[inline]
     fn tile<const FIELDS: usize, const M: usize>(
         self,
-        (panel, width): (&[Vector<LANES, BYTES>], usize),
+        panel: Piece<'_, LANES, BYTES>,
         x: &[Tokens<i8, BYTES, FIELDS, M>],
         keep: impl FnMut(usize, &[[i32; LANES]; M]),
     ) {
         // SAFETY: a `Found` is made only after detection.
-        unsafe { integers(panel, width, x, keep) }
+        unsafe { integers(panel, x, keep) }
     }
 }
 
@@ -81,47 +81,26 @@ impl Dot<f32, LANES, BYTES> for Found {
     #[inline]
     fn tile<const FIELDS: usize, const M: usize>(
         self,
-        (panel, width): (&[Vector<LANES, BYTES>], usize),
+        panel: Piece<'_, LANES, BYTES>,
         x: &[Tokens<f32, BYTES, FIELDS, M>],
         keep: impl FnMut(usize, &[[f32; LANES]; M]),
     ) {
         // SAFETY: a `Found` is made only after detection.
-        unsafe { floats(panel, width, x, keep) }
-    }
-}
-
-/// The vectors of a panel from number `v` of `width` on.
-#[derive(Clone, Copy)]
-struct At<'a> {
-    panel: &'a [Vector<LANES, BYTES>],
-    width: usize,
-    v: usize,
-}
-
-impl<'a> At<'a> {
-    /// `P` of them, step by step.
-    #[inline]
-    fn steps<const P: usize>(self) -> impl Iterator<Item = &'a [Vector<LANES, BYTES>; P]> {
-        let steps = self.panel.chunks_exact(self.width);
-        steps.map(move |vectors| match vectors[self.v..].first_chunk() {
-            Some(vectors) => vectors,
-            None => unreachable!("a panel of {} vectors", self.width),
-        })
+        unsafe { floats(panel, x, keep) }
     }
 }
 
 /// Sixteen registers hold the sums of four vectors with one token, or of one with eight.
 #[target_feature(enable = "avx2,fma")]
 fn integers<const FIELDS: usize, const M: usize>(
-    panel: &[Vector<LANES, BYTES>],
-    width: usize,
+    panel: Piece<'_, LANES, BYTES>,
     x: &[Tokens<i8, BYTES, FIELDS, M>],
     mut keep: impl FnMut(usize, &[[i32; LANES]; M]),
 ) {
     let mut v = 0;
-    while v < width {
-        let at = At { panel, width, v };
-        v += match (FIELDS, M, width - v) {
+    while v < panel.width {
+        let at = Piece { v, ..panel };
+        v += match (FIELDS, M, panel.width - v) {
             (1, 1 | 2, 4..) => save(v, &bytes::<FIELDS, M, 4>(at, x), &mut keep),
             (1, 4, 2..) => save(v, &bytes::<FIELDS, M, 2>(at, x), &mut keep),
             (1, _, _) => save(v, &bytes::<FIELDS, M, 1>(at, x), &mut keep),
@@ -153,7 +132,7 @@ fn save<const M: usize, const P: usize>(
 #[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 fn bits<const FIELDS: usize, const M: usize, const P: usize>(
-    at: At<'_>,
+    at: Piece<'_, LANES, BYTES>,
     x: &[Tokens<i8, BYTES, FIELDS, M>],
 ) -> [[__m256i; P]; M] {
     let ones = _mm256_set1_epi16(1);
@@ -219,7 +198,7 @@ fn thrice(q: __m256i) -> __m256i {
 #[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 fn bytes<const FIELDS: usize, const M: usize, const P: usize>(
-    at: At<'_>,
+    at: Piece<'_, LANES, BYTES>,
     x: &[Tokens<i8, BYTES, FIELDS, M>],
 ) -> [[__m256i; P]; M] {
     let low = _mm256_set1_epi16(0xff);
@@ -247,15 +226,14 @@ fn bytes<const FIELDS: usize, const M: usize, const P: usize>(
 /// Vectors of the panel, several at a time as long as there are so many.
 #[target_feature(enable = "avx2,fma")]
 fn floats<const FIELDS: usize, const M: usize>(
-    panel: &[Vector<LANES, BYTES>],
-    width: usize,
+    panel: Piece<'_, LANES, BYTES>,
     x: &[Tokens<f32, BYTES, FIELDS, M>],
     mut keep: impl FnMut(usize, &[[f32; LANES]; M]),
 ) {
     let mut v = 0;
-    while v < width {
-        let at = At { panel, width, v };
-        v += match (M, width - v) {
+    while v < panel.width {
+        let at = Piece { v, ..panel };
+        v += match (M, panel.width - v) {
             (1 | 2, 4..) => save_floats(v, &sums::<FIELDS, M, 4>(at, x), &mut keep),
             (4, 2..) => save_floats(v, &sums::<FIELDS, M, 2>(at, x), &mut keep),
             _ => save_floats(v, &sums::<FIELDS, M, 1>(at, x), &mut keep),
@@ -284,7 +262,7 @@ fn save_floats<const M: usize, const P: usize>(
 #[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 fn sums<const FIELDS: usize, const M: usize, const P: usize>(
-    at: At<'_>,
+    at: Piece<'_, LANES, BYTES>,
     x: &[Tokens<f32, BYTES, FIELDS, M>],
 ) -> [[__m256; P]; M] {
     let chains = if M == 1 { 2 } else { 1 };

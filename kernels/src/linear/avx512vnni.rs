@@ -20,7 +20,7 @@
 use super::arrange::Tokens;
 use super::avx512::{arrange, floats, gemv};
 use super::blocks;
-use super::panels::Vector;
+use super::panels::{Piece, Vector};
 use super::rows::{self, Dot};
 use crate::context::Context;
 use crate::hardware::Need;
@@ -78,12 +78,12 @@ impl Dot<i8, LANES, BYTES> for Found {
     #[inline]
     fn tile<const FIELDS: usize, const M: usize>(
         self,
-        (panel, width): (&[Vector<LANES, BYTES>], usize),
+        panel: Piece<'_, LANES, BYTES>,
         x: &[Tokens<i8, BYTES, FIELDS, M>],
         keep: impl FnMut(usize, &[[i32; LANES]; M]),
     ) {
         // SAFETY: a `Found` is made only after detection.
-        unsafe { integers(panel, width, x, keep) }
+        unsafe { integers(panel, x, keep) }
     }
 }
 
@@ -92,27 +92,26 @@ impl Dot<f32, LANES, BYTES> for Found {
     #[inline]
     fn tile<const FIELDS: usize, const M: usize>(
         self,
-        (panel, width): (&[Vector<LANES, BYTES>], usize),
+        panel: Piece<'_, LANES, BYTES>,
         x: &[Tokens<f32, BYTES, FIELDS, M>],
         keep: impl FnMut(usize, &[[f32; LANES]; M]),
     ) {
         // SAFETY: a `Found` is made only after detection.
-        unsafe { floats::floats(panel, width, x, keep) }
+        unsafe { floats::floats(panel, x, keep) }
     }
 }
 
 /// Vectors of the panel, several at a time as long as there are so many.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 fn integers<const FIELDS: usize, const M: usize>(
-    panel: &[Vector<LANES, BYTES>],
-    width: usize,
+    panel: Piece<'_, LANES, BYTES>,
     x: &[Tokens<i8, BYTES, FIELDS, M>],
     mut keep: impl FnMut(usize, &[[i32; LANES]; M]),
 ) {
     let mut v = 0;
-    while v < width {
-        let at = At { panel, width, v };
-        v += match (FIELDS, M, width - v) {
+    while v < panel.width {
+        let at = Piece { v, ..panel };
+        v += match (FIELDS, M, panel.width - v) {
             (4 | 8, 1, 4..) => save(v, &gemv::bits::<FIELDS, M, 4>(at, x), &mut keep),
             (4 | 8, 1, _) => save(v, &gemv::bits::<FIELDS, M, 1>(at, x), &mut keep),
             (5, 1, 4..) => save(v, &gemv::thirds::<FIELDS, M, 4>(at, x), &mut keep),
@@ -145,11 +144,17 @@ fn save<const M: usize, const P: usize>(
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 fn tile<const FIELDS: usize, const M: usize, const P: usize>(
-    at: At<'_>,
+    at: Piece<'_, LANES, BYTES>,
     x: &[Tokens<i8, BYTES, FIELDS, M>],
 ) -> [[__m512i; P]; M] {
     let mut acc = [[_mm512_setzero_si512(); P]; M];
+    let mut soon = at.soon::<P>();
     for (vectors, x) in at.steps::<P>().zip(x) {
+        if M > 4 {
+            for vector in soon.next().unwrap_or_default() {
+                fetch(vector);
+            }
+        }
         let mut w = [_mm512_setzero_si512(); P];
         for p in 0..P {
             w[p] = load(&vectors[p]);
@@ -170,7 +175,8 @@ fn tile<const FIELDS: usize, const M: usize, const P: usize>(
             }
         }
     }
-    acc
+    // Not `acc` itself: sums made in the place of the result are stored at every step.
+    std::array::from_fn(|t| acc[t])
 }
 
 /// The codes of the next field, and what the fields after it are taken from.
@@ -201,36 +207,21 @@ pub(super) fn thrice(q: __m512i) -> __m512i {
     _mm512_add_epi8(_mm512_add_epi8(q, q), q)
 }
 
-/// The vectors of a panel from number `v` of `width` on.
-#[derive(Clone, Copy)]
-pub(super) struct At<'a> {
-    pub(super) panel: &'a [Vector<LANES, BYTES>],
-    pub(super) width: usize,
-    pub(super) v: usize,
-}
-
-impl<'a> At<'a> {
-    /// `P` of them, step by step.
-    #[inline]
-    pub(super) fn steps<const P: usize>(
-        self,
-    ) -> impl ExactSizeIterator<Item = &'a [Vector<LANES, BYTES>; P]> {
-        let steps = self.panel.chunks_exact(self.width);
-        steps.map(move |vectors| match vectors[self.v..].first_chunk() {
-            Some(vectors) => vectors,
-            None => unreachable!("a panel of {} vectors", self.width),
-        })
-    }
-}
-
 /// How far ahead of a load its stream is fetched: what memory needs, across panels and pages.
-const AHEAD: usize = 6 << 10;
+const AHEAD: usize = 12 << 10;
 
 /// Fetch what follows a vector in its stream.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn ahead(vector: &Vector<LANES, BYTES>) {
     _mm_prefetch::<_MM_HINT_T0>(vector.as_ptr().wrapping_byte_add(AHEAD).cast());
+}
+
+/// Fetch a vector into the L2.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn fetch(vector: &Vector<LANES, BYTES>) {
+    _mm_prefetch::<_MM_HINT_T1>(vector.as_ptr().cast());
 }
 
 #[target_feature(enable = "avx512f")]

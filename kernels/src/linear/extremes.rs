@@ -115,3 +115,29 @@ fn without_tokens_or_rows_there_is_nothing_and_without_depth_there_are_zeros() {
         }
     }
 }
+
+#[test]
+fn tokens_of_a_second_block_have_sums_of_their_own() {
+    let hardware = Hardware::detect();
+    // Twelve tokens so deep are a block for every row, ten and more megabytes of f32.
+    let [m, n, k] = [15, 3, 180_001];
+    let codes = (0..m * k).map(|at| (at / k) as i8 - 7).collect::<Vec<i8>>();
+    let floats = codes.iter().map(|x| f32::from(*x)).collect();
+    let native = KERNELS.iter().filter(|kernel| kernel.threads() == Threads::Pool);
+    for kernel in native.filter(|kernel| hardware.has(kernel.need()).is_ok()) {
+        let mut problem = problem(&TERNARY2, (0b10_10_10_10, 0), [m, n, k]);
+        for float in [false, true] {
+            match &mut problem.activation {
+                Activation::I8(x) if !float => x.codes.clone_from(&codes),
+                activation => *activation = Activation::F32(Vec::clone(&floats)),
+            }
+            let mut context = Context::new(Pool::new(1).unwrap(), hardware.clone(), Poison::Ones);
+            let mut run = kernel.prepare(&problem, &mut context).unwrap();
+            run.launch().unwrap();
+            let scale = if float { 0.3 } else { 0.7 * 0.3 };
+            let want: Vec<f32> =
+                (0..m * n).map(|at| ((at / n) as f32 - 7.0) * k as f32 * scale).collect();
+            assert_eq!(run.read().unwrap().f32s("y"), Some(&want[..]), "{} {float}", kernel.name());
+        }
+    }
+}

@@ -20,6 +20,7 @@ pub(crate) mod panels;
 #[cfg(feature = "peers")]
 mod peers;
 mod plain;
+mod product;
 mod rows;
 mod scalar;
 #[cfg(feature = "burn")]

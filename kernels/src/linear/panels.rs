@@ -12,6 +12,38 @@ use lowbit_reference::format::layout::Layout;
 /// `BYTES` packed bytes of each of `LANES` rows.
 pub(crate) type Vector<const LANES: usize, const BYTES: usize> = [[u8; BYTES]; LANES];
 
+/// The vectors of a panel from number `v` of `width` on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece<'a, const LANES: usize, const BYTES: usize> {
+    pub(super) vectors: &'a [Vector<LANES, BYTES>],
+    pub(super) width: usize,
+    pub(super) v: usize,
+    /// What will be read from memory soon.
+    pub(super) next: &'a [Vector<LANES, BYTES>],
+}
+
+impl<'a, const LANES: usize, const BYTES: usize> Piece<'a, LANES, BYTES> {
+    /// `P` vectors, step by step.
+    #[inline]
+    pub(super) fn steps<const P: usize>(
+        self,
+    ) -> impl ExactSizeIterator<Item = &'a [Vector<LANES, BYTES>; P]> {
+        let steps = self.vectors.chunks_exact(self.width);
+        steps.map(move |vectors| match vectors[self.v..].first_chunk() {
+            Some(vectors) => vectors,
+            None => unreachable!("a panel of {} vectors", self.width),
+        })
+    }
+
+    /// The share of `P` vectors in what will be read soon, a few for each step.
+    #[inline]
+    pub(super) fn soon<const P: usize>(self) -> impl Iterator<Item = &'a [Vector<LANES, BYTES>]> {
+        let at = |v| self.next.len() * v / self.width;
+        let share = &self.next[at(self.v)..at(self.v + P)];
+        share.chunks(share.len().div_ceil(self.vectors.len() / self.width).max(1))
+    }
+}
+
 /// Weights in a layout.
 #[derive(Debug)]
 pub(crate) struct Panels {

@@ -16,7 +16,8 @@
 //!
 //! *Threads* get panels. A sum is never split, so results do not depend on how many there are.
 use super::arrange::{self, Tokens};
-use super::panels::{PackedRows, Panels, Plain, Vector};
+use super::panels::{PackedRows, Panels, Piece, Plain};
+use super::product::{Product, split};
 use crate::buffer::{Buffer, Element};
 use crate::context::Context;
 use crate::pool::Pool;
@@ -24,10 +25,6 @@ use crate::{Failure, Prepared};
 use lowbit_reference::format::layout::Layout;
 use lowbit_reference::op::linear::{Activation, LinearProblem, PackedWeight, Rows, Weight};
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
-use std::ops::Range;
-
-/// Arranged tokens that stay in a 1 MiB L2 beside a panel.
-const BLOCK_BYTES: usize = 384 << 10;
 
 /// An element of the activations.
 pub(super) trait Value: Element + Default {
@@ -59,18 +56,19 @@ impl Value for f32 {
 
 /// A sum of products before scales.
 pub(super) trait Sum: Copy {
-    /// `factor sum + offset` for integers; a float sum is already right.
-    fn finish(self, factor: i32, offset: i32) -> f32;
+    /// `sum + offset`, with twice the sum of sign1, for integers; a float sum is already right.
+    fn finish<const FIELDS: usize>(self, offset: i32) -> f32;
 }
 impl Sum for i32 {
     #[inline]
-    fn finish(self, factor: i32, offset: i32) -> f32 {
-        self.wrapping_mul(factor).wrapping_add(offset) as f32
+    fn finish<const FIELDS: usize>(self, offset: i32) -> f32 {
+        let sum = if FIELDS == 8 { self.wrapping_add(self) } else { self };
+        sum.wrapping_add(offset) as f32
     }
 }
 impl Sum for f32 {
     #[inline]
-    fn finish(self, _: i32, _: i32) -> f32 {
+    fn finish<const FIELDS: usize>(self, _: i32) -> f32 {
         self
     }
 }
@@ -84,11 +82,11 @@ pub(super) trait Dot<T: Value, const LANES: usize, const BYTES: usize>: Copy + S
         arrange::plain(x, to);
         T::total(x)
     }
-    /// Sums of the rows of a panel `width` vectors wide with each of `M` tokens, over stored codes
-    /// if they are i32 and over codes if they are f32; `keep` gets them vector by vector.
+    /// Sums of the rows of a panel with each of `M` tokens, over stored codes if they are i32 and
+    /// over codes if they are f32; `keep` gets them vector by vector.
     fn tile<const FIELDS: usize, const M: usize>(
         self,
-        panel: (&[Vector<LANES, BYTES>], usize),
+        panel: Piece<'_, LANES, BYTES>,
         x: &[Tokens<T, BYTES, FIELDS, M>],
         keep: impl FnMut(usize, &[[T::Sum; LANES]; M]),
     );
@@ -307,90 +305,5 @@ impl<D: Dot<T, LANES, BYTES>, T: Value, const LANES: usize, const BYTES: usize, 
 
     fn read(&mut self) -> Result<Outputs, Failure> {
         Ok(Outputs(vec![("y", Tensor::F32(self.y.to_vec()))]))
-    }
-}
-
-/// The columns `range` of every row of `y`, for each range.
-fn split(
-    y: &mut [f32],
-    n: usize,
-    ranges: Vec<Range<usize>>,
-) -> Vec<(Range<usize>, Vec<&mut [f32]>)> {
-    let empty = |range: Range<usize>| (range, Vec::with_capacity(y.len() / n.max(1)));
-    let mut tasks: Vec<_> = ranges.into_iter().map(empty).collect();
-    for mut row in y.chunks_exact_mut(n.max(1)) {
-        for (range, rows) in &mut tasks {
-            rows.extend(row.split_off_mut(..range.len()));
-        }
-    }
-    tasks
-}
-
-/// Everything a thread reads.
-struct Product<'a, D, T, const LANES: usize, const BYTES: usize, const FIELDS: usize> {
-    dot: D,
-    n: usize,
-    /// Values of an arranged token.
-    row: usize,
-    x: &'a [T],
-    x_scales: &'a [f32],
-    totals: &'a [i32],
-    shifts: &'a [i32],
-    w_sums: &'a [i32],
-    vectors: &'a [Vector<LANES, BYTES>],
-    w_scales: &'a [f32],
-}
-
-impl<D: Dot<T, LANES, BYTES>, T: Value, const LANES: usize, const BYTES: usize, const FIELDS: usize>
-    Product<'_, D, T, LANES, BYTES, FIELDS>
-{
-    /// The outputs `range` of every token, into the slices of `y` that are those. A panel stays
-    /// near the core while the tokens of a block pass by, and the block while the panels do.
-    fn columns(&self, range: Range<usize>, y: &mut [&mut [f32]]) {
-        let row_bytes = (self.row * size_of::<T>()).max(1);
-        let block = (BLOCK_BYTES / row_bytes / arrange::TOKENS).max(1) * arrange::TOKENS;
-        for from in (0..y.len()).step_by(block) {
-            for first in range.clone().step_by(D::LAYOUT.panel_rows()) {
-                let at = first - range.start;
-                for tile in arrange::tiles(from..y.len().min(from + block)) {
-                    let (i, y) = (tile.start, &mut y[tile.clone()]);
-                    match tile.len() {
-                        12 => self.tile::<12>(i, first, y, at),
-                        8 => self.tile::<8>(i, first, y, at),
-                        4 => self.tile::<4>(i, first, y, at),
-                        2 => self.tile::<2>(i, first, y, at),
-                        _ => self.tile::<1>(i, first, y, at),
-                    }
-                }
-            }
-        }
-    }
-
-    /// The panel whose first row is `first`, with `M` tokens from `i` on, into `y[..][at..]`.
-    fn tile<const M: usize>(&self, i: usize, first: usize, y: &mut [&mut [f32]], at: usize) {
-        let (factor, bias) = match FIELDS {
-            1 => (1, 128),
-            8 => (2, 1),
-            _ => (1, 1),
-        };
-        let steps = self.row / (BYTES * FIELDS);
-        let width = (self.n - first).div_ceil(LANES).min(D::LAYOUT.vectors);
-        let panel = &self.vectors[first / LANES * steps..][..width * steps];
-        let x = &self.x[i * self.row..][..M * self.row];
-        let x = x.as_chunks().0.as_chunks().0.as_chunks().0;
-        self.dot.tile::<FIELDS, M>((panel, width), x, |v, sums| {
-            let (j, at) = (first + v * LANES, at + v * LANES);
-            let rows = j..self.n.min(j + LANES);
-            for (t, sums) in sums.iter().enumerate() {
-                let (scale, shift) = (self.x_scales[i + t], self.shifts[i + t]);
-                let total = self.totals[i + t].wrapping_mul(bias);
-                let outputs = y[t][at..][..rows.len()].iter_mut().zip(sums);
-                let w = self.w_scales[rows.clone()].iter().zip(&self.w_sums[rows.clone()]);
-                for ((y, sum), (w_scale, w_sum)) in outputs.zip(w) {
-                    let offset = w_sum.wrapping_mul(shift).wrapping_sub(total);
-                    *y = sum.finish(factor, offset) * (scale * w_scale);
-                }
-            }
-        });
     }
 }

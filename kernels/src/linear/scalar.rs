@@ -5,11 +5,12 @@
 //! on x86-64). Bit formats: `((w >> 8/F j) & mask) x` is at most 2 * 128 a ternary field and 128 a
 //! sign field, so a step of 4, 5 or 8 fields adds at most 1280 to an i16 lane, and 25 steps
 //! 32000 < 2^15; then lanes are widened to i32. A ternary3 byte `q` drops its digits from the
-//! first on: `3 q >> 8`, then `q = 3 q mod 256`. int8 products `(w + 128) x` are i32 and wrap.
+//! first on: `3 q >> 8`, then `q = 3 q mod 256`. int8 products `(w + 128) x` are i32, sixteen are at
+//! most `16 * 255 * 128`, and the sum of all wraps.
 //! Floats: stored codes become -1, 0, 1 before the product, so nothing cancels.
 use super::arrange::Tokens;
 use super::blocks;
-use super::panels::Vector;
+use super::panels::Piece;
 use super::rows::{self, Dot};
 use crate::context::Context;
 use crate::{Failure, Kernel, Prepared};
@@ -54,72 +55,69 @@ impl Dot<i8, LANES, BYTES> for Scalar {
     const LAYOUT: &'static Layout = &BLOCKS16;
     fn tile<const FIELDS: usize, const M: usize>(
         self,
-        (panel, width): (&[Vector<LANES, BYTES>], usize),
+        panel: Piece<'_, LANES, BYTES>,
         x: &[Tokens<i8, BYTES, FIELDS, M>],
         mut keep: impl FnMut(usize, &[[i32; LANES]; M]),
     ) {
-        for v in 0..width {
-            let row: Vec<[u8; BYTES]> = panel.iter().skip(v).step_by(width).map(|v| v[0]).collect();
-            let dot = |t| if FIELDS == 1 { bytes(&row, x, t) } else { bits(&row, x, t) };
+        for v in 0..panel.width {
+            let row = Piece { v, ..panel };
+            let dot = |t| if FIELDS == 1 { bytes(row, x, t) } else { bits(row, x, t) };
             keep(v, &std::array::from_fn(|t| [dot(t)]));
         }
     }
 }
 
 fn bytes<const FIELDS: usize, const M: usize>(
-    row: &[[u8; BYTES]],
-    x: &[Tokens<i8, BYTES, FIELDS, M>],
-    t: usize,
-) -> i32 {
-    let mut lanes = [0i32; BYTES];
-    for (w, x) in row.iter().zip(x) {
-        // `w` as a signed code: the product then fits i16 vectors, and 128 x comes back below.
-        let (w, x) = (w.map(|w| i16::from((w ^ 0x80).cast_signed())), x[0][t].map(i16::from));
-        for i in 0..BYTES {
-            let product = i32::from(w[i]) * i32::from(x[i]) + 128 * i32::from(x[i]);
-            lanes[i] = lanes[i].wrapping_add(product);
-        }
-    }
-    lanes.into_iter().fold(0, i32::wrapping_add)
-}
-
-fn bits<const FIELDS: usize, const M: usize>(
-    row: &[[u8; BYTES]],
+    row: Piece<'_, LANES, BYTES>,
     x: &[Tokens<i8, BYTES, FIELDS, M>],
     t: usize,
 ) -> i32 {
     let mut total = 0i32;
-    for (row, x) in row.chunks(SAFE).zip(x.chunks(SAFE)) {
-        let mut lanes = [0i16; BYTES];
-        for (w, x) in row.iter().zip(x) {
-            let mut w = *w;
-            for x in x {
-                let codes = next::<FIELDS>(&mut w);
-                for i in 0..BYTES {
-                    lanes[i] += i16::from(codes[i]) * i16::from(x[t][i]);
-                }
-            }
-        }
-        let lanes: i32 = lanes.iter().map(|lane| i32::from(*lane)).sum();
-        total = lanes.wrapping_add(total);
+    for ([[w]], x) in row.steps().zip(x) {
+        let sum: i32 = (0..BYTES).map(|i| i32::from(w[i]) * i32::from(x[0][t][i])).sum();
+        total = total.wrapping_add(sum);
     }
     total
 }
 
-/// The stored codes of the next field of each byte, which they leave.
+fn bits<const FIELDS: usize, const M: usize>(
+    row: Piece<'_, LANES, BYTES>,
+    x: &[Tokens<i8, BYTES, FIELDS, M>],
+    t: usize,
+) -> i32 {
+    let mut total = 0i32;
+    let mut steps = row.steps();
+    for x in x.chunks(SAFE) {
+        let mut lanes = [0i16; BYTES];
+        for (x, [[w]]) in x.iter().zip(&mut steps) {
+            let mut w = w.map(i16::from);
+            for x in x {
+                let x = x[t].map(i16::from);
+                for i in 0..BYTES {
+                    lanes[i] = lanes[i].wrapping_add(next::<FIELDS>(&mut w[i]).wrapping_mul(x[i]));
+                }
+            }
+        }
+        total = lanes.iter().map(|lane| i32::from(*lane)).fold(total, i32::wrapping_add);
+    }
+    total
+}
+
+/// The stored code of the next field of a byte, which it leaves. In 16 bits as the products are: a
+/// byte is widened once for all its fields.
 #[inline]
-fn next<const FIELDS: usize>(w: &mut [u8; BYTES]) -> [u8; BYTES] {
+fn next<const FIELDS: usize>(w: &mut i16) -> i16 {
     match FIELDS {
+        1 => *w,
         5 => {
-            let thrice = w.map(|w| 3 * u16::from(w));
-            *w = thrice.map(|w| w as u8);
-            thrice.map(|w| (w >> 8) as u8)
+            let thrice = 3 * *w;
+            *w = thrice & 255;
+            thrice >> 8
         }
         _ => {
-            let (bits, mask) = (8 / FIELDS, ((1u16 << (8 / FIELDS)) - 1) as u8);
-            let codes = w.map(|w| w & mask);
-            *w = w.map(|w| w.checked_shr(bits as u32).unwrap_or(0));
-            codes
+            let code = *w & ((1 << (8 / FIELDS)) - 1);
+            *w >>= 8 / FIELDS;
+            code
         }
     }
 }
@@ -128,16 +126,19 @@ impl Dot<f32, LANES, BYTES> for Scalar {
     const LAYOUT: &'static Layout = &BLOCKS16;
     fn tile<const FIELDS: usize, const M: usize>(
         self,
-        (panel, width): (&[Vector<LANES, BYTES>], usize),
+        panel: Piece<'_, LANES, BYTES>,
         x: &[Tokens<f32, BYTES, FIELDS, M>],
         mut keep: impl FnMut(usize, &[[f32; LANES]; M]),
     ) {
-        for v in 0..width {
+        for v in 0..panel.width {
             let mut lanes = [[0f32; BYTES]; M];
-            for (w, x) in panel.iter().skip(v).step_by(width).zip(x) {
-                let mut w = w[0];
+            for ([[w]], x) in (Piece { v, ..panel }).steps().zip(x) {
+                let mut w = w.map(i16::from);
                 for x in x {
-                    let codes = next::<FIELDS>(&mut w).map(number::<FIELDS>);
+                    let mut codes = [0f32; BYTES];
+                    for i in 0..BYTES {
+                        codes[i] = number::<FIELDS>(next::<FIELDS>(&mut w[i]));
+                    }
                     for (lanes, x) in lanes.iter_mut().zip(x) {
                         for i in 0..BYTES {
                             lanes[i] += codes[i] * x[i];
@@ -152,7 +153,7 @@ impl Dot<f32, LANES, BYTES> for Scalar {
 
 /// What a stored code stands for.
 #[inline]
-fn number<const FIELDS: usize>(stored: u8) -> f32 {
+fn number<const FIELDS: usize>(stored: i16) -> f32 {
     match FIELDS {
         1 => f32::from(stored) - 128.0,
         8 => 2.0 * f32::from(stored) - 1.0,

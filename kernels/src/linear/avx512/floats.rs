@@ -7,22 +7,21 @@
 //! A sum is one chain along K (two for a single token), whatever the tile, so that results do not
 //! depend on how panels fall to threads.
 use super::super::arrange::Tokens;
-use super::super::avx512vnni::{At, BYTES, LANES, ahead, load, thrice};
-use super::super::panels::Vector;
+use super::super::avx512vnni::{BYTES, LANES, ahead, fetch, load, thrice};
+use super::super::panels::Piece;
 use core::arch::x86_64::*;
 
 /// Vectors of the panel, several at a time as long as there are so many.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 pub(in super::super) fn floats<const FIELDS: usize, const M: usize>(
-    panel: &[Vector<LANES, BYTES>],
-    width: usize,
+    panel: Piece<'_, LANES, BYTES>,
     x: &[Tokens<f32, BYTES, FIELDS, M>],
     mut keep: impl FnMut(usize, &[[f32; LANES]; M]),
 ) {
     let mut v = 0;
-    while v < width {
-        let at = At { panel, width, v };
-        v += match (M, width - v) {
+    while v < panel.width {
+        let at = Piece { v, ..panel };
+        v += match (M, panel.width - v) {
             (1..=4, 4..) => save(v, &tile::<FIELDS, M, 4>(at, x), &mut keep),
             (8 | 12, 2..) => save(v, &tile::<FIELDS, M, 2>(at, x), &mut keep),
             _ => save(v, &tile::<FIELDS, M, 1>(at, x), &mut keep),
@@ -51,12 +50,18 @@ fn save<const M: usize, const P: usize>(
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 fn tile<const FIELDS: usize, const M: usize, const P: usize>(
-    at: At<'_>,
+    at: Piece<'_, LANES, BYTES>,
     x: &[Tokens<f32, BYTES, FIELDS, M>],
 ) -> [[__m512; P]; M] {
     let chains = if M == 1 { 2 } else { 1 };
     let mut acc = [[[_mm512_setzero_ps(); P]; M]; 2];
+    let mut soon = at.soon::<P>();
     for (vectors, x) in at.steps::<P>().zip(x) {
+        if M > 4 {
+            for vector in soon.next().unwrap_or_default() {
+                fetch(vector);
+            }
+        }
         let mut w = [_mm512_setzero_si512(); P];
         for p in 0..P {
             w[p] = load(&vectors[p]);

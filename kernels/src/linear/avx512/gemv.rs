@@ -5,7 +5,8 @@
 //! vector ports of Zen 5 while two of them take `vpdpbusd`: both are busy. The stream is fetched
 //! ahead, across panels, as memory needs; this costs nothing where weights are in a cache.
 use super::super::arrange::Tokens;
-use super::super::avx512vnni::{At, BYTES, ahead, load, thrice};
+use super::super::avx512vnni::{BYTES, LANES, ahead, load, thrice};
+use super::super::panels::Piece;
 use core::arch::x86_64::*;
 
 /// Steps whose sums fit 31 bits where fields stand: `192 * 128 * 4 * 16384 < 2^31`.
@@ -17,7 +18,7 @@ const SAFE: usize = 1024;
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(in super::super) fn bits<const FIELDS: usize, const M: usize, const P: usize>(
-    at: At<'_>,
+    at: Piece<'_, LANES, BYTES>,
     x: &[Tokens<i8, BYTES, FIELDS, M>],
 ) -> [[__m512i; P]; M] {
     let mask = |bits: i8| _mm512_set1_epi8(bits);
@@ -70,7 +71,7 @@ fn shifted_down<const FIELDS: usize>([a, b, c, d]: [__m512i; 4]) -> __m512i {
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(in super::super) fn thirds<const FIELDS: usize, const M: usize, const P: usize>(
-    at: At<'_>,
+    at: Piece<'_, LANES, BYTES>,
     x: &[Tokens<i8, BYTES, FIELDS, M>],
 ) -> [[__m512i; P]; M] {
     let mut sums = [[_mm512_setzero_si512(); P]; M];
