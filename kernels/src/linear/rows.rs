@@ -30,7 +30,7 @@ use std::ops::Range;
 const BLOCK_BYTES: usize = 384 << 10;
 
 /// An element of the activations.
-pub(super) trait Value: Element + Default {
+pub(crate) trait Value: Element + Default {
     /// What products are added in.
     type Sum: Sum;
     /// Sum of a token's codes, where codes are what is summed.
@@ -58,7 +58,7 @@ impl Value for f32 {
 }
 
 /// A sum of products before scales.
-pub(super) trait Sum: Copy {
+pub(crate) trait Sum: Copy {
     /// `factor sum + offset` for integers; a float sum is already right.
     fn finish(self, factor: i32, offset: i32) -> f32;
 }
@@ -76,7 +76,9 @@ impl Sum for f32 {
 }
 
 /// Dot products as an instruction set does them.
-pub(super) trait Dot<T: Value, const LANES: usize, const BYTES: usize>: Copy + Sync {
+pub(crate) trait Dot<T: Value, const LANES: usize, const BYTES: usize>:
+    Copy + Send + Sync
+{
     /// The layout of the weights.
     const LAYOUT: &'static Layout;
     /// Arrange one token, zeros after it, and total it.
@@ -327,18 +329,18 @@ fn split(
 }
 
 /// Everything a thread reads.
-struct Product<'a, D, T, const LANES: usize, const BYTES: usize, const FIELDS: usize> {
-    dot: D,
-    n: usize,
+pub(super) struct Product<'a, D, T, const LANES: usize, const BYTES: usize, const FIELDS: usize> {
+    pub(super) dot: D,
+    pub(super) n: usize,
     /// Values of an arranged token.
-    row: usize,
-    x: &'a [T],
-    x_scales: &'a [f32],
-    totals: &'a [i32],
-    shifts: &'a [i32],
-    w_sums: &'a [i32],
-    vectors: &'a [Vector<LANES, BYTES>],
-    w_scales: &'a [f32],
+    pub(super) row: usize,
+    pub(super) x: &'a [T],
+    pub(super) x_scales: &'a [f32],
+    pub(super) totals: &'a [i32],
+    pub(super) shifts: &'a [i32],
+    pub(super) w_sums: &'a [i32],
+    pub(super) vectors: &'a [Vector<LANES, BYTES>],
+    pub(super) w_scales: &'a [f32],
 }
 
 impl<D: Dot<T, LANES, BYTES>, T: Value, const LANES: usize, const BYTES: usize, const FIELDS: usize>
@@ -346,7 +348,7 @@ impl<D: Dot<T, LANES, BYTES>, T: Value, const LANES: usize, const BYTES: usize, 
 {
     /// The outputs `range` of every token, into the slices of `y` that are those. A panel stays
     /// near the core while the tokens of a block pass by, and the block while the panels do.
-    fn columns(&self, range: Range<usize>, y: &mut [&mut [f32]]) {
+    pub(super) fn columns(&self, range: Range<usize>, y: &mut [&mut [f32]]) {
         let row_bytes = (self.row * size_of::<T>()).max(1);
         let block = (BLOCK_BYTES / row_bytes / arrange::TOKENS).max(1) * arrange::TOKENS;
         for from in (0..y.len()).step_by(block) {

@@ -5,7 +5,7 @@
 //! that lies within its bound of the threshold on the other side: what such an output would add
 //! to a gradient widens the gradient's bound, and nothing else does.
 use super::float::{scatter, sums};
-use super::operation::ProjectionProblem;
+use super::problem::ProjectionProblem;
 use super::{Contraction, Gradients, activate};
 use crate::bound;
 use crate::op::{Arithmetic, Bound, Expectation, Expected, Tensor};
@@ -57,16 +57,6 @@ impl ProjectionReference {
             out.gradients = Some(scatter(shape, (x, w), &p.grad_output, passes));
         }
         out
-    }
-
-    /// Share of zeros of the outputs, or of the gradient of the weight.
-    pub(super) fn zero_share(&self) -> f64 {
-        let share =
-            |x: &[f32]| x.iter().filter(|x| **x == 0.0).count() as f64 / x.len().max(1) as f64;
-        match &self.gradients {
-            Some(gradients) => share(&gradients.input).max(share(&gradients.weight)),
-            None => share(&self.answers),
-        }
     }
 
     /// Distance an output before the relu may have: none where an integer row's sum is exact in a
