@@ -43,18 +43,7 @@ fn main() -> ExitCode {
     trials.extend(rows(lowbit_kernels::linear::KERNELS, linear::cases(), &hardware, &sender));
     trials.extend(rows(lowbit_kernels::conv2d::KERNELS, conv2d::cases(), &hardware, &sender));
     trials.extend(rows(lowbit_kernels::pool2d::KERNELS, pool2d::cases(), &hardware, &sender));
-    trials.extend(rows(
-        lowbit_kernels::lowrank_projection::KERNELS,
-        projection::lowrank_cases(),
-        &hardware,
-        &sender,
-    ));
-    trials.extend(rows(
-        lowbit_kernels::decoder_tail::KERNELS,
-        projection::decoder_cases(),
-        &hardware,
-        &sender,
-    ));
+    trials.extend(projection::trials(&hardware, &sender));
     trials.extend(rows(
         lowbit_kernels::pack_linear::KERNELS,
         pack_linear::cases(),

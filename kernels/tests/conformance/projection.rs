@@ -1,5 +1,17 @@
 //! Cases of `lowrank_projection` and `decoder_tail`: every format, both passes, and shapes around
 //! tiles of 12 tokens, panels of 64 rows and steps of a sum.
+use crate::{Count, rows};
+use libtest_mimic::Trial;
+use lowbit_kernels::hardware::Hardware;
+use lowbit_kernels::{decoder_tail, lowrank_projection};
+use std::sync::mpsc::Sender;
+
+/// The rows of both tables.
+pub(crate) fn trials(hardware: &Hardware, sender: &Sender<Count>) -> Vec<Trial> {
+    let mut trials = rows(lowrank_projection::KERNELS, lowrank_cases(), hardware, sender);
+    trials.extend(rows(decoder_tail::KERNELS, decoder_cases(), hardware, sender));
+    trials
+}
 
 /// Weight and its rule.
 const WEIGHTS: [(&str, &str); 4] =
@@ -36,7 +48,7 @@ fn cases(op: &str, rules: &[&str], shapes: &[String]) -> Vec<String> {
     ids
 }
 
-pub(crate) fn lowrank_cases() -> Vec<String> {
+fn lowrank_cases() -> Vec<String> {
     // Batch, input heads, heads, time, embd, packed latents, latents.
     let shapes = [
         [1, 1, 1, 1, 1, 1, 1],
@@ -59,7 +71,7 @@ pub(crate) fn lowrank_cases() -> Vec<String> {
     cases("lowrank_projection", &["onnx", "bnb"], &shapes.map(shape))
 }
 
-pub(crate) fn decoder_cases() -> Vec<String> {
+fn decoder_cases() -> Vec<String> {
     // Batch, heads, time, latents, packed latents of a head, dim.
     let shapes = [
         [1, 1, 1, 1, 1, 1],
