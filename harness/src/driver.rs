@@ -67,6 +67,12 @@ pub static DRIVERS: &[&dyn Driver] = &[
     &OpDriver::<op::linear::Linear> { kernels: kernels::linear::KERNELS },
     &OpDriver::<op::conv2d::Conv2d> { kernels: kernels::conv2d::KERNELS },
     &OpDriver::<op::pool2d::Pool2d> { kernels: kernels::pool2d::KERNELS },
+    &OpDriver::<op::projection::ProjectionOp<op::projection::LowrankProjection>> {
+        kernels: kernels::lowrank_projection::KERNELS,
+    },
+    &OpDriver::<op::projection::ProjectionOp<op::projection::DecoderTail>> {
+        kernels: kernels::decoder_tail::KERNELS,
+    },
     &OpDriver::<op::attention::Attention> { kernels: kernels::attention::KERNELS },
     &OpDriver::<op::hadamard::HadamardTransform> { kernels: kernels::hadamard::KERNELS },
     &OpDriver::<op::top_k::TopK> { kernels: kernels::top_k::KERNELS },

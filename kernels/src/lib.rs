@@ -10,14 +10,17 @@ pub mod context;
 pub mod conv2d;
 #[cfg(feature = "wgpu")]
 mod cube;
+pub mod decoder_tail;
 pub mod hadamard;
 pub mod hardware;
 pub mod linear;
+pub mod lowrank_projection;
 pub mod pack_linear;
 mod plane;
 pub mod pool;
 pub mod pool2d;
 pub mod probe;
+mod projection;
 mod quantize;
 pub mod quantize_activation;
 pub mod quantize_weight;

@@ -18,12 +18,21 @@ const ORDER: &[&str] = &[
     "n",
     "len",
     "causal",
+    "pass",
+    "relu",
     "batch",
+    "input_heads",
     "heads",
     "kv_heads",
     "query_len",
     "key_len",
     "head_dim",
+    "time",
+    "embd",
+    "packed_latent",
+    "latent",
+    "latent_total",
+    "dim",
     "data",
     "distribution",
     "file",
@@ -39,8 +48,25 @@ const PAIRS: &[(&str, &str)] =
 const DATA: &[&str] = &["data", "distribution", "file", "tensor"];
 
 /// Sizes share a piece.
-const SIZES: &[&str] =
-    &["m", "k", "n", "len", "batch", "heads", "kv_heads", "query_len", "key_len", "head_dim"];
+const SIZES: &[&str] = &[
+    "m",
+    "k",
+    "n",
+    "len",
+    "batch",
+    "input_heads",
+    "heads",
+    "kv_heads",
+    "query_len",
+    "key_len",
+    "head_dim",
+    "time",
+    "embd",
+    "packed_latent",
+    "latent",
+    "latent_total",
+    "dim",
+];
 
 /// Stands before the activation of a product.
 const CROSS: &str = "x ";
@@ -76,7 +102,7 @@ impl Labels {
         }
         if varying.is_empty() {
             // A single case is still called by something: its formats and sizes.
-            let named = |key: &&str| ORDER.iter().take(17).any(|k| k == key);
+            let named = |key: &&str| ORDER.iter().take(26).any(|k| k == key);
             varying = values.keys().copied().filter(named).map(str::to_owned).collect();
         }
         let mut fixed: Vec<&str> = fixed.into_iter().map(|(key, _)| *key).collect();

@@ -15,7 +15,7 @@ use std::ops::Range;
 pub(super) const TOKENS: usize = 12;
 
 /// The activations that meet a step of `M` tokens.
-pub(super) type Tokens<T, const BYTES: usize, const FIELDS: usize, const M: usize> =
+pub(crate) type Tokens<T, const BYTES: usize, const FIELDS: usize, const M: usize> =
     [[[T; BYTES]; M]; FIELDS];
 
 /// The tokens in tiles of 12, then 8, 4, 2 and 1.

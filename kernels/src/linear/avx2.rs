@@ -46,19 +46,25 @@ impl Kernel<Linear> for Avx2 {
         if blocks::takes(problem) {
             return blocks::prepare(blocks::avx2::Found::new(context)?, problem, context);
         }
-        context.hardware().has(self.need())?;
-        rows::bind::<_, LANES, BYTES>(Found(()), problem, context)
+        rows::bind::<_, LANES, BYTES>(Found::new(context)?, problem, context)
     }
 }
 
 /// Made only where the instructions were detected.
-#[derive(Clone, Copy)]
-struct Found(());
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found(());
+
+impl Found {
+    /// The proof, or what is missing.
+    pub(crate) fn new(context: &Context) -> Result<Found, String> {
+        context.hardware().has(Need::Avx2).map(|()| Found(()))
+    }
+}
 
 /// Weight rows of a vector.
-const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 /// Weight bytes of a row in a vector.
-const BYTES: usize = 4;
+pub(crate) const BYTES: usize = 4;
 /// Steps whose i16 sums cannot overflow.
 const SAFE: usize = 12;
 

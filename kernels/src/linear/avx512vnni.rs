@@ -55,19 +55,25 @@ impl Kernel<Linear> for Avx512Vnni {
         if blocks::takes(problem) {
             return blocks::prepare(blocks::avx512vnni::Found::new(context)?, problem, context);
         }
-        context.hardware().has(self.need())?;
-        rows::bind::<_, LANES, BYTES>(Found(()), problem, context)
+        rows::bind::<_, LANES, BYTES>(Found::new(context)?, problem, context)
     }
 }
 
 /// Made only where the instructions were detected.
-#[derive(Clone, Copy)]
-struct Found(());
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found(());
+
+impl Found {
+    /// The proof, or what is missing.
+    pub(crate) fn new(context: &Context) -> Result<Found, String> {
+        context.hardware().has(Need::Avx512Vnni).map(|()| Found(()))
+    }
+}
 
 /// Weight rows of a vector.
-pub(super) const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 /// Weight bytes of a row in a vector.
-pub(super) const BYTES: usize = 4;
+pub(crate) const BYTES: usize = 4;
 
 impl Dot<i8, LANES, BYTES> for Found {
     const LAYOUT: &'static Layout = &LANES16;

@@ -1,11 +1,12 @@
 //! Rows of `linear`.
 mod arrange;
 #[cfg(target_arch = "x86_64")]
-mod avx2;
+pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
-mod avx512vnni;
+pub(crate) mod avx512vnni;
+pub(crate) mod batched;
 mod blocks;
 #[cfg(feature = "burn")]
 mod burn;
@@ -21,8 +22,8 @@ pub(crate) mod panels;
 mod peers;
 mod plain;
 mod product;
-mod rows;
-mod scalar;
+pub(crate) mod rows;
+pub(crate) mod scalar;
 #[cfg(feature = "burn")]
 mod ste;
 use crate::Kernel;

@@ -14,12 +14,12 @@ pub(crate) type Vector<const LANES: usize, const BYTES: usize> = [[u8; BYTES]; L
 
 /// The vectors of a panel from number `v` of `width` on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Piece<'a, const LANES: usize, const BYTES: usize> {
-    pub(super) vectors: &'a [Vector<LANES, BYTES>],
-    pub(super) width: usize,
-    pub(super) v: usize,
+pub(crate) struct Piece<'a, const LANES: usize, const BYTES: usize> {
+    pub(crate) vectors: &'a [Vector<LANES, BYTES>],
+    pub(crate) width: usize,
+    pub(crate) v: usize,
     /// What will be read from memory soon.
-    pub(super) next: &'a [Vector<LANES, BYTES>],
+    pub(crate) next: &'a [Vector<LANES, BYTES>],
 }
 
 impl<'a, const LANES: usize, const BYTES: usize> Piece<'a, LANES, BYTES> {

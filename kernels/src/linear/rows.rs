@@ -27,7 +27,7 @@ use lowbit_reference::op::linear::{Activation, LinearProblem, PackedWeight, Rows
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 
 /// An element of the activations.
-pub(super) trait Value: Element + Default {
+pub(crate) trait Value: Element + Default {
     /// What products are added in.
     type Sum: Sum;
     /// Sum of a token's codes, where codes are what is summed.
@@ -55,7 +55,7 @@ impl Value for f32 {
 }
 
 /// A sum of products before scales.
-pub(super) trait Sum: Copy {
+pub(crate) trait Sum: Copy {
     /// `sum + offset`, with twice the sum of sign1, for integers; a float sum is already right.
     fn finish<const FIELDS: usize>(self, offset: i32) -> f32;
 }
@@ -74,7 +74,9 @@ impl Sum for f32 {
 }
 
 /// Dot products as an instruction set does them.
-pub(super) trait Dot<T: Value, const LANES: usize, const BYTES: usize>: Copy + Sync {
+pub(crate) trait Dot<T: Value, const LANES: usize, const BYTES: usize>:
+    Copy + Send + Sync
+{
     /// The layout of the weights.
     const LAYOUT: &'static Layout;
     /// Arrange one token, zeros after it, and total it.

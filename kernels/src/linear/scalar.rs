@@ -20,7 +20,7 @@ use lowbit_reference::op::linear::{Linear, LinearProblem};
 
 /// The row.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scalar;
+pub(crate) struct Scalar;
 
 impl Kernel<Linear> for Scalar {
     fn name(&self) -> &'static str {
@@ -45,9 +45,9 @@ impl Kernel<Linear> for Scalar {
 }
 
 /// Rows of a vector.
-const LANES: usize = 1;
+pub(crate) const LANES: usize = 1;
 /// Bytes of a row in a vector.
-const BYTES: usize = 16;
+pub(crate) const BYTES: usize = 16;
 /// Steps whose i16 sums cannot overflow.
 const SAFE: usize = 25;
 

@@ -12,6 +12,7 @@ mod linear;
 mod linear_blocks;
 mod pack_linear;
 mod pool2d;
+mod projection;
 mod quantize;
 mod rho;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
     trials.extend(rows(lowbit_kernels::linear::KERNELS, linear::cases(), &hardware, &sender));
     trials.extend(rows(lowbit_kernels::conv2d::KERNELS, conv2d::cases(), &hardware, &sender));
     trials.extend(rows(lowbit_kernels::pool2d::KERNELS, pool2d::cases(), &hardware, &sender));
+    trials.extend(projection::trials(&hardware, &sender));
     trials.extend(rows(
         lowbit_kernels::pack_linear::KERNELS,
         pack_linear::cases(),

@@ -19,14 +19,16 @@ mod integer;
 mod lowrank;
 mod operation;
 mod oracle;
+mod problem;
 use super::shape;
 use crate::invalid::Invalid;
 pub use decoder_tail::DecoderTail;
 pub use float::{Gradients, Projection};
 pub use integer::{Accumulator, Coded, IntegerProjection};
 pub use lowrank::LowrankProjection;
-pub use operation::{DECODER, Input, LOWRANK, Named, ProjectionOp, ProjectionProblem, Weight};
+pub use operation::{DECODER, LOWRANK, Named, ProjectionOp};
 pub use oracle::ProjectionReference;
+pub use problem::{Input, ProjectionProblem, Weight};
 
 /// Which products are summed into which output. Positions are row-major.
 pub trait Contraction: Sync {

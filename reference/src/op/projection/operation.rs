@@ -5,6 +5,7 @@
 //! `backward` answers `grad_input` and `grad_weight` for a gradient of the output, straight
 //! through both quantizers: the gradients of the product of the dequantized operands.
 use super::oracle::ProjectionReference;
+use super::problem::{Input, ProjectionProblem, Weight};
 use super::{Contraction, DecoderTail, LowrankProjection};
 use crate::case::{Case, CaseError, Kind, Param, Value, Word};
 use crate::data::Distribution;
@@ -14,7 +15,7 @@ use crate::op::linear::max_k;
 use crate::op::quantize::pack;
 use crate::op::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs};
 use crate::quality::Quality;
-use crate::rule::{Code, Granularity, Range, Rule, quantize};
+use crate::rule::{Granularity, Range, Rule, quantize};
 use std::marker::PhantomData;
 
 /// Products of a backward pass that the oracle computes, every one; of a forward pass eight times
@@ -258,66 +259,6 @@ fn work<S: Named>(case: &Case) -> Work {
     }
 }
 
-/// The input of a projection.
-#[derive(Debug)]
-pub struct Input {
-    /// What it was quantized from, or the input itself; row-major.
-    pub values: Vec<f32>,
-    /// int8 codes, empty for floats.
-    pub codes: Vec<i8>,
-    /// One scale, or one a row; empty for floats.
-    pub scales: Vec<f32>,
-}
-
-/// The packed weight of a projection.
-#[derive(Debug)]
-pub struct Weight {
-    /// How a row is packed.
-    pub format: &'static dyn WeightFormat,
-    /// Rows of the last dimension, each starting on a byte.
-    pub bytes: Vec<u8>,
-    /// Codes of a row.
-    pub row_len: usize,
-    /// Bytes of a row.
-    pub row_bytes: usize,
-    /// The one scale.
-    pub scale: f32,
-    /// The codes, for the oracle.
-    pub(super) codes: Vec<Code>,
-}
-
-/// Everything one projection needs.
-#[derive(Debug)]
-pub struct ProjectionProblem<S> {
-    /// The shape.
-    pub shape: S,
-    /// Input, [`Contraction::input_shape`].
-    pub input: Input,
-    /// Weight, [`Contraction::weight_shape`].
-    pub weight: Weight,
-    /// `relu(y - threshold)`.
-    pub relu_threshold: Option<f32>,
-    /// Gradient of the output for pass `backward`, [`Contraction::output_shape`]; else empty.
-    pub grad_output: Vec<f32>,
-    /// Whether the data are of tier `exact`.
-    pub exact: bool,
-}
-
-impl<S: Contraction> ProjectionProblem<S> {
-    /// Whether the gradients are asked for.
-    pub fn backward(&self) -> bool {
-        !self.grad_output.is_empty()
-    }
-    /// Scale of an input; 1 for floats.
-    pub fn input_scale(&self, input: usize) -> f32 {
-        match self.input.scales[..] {
-            [] => 1.0,
-            [scale] => scale,
-            _ => self.input.scales[self.shape.token(input)],
-        }
-    }
-}
-
 /// The operation on a shape.
 #[derive(Debug)]
 pub struct ProjectionOp<S>(PhantomData<S>);
@@ -385,9 +326,10 @@ impl<S: Named> Op for ProjectionOp<S> {
         }
     }
 
-    /// The reference's own share: a relu makes zeros of what the data say.
-    fn predicted_zeros(problem: &ProjectionProblem<S>) -> Option<f64> {
-        Some(ProjectionReference::new(problem).zero_share().min(0.95))
+    /// Nothing is known: a relu leaves the share that the data say, and a sign of sums of them is
+    /// as dear as the sums.
+    fn predicted_zeros(_: &ProjectionProblem<S>) -> Option<f64> {
+        None
     }
 }
 

@@ -5,7 +5,7 @@
 //! that lies within its bound of the threshold on the other side: what such an output would add
 //! to a gradient widens the gradient's bound, and nothing else does.
 use super::float::{scatter, sums};
-use super::operation::ProjectionProblem;
+use super::problem::ProjectionProblem;
 use super::{Contraction, Gradients, activate};
 use crate::bound;
 use crate::op::{Arithmetic, Bound, Expectation, Expected, Tensor};
@@ -59,16 +59,6 @@ impl ProjectionReference {
         out
     }
 
-    /// Share of zeros of the outputs, or of the gradient of the weight.
-    pub(super) fn zero_share(&self) -> f64 {
-        let share =
-            |x: &[f32]| x.iter().filter(|x| **x == 0.0).count() as f64 / x.len().max(1) as f64;
-        match &self.gradients {
-            Some(gradients) => share(&gradients.input).max(share(&gradients.weight)),
-            None => share(&self.answers),
-        }
-    }
-
     /// Distance an output before the relu may have: none where an integer row's sum is exact in a
     /// float, one ulp above; the dot bound for float rows, none in tier `exact` while every sum is
     /// exact.
@@ -118,7 +108,9 @@ impl ProjectionReference {
         let (x, w) = (|i: usize| x(i).abs(), |j: usize| w(j).abs());
         let magnitude: Vec<f32> = p.grad_output.iter().map(|g| g.abs()).collect();
         let sums = scatter(&p.shape, (x, w), &magnitude, |_| true);
-        let counts = scatter(&p.shape, (|_| 1.0, |_| 1.0), &vec![1.0; magnitude.len()], |_| true);
+        // Every input is in as many products as another; a weight in one of each token.
+        let [batch, _, time, _] = p.shape.output_shape();
+        let per_input = magnitude.len() * p.shape.depth() / sums.input.len().max(1);
         let near = |o: usize| {
             p.relu_threshold.is_some_and(|threshold| {
                 let distance = (self.values[o] - f64::from(threshold)).abs();
@@ -129,19 +121,19 @@ impl ProjectionReference {
         let scales = p.input.scales.iter().chain([&p.weight.scale]);
         let unit = f64::from(scales.fold(1.0f32, |least, scale| least.min(scale.abs())));
         let exact = p.exact && powers_of_two(p);
-        let bounds = |sums: &[f32], counts: &[f32], ties: &[f32]| -> Vec<f64> {
-            let bound = |((sum, count), tie): ((&f32, &f32), &f32)| {
+        let bounds = |sums: &[f32], count: usize, ties: &[f32]| -> Vec<f64> {
+            let bound = |(sum, tie): (&f32, &f32)| {
                 let (sum, tie) = (f64::from(*sum), f64::from(*tie));
                 match exact && sum < EXACT * unit {
                     true => tie,
                     // Rounding the sums of magnitudes to floats is within the spare roundings.
-                    false => bound::dot(usize::try_from(*count as i64).unwrap_or(0), sum) + tie,
+                    false => bound::dot(count, sum) + tie,
                 }
             };
-            sums.iter().zip(counts).zip(ties).map(bound).collect()
+            sums.iter().zip(ties).map(bound).collect()
         };
-        let input = bounds(&sums.input, &counts.input, &ties.input);
-        let weight = bounds(&sums.weight, &counts.weight, &ties.weight);
+        let input = bounds(&sums.input, per_input, &ties.input);
+        let weight = bounds(&sums.weight, batch * time, &ties.weight);
         vec![
             expected("grad_input", gradients.input.clone(), input),
             expected("grad_weight", gradients.weight.clone(), weight),

@@ -1,6 +1,7 @@
 //! Shapes, data and definitions that the tests of both share; errors.
 mod float;
 mod integer;
+mod operation;
 use super::*;
 
 /// Every dimension another, so that no two can be swapped unseen.

@@ -1,0 +1,34 @@
+//! `avx2`: the tiles of `linear` of that name, and 6 x 16 sums of floats for the gradient
+//! of the weight.
+use crate::context::Context;
+use crate::hardware::Need;
+use crate::projection;
+use crate::{Failure, Kernel, Prepared};
+use lowbit_reference::op::Arithmetic;
+use lowbit_reference::op::projection::{DecoderTail, ProjectionOp, ProjectionProblem};
+
+/// The row.
+#[derive(Debug)]
+pub(super) struct Avx2;
+
+impl Kernel<ProjectionOp<DecoderTail>> for Avx2 {
+    fn name(&self) -> &'static str {
+        "avx2"
+    }
+    fn need(&self) -> Need {
+        Need::Avx2
+    }
+    fn arithmetic(&self, problem: &ProjectionProblem<DecoderTail>) -> Arithmetic {
+        projection::arithmetic(problem)
+    }
+    fn accepts(&self, _: &ProjectionProblem<DecoderTail>) -> Result<(), String> {
+        Ok(())
+    }
+    fn prepare<'p>(
+        &self,
+        problem: &'p ProjectionProblem<DecoderTail>,
+        context: &mut Context,
+    ) -> Result<Box<dyn Prepared + 'p>, Failure> {
+        projection::avx2(problem, context)
+    }
+}

@@ -1,0 +1,34 @@
+//! `avx512vnni`: the tiles of `linear` of that name, and 12 x 32 sums of floats for the
+//! gradient of the weight.
+use crate::context::Context;
+use crate::hardware::Need;
+use crate::projection;
+use crate::{Failure, Kernel, Prepared};
+use lowbit_reference::op::Arithmetic;
+use lowbit_reference::op::projection::{DecoderTail, ProjectionOp, ProjectionProblem};
+
+/// The row.
+#[derive(Debug)]
+pub(super) struct Avx512Vnni;
+
+impl Kernel<ProjectionOp<DecoderTail>> for Avx512Vnni {
+    fn name(&self) -> &'static str {
+        "avx512vnni"
+    }
+    fn need(&self) -> Need {
+        Need::Avx512Vnni
+    }
+    fn arithmetic(&self, problem: &ProjectionProblem<DecoderTail>) -> Arithmetic {
+        projection::arithmetic(problem)
+    }
+    fn accepts(&self, _: &ProjectionProblem<DecoderTail>) -> Result<(), String> {
+        Ok(())
+    }
+    fn prepare<'p>(
+        &self,
+        problem: &'p ProjectionProblem<DecoderTail>,
+        context: &mut Context,
+    ) -> Result<Box<dyn Prepared + 'p>, Failure> {
+        projection::avx512vnni(problem, context)
+    }
+}
