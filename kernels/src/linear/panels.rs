@@ -40,7 +40,8 @@ impl<'a, const LANES: usize, const BYTES: usize> Piece<'a, LANES, BYTES> {
     pub(super) fn soon<const P: usize>(self) -> impl Iterator<Item = &'a [Vector<LANES, BYTES>]> {
         let at = |v| self.next.len() * v / self.width;
         let share = &self.next[at(self.v)..at(self.v + P)];
-        share.chunks(share.len().div_ceil(self.vectors.len() / self.width).max(1))
+        let steps = (self.vectors.len() / self.width).max(1);
+        share.chunks(share.len().div_ceil(steps).max(1))
     }
 }
 
