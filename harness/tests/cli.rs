@@ -1,5 +1,5 @@
 //! The binary as a user meets it.
-use lowbit_reports::record::{Record, Verdict};
+use lowbit_reports::record::{Record, SkipKind, Verdict};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -42,7 +42,14 @@ fn records_of_a_check_do_not_depend_on_the_number_of_threads() {
     let one = run("1");
     assert!(one == run("2"), "records.jsonl differs between 1 and 2 threads");
     let records = Record::parse_lines(std::str::from_utf8(&one).unwrap()).unwrap();
-    assert!(records.len() > 100 && records.iter().all(|r| r.verdict == Verdict::Passed));
+    // A row may be outside its contract (one packs a single layout), but none goes wrong.
+    let right = |r: &Record| match r.verdict {
+        Verdict::Passed => true,
+        Verdict::Skipped => r.skip == Some(SkipKind::Problem),
+        _ => false,
+    };
+    let passed = records.iter().filter(|r| r.verdict == Verdict::Passed).count();
+    assert!(passed > 100 && records.iter().all(right));
     assert!(records.iter().all(|r| r.bytes.is_some_and(|b| b.workspace_bytes.is_none())));
 }
 

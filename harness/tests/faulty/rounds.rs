@@ -8,6 +8,11 @@ use std::process::Output;
 
 /// In which order rows begin something: their check, a round, the last check, their records.
 fn begun(rounds: u32) -> Vec<String> {
+    // A thread joins one pool in its life.
+    std::thread::spawn(move || begun_here(rounds)).join().expect("a thread")
+}
+
+fn begun_here(rounds: u32) -> Vec<String> {
     let mut bench = bench(1, &Disk, &HEAP).expect("a bench");
     let case = "rho_unpack/format=int8/elements=64/data=exact/seed=1".parse().expect("a case");
     let limits = (3, 3, 1.0, 0.5);
@@ -105,7 +110,7 @@ pub(crate) fn goals() {
     let again = lowbit(folder.path(), &["report", "out"]);
     assert!(String::from_utf8_lossy(&again.stdout).contains("3 goals: 2 met"));
     let enforced = run_text(&text, &["--kernel", "{good,last}", "--enforce-goals"]).1;
-    assert_eq!(enforced.status.code(), Some(6));
+    assert_eq!(enforced.status.code(), Some(3));
     let missing = run_text(&text, &["--kernel", "good"]).1;
     assert_eq!(missing.status.code(), Some(0));
     let printed = String::from_utf8_lossy(&missing.stdout).into_owned();
