@@ -5,6 +5,7 @@ use super::weights::Weights;
 use super::{PLAIN, QUAD, ROWS, TABLE, Tile, ZERO_POINT};
 use crate::buffer::Buffer;
 use crate::context::Context;
+use crate::linear::product::split;
 use crate::pool::Pool;
 use crate::{Failure, Prepared};
 use lowbit_reference::op::linear::Rows;
@@ -241,20 +242,4 @@ fn arrange<T: Value, const FIELDS: usize, const M: usize>(
     }
     let to = to.as_chunks_mut().0.as_chunks_mut().0.as_chunks_mut().0;
     token::arrange::<T, FIELDS, M>(tokens, block, to, offsets.as_chunks_mut().0);
-}
-
-/// The columns `range` of every row of `y`, for each range.
-fn split(
-    y: &mut [f32],
-    n: usize,
-    ranges: Vec<Range<usize>>,
-) -> Vec<(Range<usize>, Vec<&mut [f32]>)> {
-    let empty = |range: Range<usize>| (range, Vec::with_capacity(y.len() / n));
-    let mut tasks: Vec<_> = ranges.into_iter().map(empty).collect();
-    for mut row in y.chunks_exact_mut(n) {
-        for (range, rows) in &mut tasks {
-            rows.extend(row.split_off_mut(..range.len()));
-        }
-    }
-    tasks
 }
