@@ -18,16 +18,71 @@ pub struct Quality {
 /// Fewest values whose quality is compared with the predicted one.
 pub const PREDICTED_VALUES: usize = 1 << 14;
 
+/// Standard errors that a quality may be off by.
+const STANDARD_ERRORS: f64 = 5.0;
+
+/// The squared error of one value, over the variance of the values: a random quantity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Noise {
+    /// Its mean.
+    pub mean: f64,
+    /// Its variance.
+    pub variance: f64,
+}
+
+impl Noise {
+    /// The noise a `share` of the way from this one to another.
+    pub(crate) fn towards(self, other: Self, share: f64) -> Self {
+        Self {
+            mean: self.mean + share * (other.mean - self.mean),
+            variance: self.variance + share * (other.variance - self.variance),
+        }
+    }
+
+    /// The noise of values that come in equal numbers from each.
+    pub(crate) fn average(each: impl ExactSizeIterator<Item = Self>) -> Self {
+        let count = each.len() as f64;
+        let zero = Self { mean: 0.0, variance: 0.0 };
+        let sum = each.fold(zero, |sum, noise| Self {
+            mean: sum.mean + noise.mean,
+            variance: sum.variance + noise.variance,
+        });
+        Self { mean: sum.mean / count, variance: sum.variance / count }
+    }
+}
+
+/// The quality that normal values must have, calculated and not tuned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Predicted {
+    /// Expected `sum (x - q)^2 / sum x^2`.
+    pub nmse: f64,
+    /// Relative standard error of that ratio: of the mean of `values` squared errors, and of the
+    /// mean of as many squares, `sqrt(2 / values)` for a normal value. A few clipped values may
+    /// carry most of the noise, and then the first is large.
+    pub standard_error: f64,
+    /// How many values it speaks for.
+    pub values: usize,
+}
+
+impl Predicted {
+    /// What `values` normal values with this noise must show.
+    pub(crate) fn new(noise: Noise, values: usize) -> Self {
+        let of_noise = noise.variance.max(0.0).sqrt() / noise.mean;
+        let standard_error = (of_noise + 2.0f64.sqrt()) / (values.max(1) as f64).sqrt();
+        Self { nmse: noise.mean, standard_error, values }
+    }
+}
+
 impl Quality {
-    /// Why the quality is not the one predicted from `values` values, if it is not: better is as
-    /// wrong as worse. The mean of squared errors of a clipping quantizer has a relative standard
-    /// error of at most about `3 / sqrt(values)` on normal data; five of those are allowed.
-    pub fn unexpected(&self, (nmse, values): (f64, usize)) -> Option<String> {
-        let slack = 15.0 / (values.max(1) as f64).sqrt();
+    /// Why the quality is not the one predicted, if it is not: better is as wrong as worse. Fewer
+    /// than [`PREDICTED_VALUES`] say nothing.
+    pub fn unexpected(&self, predicted: Predicted) -> Option<String> {
+        let Predicted { nmse, standard_error, values } = predicted;
+        let slack = STANDARD_ERRORS * standard_error;
         let off = self.nmse / nmse - 1.0;
         let off = off.is_nan() || off.abs() > slack;
         (values >= PREDICTED_VALUES && off).then(|| {
-            format!("nmse is {:.4e}, predicted {nmse:.4e} within {:.0} %", self.nmse, 100.0 * slack)
+            format!("nmse is {:.4e}, predicted {nmse:.4e} within {:.1} %", self.nmse, 100.0 * slack)
         })
     }
 }
@@ -105,11 +160,25 @@ mod tests {
     #[test]
     fn quality_too_good_is_as_unexpected_as_too_bad() {
         let quality = |nmse| Quality { nmse, ..Quality::default() };
-        assert_eq!(quality(0.105).unexpected((0.1, 1 << 16)), None);
-        assert!(quality(0.12).unexpected((0.1, 1 << 16)).is_some());
-        assert!(quality(0.08).unexpected((0.1, 1 << 16)).is_some());
-        assert!(quality(f64::NAN).unexpected((0.1, 1 << 16)).is_some());
-        assert_eq!(quality(0.5).unexpected((0.1, 100)), None);
+        let noise = Noise { mean: 0.1, variance: 0.02 };
+        // (sqrt(2) + sqrt(2)) / 256: five of those are 5.5 %.
+        let predicted = Predicted::new(noise, 1 << 16);
+        assert_eq!(quality(0.105).unexpected(predicted), None);
+        assert!(quality(0.106).unexpected(predicted).is_some());
+        assert!(quality(0.094).unexpected(predicted).is_some());
+        assert!(quality(f64::NAN).unexpected(predicted).is_some());
+        assert_eq!(quality(0.5).unexpected(Predicted::new(noise, 100)), None);
+    }
+
+    #[test]
+    fn a_few_clipped_values_widen_the_interval() {
+        let seldom = Predicted::new(Noise { mean: 0.1, variance: 2.0 }, 1 << 16);
+        let often = Predicted::new(Noise { mean: 0.1, variance: 0.02 }, 1 << 16);
+        assert!(seldom.standard_error > 5.0 * often.standard_error);
+        let half = Noise::average(
+            [Noise { mean: 1.0, variance: 0.0 }, Noise { mean: 3.0, variance: 4.0 }].into_iter(),
+        );
+        assert_eq!(half, Noise { mean: 2.0, variance: 2.0 });
     }
 
     #[test]

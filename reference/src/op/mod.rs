@@ -27,7 +27,7 @@ pub mod top_k;
 pub mod window;
 use crate::case::{Case, CaseError, Param, nearest};
 use crate::data::Files;
-use crate::quality::Quality;
+use crate::quality::{Predicted, Quality};
 pub use expected::{Arithmetic, Bound, Expectation, Expected, Operands, Outputs, Tensor};
 
 /// Every operation. Adding one is a file and a line here.
@@ -148,8 +148,8 @@ pub trait Op: 'static {
     /// Cost of quantization against the unquantized data, where the op quantizes.
     fn quality(problem: &Self::Problem, reference: &Self::Reference) -> Option<Quality>;
     /// The `nmse` that format, rule and distribution predict for the quality, calculated and not
-    /// tuned, and the number of values behind it; `None` where nothing is known beforehand.
-    fn expected_nmse(_: &Self::Problem, _: &Self::Reference) -> Option<(f64, usize)> {
+    /// tuned; `None` where nothing is known beforehand.
+    fn expected_nmse(_: &Self::Problem, _: &Self::Reference) -> Option<Predicted> {
         None
     }
     /// Bytes of the main tensor.

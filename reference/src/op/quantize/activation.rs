@@ -5,7 +5,7 @@ use super::{QuantizeProblem, expect};
 use crate::case::{Case, CaseError};
 use crate::data::{Files, Stream};
 use crate::format::{INT8, WeightFormat, activation_format};
-use crate::quality::Quality;
+use crate::quality::{Predicted, Quality};
 use crate::rule::Quantized;
 use std::sync::Arc;
 
@@ -97,7 +97,7 @@ impl Op for QuantizeActivation {
         Some(problem.quality(reference))
     }
 
-    fn expected_nmse(problem: &QuantizeProblem, reference: &Quantized) -> Option<(f64, usize)> {
+    fn expected_nmse(problem: &QuantizeProblem, reference: &Quantized) -> Option<Predicted> {
         problem.expected_nmse(reference)
     }
 

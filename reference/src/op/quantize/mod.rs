@@ -12,7 +12,7 @@ use super::{Arithmetic, Bound, Expectation, Expected, Outputs, Tensor};
 use crate::bound;
 use crate::data::Distribution;
 use crate::format::{Levels, WeightFormat};
-use crate::quality::{Quality, quality};
+use crate::quality::{Noise, Predicted, Quality, quality};
 use crate::rule::{Code, Quantized, Range, Rule, Shared, quantize, ulp};
 use std::sync::Arc;
 
@@ -71,9 +71,9 @@ impl QuantizeProblem {
 
     /// `nmse` of normal data under the scales found: `E[(x - q(x))^2] / E[x^2]` by the trapezium
     /// rule over 8 standard deviations, at 33 scales between the extremes and in between by
-    /// interpolation; with the number of values it speaks for. Under absmax a group's largest
-    /// value is known and exact, and no other is larger.
-    pub fn expected_nmse(&self, q: &Quantized) -> Option<(f64, usize)> {
+    /// interpolation. Under absmax a group's largest value is known and exact, and no other is
+    /// larger.
+    pub fn expected_nmse(&self, q: &Quantized) -> Option<Predicted> {
         let Rule { centred, kept_mean, rotated, range, .. } = self.rule;
         let closed = !(centred || kept_mean || rotated || range == Range::Minmax);
         if self.distribution != Some(Distribution::Normal) || !closed {
@@ -90,27 +90,27 @@ impl QuantizeProblem {
         let width = (most - least) / POINTS as f32;
         // Equal scales, all but for rounding, need no grid.
         if width <= least * 1e-6 {
-            return Some((self.normal_noise(least), self.x.len()));
+            return Some(Predicted::new(self.normal_noise(least), self.x.len()));
         }
-        let noise: Vec<f64> =
+        let noise: Vec<Noise> =
             (0..=POINTS).map(|i| self.normal_noise(least + width * i as f32)).collect();
         let interpolated = |scale: &f32| {
             let at = f64::from((scale - least) / width);
             let low = (0..POINTS).rev().find(|i| *i as f64 <= at).unwrap_or(0);
-            noise[low] + (at - low as f64) * (noise[low + 1] - noise[low])
+            noise[low].towards(noise[low + 1], at - low as f64)
         };
-        let sum: f64 = scales.iter().map(interpolated).sum();
-        Some((sum / scales.len() as f64, self.x.len()))
+        let noise = Noise::average(scales.iter().map(interpolated));
+        Some(Predicted::new(noise, self.x.len()))
     }
 
-    /// Mean squared error of a normal value under a scale, over its variance.
-    fn normal_noise(&self, scale: f32) -> f64 {
+    /// Squared error of a normal value under a scale, over its variance.
+    fn normal_noise(&self, scale: f32) -> Noise {
         const POINTS: i32 = 8000;
         let sigma = f64::from(self.sigma);
         let absmax = self.rule.range == Range::Absmax;
         let limit = f64::from(scale * self.rule.steps / self.rule.times);
         let shared = self.rule.under(scale);
-        let (mut noise, mut mass) = (0.0, 0.0);
+        let (mut mean, mut square, mut mass) = (0.0, 0.0, 0.0);
         for i in -POINTS..=POINTS {
             let z = f64::from(i) * 8.0 / f64::from(POINTS);
             let x = z * sigma;
@@ -121,11 +121,14 @@ impl QuantizeProblem {
             }
             let density = (-z * z / 2.0).exp();
             let code = self.rule.code(self.levels(), x as f32, &shared);
-            noise += density * (x - f64::from(self.rule.value(code, &shared))).powi(2);
+            let noise = (x - f64::from(self.rule.value(code, &shared))).powi(2) / (sigma * sigma);
+            mean += density * noise;
+            square += density * noise * noise;
             mass += density;
         }
         let others = if absmax { 1.0 - 1.0 / self.group_len as f64 } else { 1.0 };
-        others * noise / mass / (sigma * sigma)
+        let mean = others * mean / mass;
+        Noise { mean, variance: others * square / mass - mean * mean }
     }
 
     /// Share of values within half a step (or the ternary threshold) of zero.

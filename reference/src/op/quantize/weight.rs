@@ -4,7 +4,7 @@ use super::{QuantizeProblem, expect};
 use crate::case::{Case, CaseError};
 use crate::data::{Files, Stream};
 use crate::format::{WeightFormat, weight_format};
-use crate::quality::Quality;
+use crate::quality::{Predicted, Quality};
 use crate::rule::{Quantized, Range, Rule};
 use std::sync::Arc;
 
@@ -100,7 +100,7 @@ impl Op for QuantizeWeight {
         Some(problem.quality(reference))
     }
 
-    fn expected_nmse(problem: &QuantizeProblem, reference: &Quantized) -> Option<(f64, usize)> {
+    fn expected_nmse(problem: &QuantizeProblem, reference: &Quantized) -> Option<Predicted> {
         problem.expected_nmse(reference)
     }
 

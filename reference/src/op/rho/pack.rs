@@ -3,7 +3,7 @@ use super::super::quantize::{QuantizeProblem, expect, weight::storage};
 use super::super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
 use crate::case::{Case, Kind, Param};
 use crate::data::Files;
-use crate::quality::Quality;
+use crate::quality::{Predicted, Quality};
 use crate::rule::Quantized;
 
 /// The compression.
@@ -69,7 +69,7 @@ impl Op for RhoPack {
         Some(problem.quality(reference))
     }
 
-    fn expected_nmse(problem: &QuantizeProblem, reference: &Quantized) -> Option<(f64, usize)> {
+    fn expected_nmse(problem: &QuantizeProblem, reference: &Quantized) -> Option<Predicted> {
         problem.expected_nmse(reference)
     }
 
