@@ -122,14 +122,15 @@ impl<'a, O: Op> RowRun<'a, O> {
         let first = self.once(bench, Poison::Ones)?.outputs;
         let checked = self.once(bench, Poison::Sevens)?;
         let agreement = self.judge(reference, &checked.outputs);
-        record.agreement = Some(seen(&agreement));
+        let most_zeros = agreement.most_zeros(O::predicted_zeros(self.problem));
+        record.agreement = Some(seen(&agreement, most_zeros));
         if let Some(fault) = &agreement.fault {
             return Err(Failure(fault.clone()));
         }
         if first != checked.outputs {
             return Err(Failure("two runs on buffers of different content disagree".into()));
         }
-        let vacuous = agreement.vacuous(O::predicted_zeros(self.problem));
+        let vacuous = agreement.vacuous(most_zeros);
         let expected = O::expected_nmse(self.problem, reference);
         let unexpected = || O::quality(self.problem, reference)?.unexpected(expected?);
         if let Some(why) = vacuous.or_else(unexpected) {
@@ -249,7 +250,7 @@ fn quality(q: lowbit_reference::quality::Quality) -> record::Quality {
     }
 }
 
-fn seen(agreement: &Agreement) -> record::Agreement {
+fn seen(agreement: &Agreement, most_zeros: f64) -> record::Agreement {
     record::Agreement {
         compared: agreement.compared,
         mismatches: agreement.mismatches,
@@ -257,6 +258,7 @@ fn seen(agreement: &Agreement) -> record::Agreement {
         max_abs_error: finite(agreement.max_abs_error),
         error_over_bound: finite(agreement.error_over_bound),
         zero_share: agreement.zero_share,
+        most_zeros,
         sampled: agreement.sampled,
     }
 }

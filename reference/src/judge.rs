@@ -8,6 +8,8 @@ pub const ZERO_SLACK: f64 = 0.05;
 /// The same in standard deviations of a count of independent values, where that is more: of ten
 /// thousand random cases none may be a fluke.
 const ZERO_DEVIATIONS: f64 = 6.0;
+/// Where nothing is known beforehand, more zeros than this are too many.
+pub const ZERO_UNKNOWN: f64 = 0.9;
 /// However few values there are, more zeros than this are too many.
 const ZERO_MOST: f64 = 0.95;
 /// Outputs smaller than this say nothing about shares of zeros.
@@ -102,20 +104,23 @@ fn within(bound: f64) -> String {
 }
 
 impl Agreement {
-    /// Why the agreement proves little, if it does: more zeros than format, rule and distribution
-    /// predict mean that little of the output could have been wrong.
-    pub fn vacuous(&self, predicted_zeros: Option<f64>) -> Option<String> {
-        let limit = predicted_zeros.map_or(0.9, |share| {
+    /// The largest share of zeros that format, rule and distribution let one expect: more mean
+    /// that little of the output could have been wrong. 1 for an output too small to say.
+    pub fn most_zeros(&self, predicted: Option<f64>) -> f64 {
+        if (self.compared as usize) < ZERO_MINIMUM {
+            return 1.0;
+        }
+        predicted.map_or(ZERO_UNKNOWN, |share| {
             let deviation = (share * (1.0 - share) / self.compared.max(1) as f64).sqrt();
             (share + ZERO_DEVIATIONS * deviation).min(ZERO_MOST).max(share + ZERO_SLACK)
-        });
-        let enough = self.compared as usize >= ZERO_MINIMUM;
-        (enough && self.zero_share > limit).then(|| {
-            let share = 100.0 * self.zero_share;
-            format!(
-                "{share:.1} % of the output is zero, {:.1} % is the most expected",
-                100.0 * limit
-            )
+        })
+    }
+
+    /// Why the agreement proves little, if it does.
+    pub fn vacuous(&self, most_zeros: f64) -> Option<String> {
+        (self.zero_share > most_zeros).then(|| {
+            let (share, most) = (100.0 * self.zero_share, 100.0 * most_zeros);
+            format!("{share:.1} % of the output is zero, {most:.1} % is the most expected")
         })
     }
 }
@@ -180,13 +185,17 @@ mod tests {
     #[test]
     fn zeros_beyond_the_prediction_prove_little() {
         let seen = one(floats(&[0.0; 200]), Bound::Exact, floats(&[0.0; 200]));
-        assert!(seen.vacuous(Some(0.5)).unwrap().contains("100.0 % of the output is zero"));
-        assert_eq!(seen.vacuous(Some(0.96)), None);
+        let why = seen.vacuous(seen.most_zeros(Some(0.5))).unwrap();
+        assert_eq!(why, "100.0 % of the output is zero, 71.2 % is the most expected");
+        assert_eq!(seen.vacuous(seen.most_zeros(Some(0.96))), None);
         // Of 200 values half of which are zero, 21 % more are six standard deviations.
         let of = |zero_share| Agreement { zero_share, ..seen.clone() };
-        assert_eq!(of(0.70).vacuous(Some(0.5)), None);
-        assert!(of(0.72).vacuous(Some(0.5)).is_some());
+        assert_eq!(of(0.70).vacuous(of(0.70).most_zeros(Some(0.5))), None);
+        assert!(of(0.72).vacuous(of(0.72).most_zeros(Some(0.5))).is_some());
         let large = Agreement { compared: 1 << 20, zero_share: 0.56, ..seen.clone() };
-        assert!(large.vacuous(Some(0.5)).is_some());
+        assert!(large.vacuous(large.most_zeros(Some(0.5))).is_some());
+        assert!(large.vacuous(large.most_zeros(None)).is_none());
+        let small = Agreement { compared: 99, ..seen };
+        assert_eq!(small.most_zeros(Some(0.0)), 1.0);
     }
 }

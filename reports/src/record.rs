@@ -114,6 +114,9 @@ pub struct Agreement {
     pub error_over_bound: f64,
     /// Share of the row's output that is exactly zero.
     pub zero_share: f64,
+    /// The largest share that format, rule and distribution let one expect.
+    #[serde(default)]
+    pub most_zeros: f64,
     /// Whether only a seeded sample of the output was compared exactly.
     pub sampled: bool,
 }
@@ -263,6 +266,7 @@ pub const KEYS: &[&str] = &[
     "max_abs_error",
     "error_over_bound",
     "zero_share",
+    "most_zeros",
     "sampled",
     "sqnr_db",
     "nmse",

@@ -5,7 +5,7 @@ use crate::engine::{Engine, Mode};
 use crate::exit::{self, Exit};
 use crate::plan::{Job, Selection, Source};
 use crate::progress::Progress;
-use lowbit_reports::record::{Record, SkipKind, Verdict};
+use lowbit_reports::record::{Agreement, Record, SkipKind, Verdict};
 use lowbit_reports::units::count;
 use lowbit_scenarios::Dice;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +23,8 @@ struct Tally {
     accepted: usize,
     failed: usize,
     mistrusted: usize,
+    /// Cases of which next to nothing could have been wrong: they do not count as accepted.
+    empty: usize,
     /// Why it last took no case.
     refusal: String,
     /// Its hardware is not here, so that it can accept nothing.
@@ -84,7 +86,8 @@ impl<'a> Draws<'a> {
             self.urns[at].useful += usize::from(accepted);
             for record in records {
                 note(&mut self.tallies, &record);
-                if !matches!(record.verdict, Verdict::Passed | Verdict::Skipped) {
+                let fine = matches!(record.verdict, Verdict::Passed | Verdict::Skipped);
+                if !fine && !empty(&record) {
                     self.bad.push(record);
                 }
             }
@@ -128,8 +131,8 @@ pub(crate) fn check(
     let mut table = String::new();
     let _ = writeln!(
         table,
-        "{:<24} {:<14} {:>9} {:>7} {:>11}",
-        "op", "row", "accepted", "failed", "mistrusted"
+        "{:<24} {:<14} {:>9} {:>7} {:>11} {:>6}",
+        "op", "row", "accepted", "failed", "mistrusted", "empty"
     );
     let (mut bad, mut none) = (Vec::new(), false);
     let mut progress = Progress::new(wanted * ops(&sources).len());
@@ -197,6 +200,16 @@ fn urns<'a>(sources: &'a [Source], op: &str) -> Vec<Urn<'a>> {
     sources.iter().flat_map(of).filter(|urn| !urn.rows.is_empty()).collect()
 }
 
+/// Whether the row was right, and so many of its values zero that little could have been wrong. A
+/// random case may be so; it is another's turn then.
+fn empty(record: &Record) -> bool {
+    record.verdict == Verdict::Mistrusted && record.agreement.as_ref().is_some_and(of_zeros)
+}
+
+fn of_zeros(seen: &Agreement) -> bool {
+    seen.zero_share > seen.most_zeros
+}
+
 fn note(tallies: &mut BTreeMap<&str, Tally>, record: &Record) {
     let Some(tally) = tallies.get_mut(record.kernel.as_str()) else { return };
     match record.verdict {
@@ -206,6 +219,10 @@ fn note(tallies: &mut BTreeMap<&str, Tally>, record: &Record) {
             return;
         }
         Verdict::Passed => {}
+        Verdict::Mistrusted if empty(record) => {
+            tally.empty += 1;
+            return;
+        }
         Verdict::Mistrusted => tally.mistrusted += 1,
         Verdict::Failed | Verdict::Crashed | Verdict::Errored => tally.failed += 1,
     }
@@ -215,8 +232,8 @@ fn note(tallies: &mut BTreeMap<&str, Tally>, record: &Record) {
 /// A line for each row.
 fn rows_of(op: &str, tallies: &BTreeMap<&str, Tally>) -> String {
     let line = |(row, tally): (&&str, &Tally)| {
-        let Tally { accepted, failed, mistrusted, .. } = tally;
-        format!("{op:<24} {row:<14} {accepted:>9} {failed:>7} {mistrusted:>11}\n")
+        let Tally { accepted, failed, mistrusted, empty, .. } = tally;
+        format!("{op:<24} {row:<14} {accepted:>9} {failed:>7} {mistrusted:>11} {empty:>6}\n")
     };
     tallies.iter().map(line).collect()
 }
@@ -243,4 +260,17 @@ fn listed(bad: &[Record]) -> String {
     }
     let _ = write!(out, "{} did not pass", count(bad.len(), "result"));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_output_of_zeros_is_empty() {
+        let seen = |zero_share| Agreement { zero_share, most_zeros: 0.9, ..Agreement::default() };
+        assert!(of_zeros(&seen(0.91)));
+        // Mistrusted for another reason, such as its quality: that counts.
+        assert!(!of_zeros(&seen(0.9)));
+    }
 }

@@ -9,6 +9,7 @@ use crate::case::{Case, CaseError, Kind, Param, Word};
 use crate::data::{Files, Stream, block_rng};
 use crate::format::layout::{LANES16, Layout, layout, layout_words};
 use crate::format::{INT8, SIGN1, TERNARY2, TERNARY3, WeightFormat, weight_format};
+use crate::judge::ZERO_UNKNOWN;
 use crate::quality::Quality;
 use crate::rule::Code;
 use rand::Rng;
@@ -123,7 +124,10 @@ impl Op for PackLinear {
         Storage { elements, artifact_bytes, scale_bytes: 0 }
     }
 
-    fn predicted_zeros(_: &PackProblem) -> Option<f64> {
-        None
+    /// Padding is zero; of the rest nothing is known.
+    fn predicted_zeros(problem: &PackProblem) -> Option<f64> {
+        let PackProblem { layout, n, row_bytes, .. } = problem;
+        let padding = 1.0 - (n * row_bytes) as f64 / layout.len(*n, *row_bytes).max(1) as f64;
+        Some(padding.max(0.0) + ZERO_UNKNOWN * (1.0 - padding.max(0.0)))
     }
 }

@@ -1,6 +1,6 @@
 //! `attention` as an operation: its parameters, its problem, what it costs.
 use super::oracle::AttentionReference;
-use super::{AttentionShape, CausalAlignment, MAX_DEPTH, TokenCodes, data};
+use super::{AttentionShape, CausalAlignment, MAX_DEPTH, TokenCodes, data, kept};
 use crate::case::{Case, CaseError, Kind, Param, Value, Word};
 use crate::config::viva::AttentionConfig;
 use crate::data::Files;
@@ -236,12 +236,19 @@ impl Op for Attention {
         }
     }
 
-    /// A query's answer is zero where all the weights it has are dropped, or meet zeros.
+    /// A query's answer is zero where all the weights it has are dropped (which the seed says), or
+    /// meet zeros.
     fn predicted_zeros(problem: &AttentionProblem) -> Option<f64> {
         let AttentionProblem { shape, v, .. } = problem;
         let zeros = v.iter().filter(|v| **v == 0.0).count() as f64 / v.len().max(1) as f64;
-        let none = shape.config.dropout + (1.0 - shape.config.dropout) * zeros;
-        let zero = |i| none.powi(i32::try_from(shape.visible(i)).unwrap_or(i32::MAX));
-        Some((0..shape.query_len).map(zero).sum::<f64>() / shape.query_len as f64)
+        let zero = |place: [usize; 3]| {
+            let keys = shape.visible(place[2]);
+            let kept = kept(shape.config.dropout, shape.seed, place, keys);
+            zeros.powi(kept.iter().map(|kept| i32::from(*kept)).sum())
+        };
+        let (batch, heads, queries) = (shape.batch, shape.config.num_heads, shape.query_len);
+        let place = |i| [i / queries / heads, i / queries % heads, i % queries];
+        let count = batch * heads * queries;
+        Some((0..count).map(|i| zero(place(i))).sum::<f64>() / count.max(1) as f64)
     }
 }

@@ -11,6 +11,7 @@ use crate::case::{Case, CaseError, Kind, Param, Value, Word};
 use crate::data::Distribution;
 use crate::data::{Files, Stream, realistic, small_integers};
 use crate::format::{INT4, INT8, Levels, SIGN1, TERNARY2, WeightFormat};
+use crate::judge::ZERO_UNKNOWN;
 use crate::op::linear::max_k;
 use crate::op::quantize::pack;
 use crate::op::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs};
@@ -136,6 +137,8 @@ pub trait Named: Contraction + Copy + Send + std::fmt::Debug + 'static {
     const TOKEN_IS_ROW: bool;
     /// The shape of a case.
     fn of(case: &Case) -> Self;
+    /// Weights that enter a product: not those of latents that are packed and skipped.
+    fn used_weights(&self) -> usize;
 }
 
 impl Named for LowrankProjection {
@@ -153,6 +156,9 @@ impl Named for LowrankProjection {
             latent: number("latent"),
         }
     }
+    fn used_weights(&self) -> usize {
+        self.heads * self.embd * self.latent
+    }
 }
 
 impl Named for DecoderTail {
@@ -168,6 +174,9 @@ impl Named for DecoderTail {
             latent_total: number("latent_total"),
             dim: number("dim"),
         }
+    }
+    fn used_weights(&self) -> usize {
+        self.heads * self.latent * self.dim
     }
 }
 
@@ -326,10 +335,12 @@ impl<S: Named> Op for ProjectionOp<S> {
         }
     }
 
-    /// Nothing is known: a relu leaves the share that the data say, and a sign of sums of them is
-    /// as dear as the sums.
-    fn predicted_zeros(_: &ProjectionProblem<S>) -> Option<f64> {
-        None
+    /// Weights that no product uses have no gradient. Of the rest nothing is known: a relu leaves
+    /// the share that the data say, and a sign of sums of them is as dear as the sums.
+    fn predicted_zeros(problem: &ProjectionProblem<S>) -> Option<f64> {
+        let used = problem.shape.used_weights() as f64 / problem.weight.codes.len() as f64;
+        let unused = if problem.backward() { 1.0 - used } else { 0.0 };
+        Some(unused + ZERO_UNKNOWN * (1.0 - unused))
     }
 }
 
