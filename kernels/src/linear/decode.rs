@@ -82,8 +82,26 @@ pub(super) fn block(format: &str) -> Result<Block, String> {
             unit: |block, i| E2M1_DOUBLED[usize::from(split_nibble(&block[1..], i))],
             scale: |block| 2.0f64.powi(i32::from(block[0]) - 128) as f32,
         }),
+        // An offset beside every scale: the unit is the whole value.
+        "q4_k" => Ok(Block { len: 256, bytes: 144, unit: q4_k, scale: |_| 1.0 }),
         other => Err(format!("no reading of {other}")),
     }
+}
+
+/// Value `i` of a block: `d s code - dmin m`, with 6 bits each of `s` and `m` for every 32 values.
+fn q4_k(block: &[u8], i: usize) -> f32 {
+    let six = &block[4..16];
+    let run = i / 32;
+    let (s, m) = match run {
+        0..4 => (six[run] & 63, six[run + 4] & 63),
+        _ => {
+            let low = six[run + 4];
+            (low & 15 | six[run - 4] >> 6 << 4, low >> 4 | six[run] >> 6 << 4)
+        }
+    };
+    let code = block[16 + run / 2 * 32 + i % 32] >> (4 * (run % 2)) & 15;
+    let scale = half([block[0], block[1]]) * f32::from(s);
+    scale * f32::from(code) - half([block[2], block[3]]) * f32::from(m)
 }
 
 /// Values of the codes, and what an absmax is divided by.
@@ -124,7 +142,7 @@ mod tests {
 
     #[test]
     fn blocks_and_tables_read_as_their_formats_say() {
-        for name in ["q8_0", "q4_0", "tq2_0", "mxfp4"] {
+        for name in ["q8_0", "q4_0", "tq2_0", "mxfp4", "q4_k"] {
             let format = BLOCK_FORMATS.iter().find(|format| format.name() == name).unwrap();
             let block = block(name).unwrap();
             assert_eq!((block.len, block.bytes), (format.block_len(), format.block_bytes()));

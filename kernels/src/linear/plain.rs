@@ -23,8 +23,12 @@ pub(super) struct Plain;
 
 /// Whether every product is one of integers.
 fn is_integer(problem: &LinearProblem) -> bool {
-    let floats = matches!(&problem.weight, Weight::Table(w) if !w.format.integer());
-    !floats && !matches!(problem.activation, Activation::F32(_))
+    let integer = match &problem.weight {
+        Weight::Codes(_) => true,
+        Weight::Blocks(w) => !w.format.has_offset(),
+        Weight::Table(w) => w.format.integer(),
+    };
+    integer && !matches!(problem.activation, Activation::F32(_))
 }
 
 impl Kernel<Linear> for Plain {

@@ -2,8 +2,8 @@
 //! scale, so that bytes alone give values back.
 use super::{
     BF16, FP8_E4M3, FP8_E5M2, FP16, MXFP4, MXFP4_E2M1, MXFP6_E2M3, MXFP6_E3M2, MXFP8_E4M3,
-    MXFP8_E5M2, MXINT4, MXINT6, MXINT8, NVFP4, Q1_0, Q2_0, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, TQ1_0,
-    TQ2_0,
+    MXFP8_E5M2, MXINT4, MXINT6, MXINT8, NVFP4, Q1_0, Q2_0, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q8_0,
+    TQ1_0, TQ2_0,
 };
 use crate::case::Word;
 use crate::invalid::Invalid;
@@ -30,6 +30,7 @@ pub static BLOCK_FORMATS: &[&dyn BlockFormat] = &[
     &Q4_1,
     &Q5_0,
     &Q5_1,
+    &Q4K,
     &Q8_0,
     &TQ1_0,
     &TQ2_0,
@@ -49,6 +50,16 @@ pub trait BlockFormat: Sync + std::fmt::Debug {
     fn encode_block(&self, x: &[f32], bytes: &mut [u8]);
     /// The values of a block. Any bytes have an answer.
     fn decode_block(&self, bytes: &[u8], x: &mut [f32]);
+    /// Whether a value is a code times a scale and an offset beside, so no integer times a scale.
+    fn has_offset(&self) -> bool {
+        false
+    }
+    /// `|code scale| + |offset|` of each value: what a bound on a sum has to count. The magnitude
+    /// of the value where there is no offset.
+    fn reach_block(&self, bytes: &[u8], x: &mut [f32]) {
+        self.decode_block(bytes, x);
+        x.iter_mut().for_each(|x| *x = x.abs());
+    }
 
     /// The canonical name.
     fn name(&self) -> &'static str {
@@ -72,14 +83,28 @@ pub trait BlockFormat: Sync + std::fmt::Debug {
 
     /// Bytes to values; their number must be whole blocks.
     fn decode(&self, bytes: &[u8]) -> Result<Vec<f32>, Invalid> {
-        whole("bytes", bytes.len(), self.block_bytes(), "bytes")?;
-        let mut x = vec![0.0; bytes.len() / self.block_bytes() * self.block_len()];
-        let blocks = bytes.chunks_exact(self.block_bytes());
-        blocks.zip(x.chunks_exact_mut(self.block_len())).for_each(|(bytes, x)| {
-            self.decode_block(bytes, x);
-        });
-        Ok(x)
+        each_block(self, bytes, Self::decode_block)
     }
+
+    /// [`reach_block`](BlockFormat::reach_block) of bytes; their number must be whole blocks.
+    fn reach(&self, bytes: &[u8]) -> Result<Vec<f32>, Invalid> {
+        each_block(self, bytes, Self::reach_block)
+    }
+}
+
+/// What `read` makes of every block.
+fn each_block<F: BlockFormat + ?Sized>(
+    format: &F,
+    bytes: &[u8],
+    read: impl Fn(&F, &[u8], &mut [f32]),
+) -> Result<Vec<f32>, Invalid> {
+    whole("bytes", bytes.len(), format.block_bytes(), "bytes")?;
+    let mut x = vec![0.0; bytes.len() / format.block_bytes() * format.block_len()];
+    let blocks = bytes.chunks_exact(format.block_bytes());
+    blocks
+        .zip(x.chunks_exact_mut(format.block_len()))
+        .for_each(|(bytes, x)| read(format, bytes, x));
+    Ok(x)
 }
 
 fn whole(field: &str, found: usize, block: usize, what: &str) -> Result<(), Invalid> {

@@ -32,7 +32,7 @@ pub use block::{BLOCK_FORMATS, BlockFormat, block_format, block_words};
 pub use dynamic_map::DYNAMIC_MAP;
 pub use floats::{BF16, FP8_E4M3, FP8_E5M2, FP16, Float};
 pub use fp4::{MXFP4, Mxfp4, NVFP4, Nvfp4};
-pub use ggml::{Q1_0, Q2_0, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, TQ1_0, TQ2_0};
+pub use ggml::{Q1_0, Q2_0, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q8_0, TQ1_0, TQ2_0};
 pub use int4::INT4;
 pub use int8::INT8;
 pub use mx::{

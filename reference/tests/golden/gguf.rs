@@ -26,6 +26,19 @@ pub(crate) fn replay(document: &Value, replay: &mut Replay) {
             None => replay.fail(&case, "is no block format"),
         }
     }
+    for decoded in document["decoded"].as_array().into_iter().flatten() {
+        let name = text(&decoded["type"]);
+        let of = |format: &dyn BlockFormat| format.decode(&bytes(&decoded["bytes_hex"]));
+        match block_format(&name.to_lowercase()).map(of) {
+            Some(Ok(values)) => {
+                replay.floats(name, "decoded", &decoded["dequant"], &values, Within::Exactly);
+            }
+            Some(Err(error)) => replay.fail(name, error),
+            None => replay.fail(name, "is no block format"),
+        }
+        replay.input(&decoded["type"]);
+        replay.input(&decoded["bytes_hex"]);
+    }
 }
 
 fn compare(replay: &mut Replay, case: &str, format: &dyn BlockFormat, x: &[f32], result: &Value) {

@@ -11,7 +11,7 @@ const LONGEST: usize = 256;
 const TWOS_COMPLEMENT: [&str; 3] = ["mxint8", "mxint6", "mxint4"];
 
 /// Formats whose codes count from the smallest value, so that `-x` is rounded another way.
-const WITH_OFFSET: [&str; 2] = ["q4_1", "q5_1"];
+const WITH_OFFSET: [&str; 3] = ["q4_1", "q4_k", "q5_1"];
 
 /// A scale that is a mean, and a code for each sign only: zeros make the scale smaller, and the
 /// sign of zero has no opposite.
@@ -40,7 +40,11 @@ fn kept(format: &dyn BlockFormat, x: &[f32]) -> Vec<f32> {
 
 /// Values that share a scale.
 fn group_len(format: &dyn BlockFormat) -> usize {
-    if format.name() == "nvfp4" { 16 } else { format.block_len() }
+    match format.name() {
+        "nvfp4" => 16,
+        "q4_k" => 32,
+        _ => format.block_len(),
+    }
 }
 
 /// The largest magnitudes of either sign at the front, and half of every block zero.

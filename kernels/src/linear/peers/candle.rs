@@ -1,10 +1,12 @@
 //! `candle`: the quantized product of the crate `candle-core`, f32 activations against ggml blocks.
 //!
-//! It takes our `q8_0` and `q4_0` bytes as they are: they are ggml's. Every call quantizes the
+//! It takes our `q8_0`, `q4_0` and `q4_k` bytes as they are: they are ggml's. Every call quantizes the
 //! activations to 8 bits first, and that is in its time: blocks of 256 with an f32 scale where K
 //! is a multiple of 256, N of 16, the weights are q8_0 and the processor has VNNI (it then
 //! repacks the weights, once, before the clock), else blocks of 32 with an f16 scale. The row
-//! declares that rounding, and is held to the error that follows from it.
+//! declares that rounding, and is held to the error that follows from it. Activations beside
+//! `q4_k` have blocks of 256, whose largest magnitude is code -128: the same magnitude with the
+//! other sign saturates at 127, a whole step off.
 //!
 //! It answers in a tensor of its own, without guard bands. Its threads are its own, too: a pool
 //! for the whole process, whose size it reads once from `RAYON_NUM_THREADS`, which every worker
@@ -41,6 +43,7 @@ fn blocks(problem: &LinearProblem) -> Result<(&BlockWeight, GgmlDType), String> 
     match weight.format.name() {
         "q8_0" => Ok((weight, GgmlDType::Q8_0)),
         "q4_0" => Ok((weight, GgmlDType::Q4_0)),
+        "q4_k" => Ok((weight, GgmlDType::Q4K)),
         other => Err(format!("no {other} weights")),
     }
 }
@@ -52,7 +55,10 @@ impl Kernel<Linear> for Candle {
     fn arithmetic(&self, problem: &LinearProblem) -> Arithmetic {
         let whole = problem.k.is_multiple_of(REPACKED.0) && problem.n.is_multiple_of(REPACKED.1);
         let block = if whole { REPACKED.0 } else { BLOCK };
-        let operands = Operands::EightBit { block, scale_bits: 11, asymmetric: false };
+        let operands = match problem.weight.name() {
+            "q4_k" => Operands::EightBit { block: 256, scale_bits: 22, asymmetric: true },
+            _ => Operands::EightBit { block, scale_bits: 11, asymmetric: false },
+        };
         Arithmetic { operands, ..Arithmetic::INTEGER }
     }
     fn accepts(&self, problem: &LinearProblem) -> Result<(), String> {

@@ -4,7 +4,7 @@ use crate::data::{Distribution, Stream, realistic};
 use crate::format::BlockFormat;
 
 static ALL: &[&dyn BlockFormat] =
-    &[&Q1_0, &Q2_0, &Q4_0, &Q4_1, &Q5_0, &Q5_1, &Q8_0, &TQ1_0, &TQ2_0];
+    &[&Q1_0, &Q2_0, &Q4_0, &Q4_1, &Q4K, &Q5_0, &Q5_1, &Q8_0, &TQ1_0, &TQ2_0];
 
 /// One block.
 fn encode(format: &dyn BlockFormat, x: &[f32]) -> Vec<u8> {
@@ -24,6 +24,7 @@ fn sizes_are_those_of_the_structs() {
         ("q2_0", 64, 18),
         ("q4_0", 32, 18),
         ("q4_1", 32, 20),
+        ("q4_k", 256, 144),
         ("q5_0", 32, 22),
         ("q5_1", 32, 24),
         ("q8_0", 32, 34),
@@ -57,6 +58,34 @@ fn exactly_representable_blocks_come_back() {
         assert_eq!(decode(format, &bytes), x, "{}", format.name());
         assert_eq!(encode(format, &decode(format, &bytes)), bytes, "{}", format.name());
     }
+}
+
+#[test]
+fn runs_of_a_block_have_scales_and_offsets_of_their_own() {
+    // Run r has the codes 0 to 15 twice, times r + 1, less 2 r: scales 1 to 8, offsets 0 to 14.
+    let x: Vec<f32> =
+        (0..256).map(|i| (i / 32 + 1) as f32 * (i % 16) as f32 - 2.0 * (i / 32) as f32).collect();
+    // d = f16(8 / 63), s = 63 (r + 1) / 8 rounded; dmin = f16(14 / 63), m = 9 r.
+    let bytes = encode(&Q4K, &x);
+    let mut want = vec![0x10, 0x30, 0x1c, 0x33];
+    let s = [8u8, 16, 24, 32, 39, 47, 55, 63];
+    let m = [0u8, 9, 18, 27, 36, 45, 54, 63];
+    want.extend((0..4).map(|r| s[r] + s[r + 4] / 16 * 64));
+    want.extend((0..4).map(|r| m[r] + m[r + 4] / 16 * 64));
+    want.extend((4..8).map(|r| s[r] % 16 + m[r] % 16 * 16));
+    assert_eq!(bytes[..16], want);
+    // Both runs of a pair have the same codes: nibbles are alike.
+    assert_eq!(bytes[16..48], std::array::from_fn::<u8, 32, _>(|i| (i % 16 * 17) as u8));
+    let (d, dmin) = (f16(&bytes[..2]), f16(&bytes[2..4]));
+    let value = |i: usize| d * f32::from(s[i / 32]) * (i % 16) as f32 - dmin * f32::from(m[i / 32]);
+    let values = decode(&Q4K, &bytes);
+    assert_eq!(values, (0..256).map(value).collect::<Vec<_>>());
+    let reach = Q4K.reach(&bytes).unwrap();
+    let wider = values.iter().zip(&reach).filter(|(x, reach)| x.abs() < **reach);
+    assert_eq!(wider.count(), 7 * 30);
+    assert!(Q4K.has_offset() && !Q8_0.has_offset());
+    let bytes = encode(&Q8_0, &x[..32]);
+    assert_eq!(Q8_0.reach(&bytes).unwrap(), decode(&Q8_0, &bytes));
 }
 
 #[test]

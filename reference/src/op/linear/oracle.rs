@@ -43,7 +43,7 @@ pub struct LinearReference {
 pub(super) struct Side {
     /// Codes less their zero points, floats, or a table's values.
     units: Vec<f32>,
-    /// `|code| + |zero_point|` where there are zero points, else empty.
+    /// `|code| + |zero_point|` where there are zero points or offsets, else empty.
     reach: Vec<f32>,
 }
 
@@ -100,7 +100,13 @@ impl Side {
                 return Side::of_codes(codes, !w.zero_points.is_empty());
             }
             Weight::Blocks(w) => {
-                w.format.decode(&w.bytes).unwrap_or_else(|e| unreachable!("whole blocks: {e}"))
+                let whole = |x: Result<Vec<f32>, _>| {
+                    x.unwrap_or_else(|e| unreachable!("whole blocks: {e}"))
+                };
+                let units = whole(w.format.decode(&w.bytes));
+                let offset = w.format.has_offset();
+                let reach = if offset { whole(w.format.reach(&w.bytes)) } else { Vec::new() };
+                return Side { units, reach };
             }
             Weight::Table(w) => w.format.units(&w.codes),
         };
@@ -138,7 +144,11 @@ impl Weight {
     }
     /// Whether values are integers times a scale.
     fn is_integer(&self) -> bool {
-        !matches!(self, Weight::Table(w) if !w.format.integer())
+        match self {
+            Weight::Codes(_) => true,
+            Weight::Blocks(w) => !w.format.has_offset(),
+            Weight::Table(w) => w.format.integer(),
+        }
     }
 }
 

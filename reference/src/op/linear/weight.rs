@@ -6,8 +6,8 @@ use crate::case::{Case, CaseError, Word};
 use crate::data::{self, Files, Stream};
 use crate::format::table::{NF4, NF4_I8};
 use crate::format::{
-    BlockFormat, INT8, Levels, MXFP4, Q4_0, Q8_0, TQ2_0, TableFormat, WeightFormat, weight_format,
-    weight_words,
+    BlockFormat, INT8, Levels, MXFP4, Q4_0, Q4K, Q8_0, TQ2_0, TableFormat, WeightFormat,
+    weight_format, weight_words,
 };
 use crate::rule::{self, Code, Granularity, Quantized, Range, Rule, named};
 use rayon::prelude::*;
@@ -20,15 +20,16 @@ enum Own {
 }
 
 /// Formats that carry their own scales, each with the whole number that tier `exact` draws up to
-/// and that the largest value of every block is: then scales are powers of two. Adding one is a
-/// line here. The codes of a block must be integers times one scale.
-static OWN_SCALES: &[(Own, u8)] = &[
-    (Own::Table(&NF4), 1),
-    (Own::Table(&NF4_I8), 127),
-    (Own::Blocks(&Q8_0), 127),
-    (Own::Blocks(&Q4_0), 8),
-    (Own::Blocks(&TQ2_0), 1),
-    (Own::Blocks(&MXFP4), 6),
+/// and that the largest value of every block is: then scales are powers of two. Those of `q4_k` are
+/// products of two rounded numbers, so it has no exact data. Adding one is a line here.
+static OWN_SCALES: &[(Own, Option<u8>)] = &[
+    (Own::Table(&NF4), Some(1)),
+    (Own::Table(&NF4_I8), Some(127)),
+    (Own::Blocks(&Q8_0), Some(127)),
+    (Own::Blocks(&Q4_0), Some(8)),
+    (Own::Blocks(&TQ2_0), Some(1)),
+    (Own::Blocks(&MXFP4), Some(6)),
+    (Own::Blocks(&Q4K), None),
 ];
 
 impl Own {
@@ -65,7 +66,7 @@ pub(super) fn rule_words() -> Vec<Word> {
 }
 
 /// The format of a case that carries its own scales, if it does.
-fn own(case: &Case) -> Option<(Own, u8)> {
+fn own(case: &Case) -> Option<(Own, Option<u8>)> {
     OWN_SCALES.iter().copied().find(|(own, _)| own.word().name == case.word("weight"))
 }
 
@@ -85,7 +86,7 @@ fn groups(rule: &Rule, k: usize) -> (usize, usize) {
 
 /// Whether the weight's words make a case together.
 pub(super) fn validate(case: &Case) -> Result<(), CaseError> {
-    if let Some((own, _)) = own(case) {
+    if let Some((own, exact)) = own(case) {
         let (name, block) = (own.word().name, own.block_len());
         if case.word("weight_rule") != "none" {
             let why = format!("goes with no {name} weight, which carries its scales; use `none`");
@@ -93,6 +94,10 @@ pub(super) fn validate(case: &Case) -> Result<(), CaseError> {
         }
         if !case.number("k").is_multiple_of(block) {
             return Err(case.conflict("k", format!("is no multiple of {name}'s blocks of {block}")));
+        }
+        if exact.is_none() && case.word("data") == "exact" {
+            let why = format!("goes with no {name} weight: its scales are rounded twice");
+            return Err(case.conflict("data", why));
         }
         return Ok(());
     }
@@ -295,7 +300,7 @@ pub(super) fn generate(case: &Case, files: &dyn Files) -> Result<(Weight, Vec<f3
     if let Some((own, whole)) = own(case) {
         let seed = (inputs::seed(case), Stream::Weight);
         let x = match case.word("data") {
-            "exact" => data::whole_blocks(seed, n * k, (own.block_len(), whole)),
+            "exact" => data::whole_blocks(seed, n * k, (own.block_len(), whole.unwrap_or(1))),
             _ => draw(None)?,
         };
         return Ok((own_scales(own, &x, (n, k)), x));
