@@ -2,13 +2,14 @@
 
     python scripts/peers/alternate.py --lowbit target/release/lowbit --out DIR --case ID [--case ID]
         [--rounds 5] [--threads 1] [--cache hot] [--seconds 0.3] [--kernel GLOB]
-        [--peer 'command ...']
+        [--peer 'command ...'] [--into RUN]
 
 Each round is one `lowbit measure` of our rows and one round of each peer, so that whatever slows
 the machine for a while slows both. DIR/run is the run (the first round's, with our samples of all
 rounds), DIR/case-<i> an exported case; `lowbit merge` judges the answers and joins them. A peer is a
 command that takes the folder, --threads, --cache and --seconds; by default the two beside this
-file.
+file. --into names a run of a suite whose records of these cases are replaced by those taken here,
+so that its goals against outside peers are judged by rounds that took turns.
 """
 import argparse
 import json
@@ -66,6 +67,17 @@ def rewrite(folder, rounds):
         file.write("\n".join(lines) + "\n")
 
 
+def replace(run, folder):
+    """Records of a run with those of the same case, row and setting that a folder has."""
+    taken = {key(record): record for record in records(folder) if record["samples_ns"]}
+    lines = []
+    for record in records(run):
+        fresh = taken.get(key(record))
+        lines.append(json.dumps(record if fresh is None else {**fresh, "sweep": record["sweep"]}))
+    with open(os.path.join(run, "records.jsonl"), "w") as file:
+        file.write("\n".join(lines) + "\n")
+
+
 def interval(medians):
     """Least and greatest round median: with five rounds and more, at least 94 % of intervals."""
     return min(medians), max(medians)
@@ -109,6 +121,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=0.3)
     parser.add_argument("--kernel", action="append", default=[])
     parser.add_argument("--peer", action="append", default=[])
+    parser.add_argument("--into")
     args = parser.parse_args()
     if args.rounds < 1 or os.path.exists(args.out):
         raise SystemExit(f"--out {args.out}: must not exist yet; --rounds: at least 1")
@@ -134,7 +147,11 @@ def main():
                 run([*peer.split(), exported, *threads, *settings])
     shutil.rmtree(os.path.join(args.out, "round"), ignore_errors=True)
     rewrite(first, rounds)
-    run([args.lowbit, "merge", first, *[folder for _, folder in cases]], RAN)
+    exported = [folder for _, folder in cases]
+    run([args.lowbit, "merge", first, *exported], RAN)
+    if args.into:
+        replace(args.into, first)
+        run([args.lowbit, "merge", args.into, *exported], RAN)
     ratios(cases, rounds)
 
 
