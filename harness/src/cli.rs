@@ -105,7 +105,7 @@ pub(crate) struct RunArgs {
     /// Exit with 8 unless this hardware is here; may be repeated.
     #[arg(long, value_name = "HARDWARE")]
     pub(crate) require: Vec<Required>,
-    /// Exit with 6 if a goal of the scenario is missed or cannot be judged. Goals are those of a
+    /// Exit with 3 if a goal of the scenario is missed or cannot be judged. Goals are those of a
     /// class of machines: without this they are printed and decide nothing.
     #[arg(long)]
     pub(crate) enforce_goals: bool,
@@ -124,8 +124,10 @@ pub(crate) struct CheckArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SeedArgs {
     /// Draw random cases from the scenario's axes, with fresh seeds and with sizes between the least
-    /// and the largest of an axis, until every row has had N that it accepts. Prints its own table.
-    #[arg(long, value_name = "N", conflicts_with_all = ["cases", "out"])]
+    /// and the largest of an axis, until every row has had N that it accepts. Cases of more than
+    /// 2^20 operations or bytes are left out. Prints its own table.
+    #[arg(long, value_name = "N", conflicts_with_all = ["cases", "out"],
+          value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) seeds: Option<u32>,
     /// Seed of the draws: the same seed draws the same cases.
     #[arg(long, value_name = "SEED", default_value_t = 7, requires = "seeds")]

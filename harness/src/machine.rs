@@ -23,6 +23,9 @@ pub struct Machine {
     pub version: String,
     /// Commit of the working directory's repository, `-dirty` if changed; absent outside one.
     pub commit: Option<String>,
+    /// FNV-1a hash of the program's file: the commit is the folder's, and may be another.
+    #[serde(default)]
+    pub program: Option<String>,
     /// FNV-1a hash of the Cargo.lock the binary was built from.
     pub lockfile: String,
     /// Processor.
@@ -144,6 +147,12 @@ fn git(arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| text.trim().to_owned())
 }
 
+/// Hash of the running program's file.
+fn program() -> Option<String> {
+    let bytes = std::fs::read(std::env::current_exe().ok()?).ok()?;
+    Some(format!("{:016x}", fnv1a(&bytes)))
+}
+
 fn commit() -> Option<String> {
     let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
     let clean = git(&["status", "--porcelain"]).is_some_and(|changes| changes.is_empty());
@@ -162,6 +171,7 @@ impl Machine {
             started: utc(seconds),
             version: env!("CARGO_PKG_VERSION").into(),
             commit: commit(),
+            program: program(),
             lockfile: format!("{:016x}", fnv1a(include_bytes!("../../Cargo.lock"))),
             cpu: cpu(hardware),
             steal_percent: steal_percent(),

@@ -11,7 +11,7 @@ use lowbit_reference::op::{Op, Outputs};
 use lowbit_reports::record::{self, Cache, Clock, Record, SCHEMA, SkipKind, Timing, Verdict};
 
 /// A speed above this share of the roof is measured again, and mistrusted if it stays.
-const ABOVE_ROOF: f64 = 1.05;
+pub(crate) const ABOVE_ROOF: f64 = 1.05;
 
 /// A row and what it is run on.
 pub(crate) struct RowRun<'a, O: Op> {

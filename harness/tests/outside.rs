@@ -17,9 +17,15 @@ fn text(bytes: &[u8]) -> String {
 
 /// A run of the scalar row on a case, and the case exported.
 fn setting(folder: &Path, case: &str) -> (PathBuf, PathBuf) {
+    setting_of("check", folder, case)
+}
+
+/// The same with a run of `check` or `measure`.
+fn setting_of(verb: &str, folder: &Path, case: &str) -> (PathBuf, PathBuf) {
     let (run, exported) = (folder.join("run"), folder.join("exported"));
     let out = run.to_string_lossy().into_owned();
-    let ran = lowbit(&["check", "--case", case, "--kernel", "scalar", "--out", &out]);
+    let row = ["--case", case, "--kernel", "scalar", "--threads", "1"];
+    let ran = lowbit(&[&[verb][..], &row, &["--out", &out]].concat());
     assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
     let out = exported.to_string_lossy().into_owned();
     let ran = lowbit(&["export", "--case", case, "--out", &out]);
@@ -117,6 +123,32 @@ fn a_wrong_answer_is_shown_as_failed_and_has_no_time() {
     let wrong = records(&run).into_iter().find(|r| r.kernel == "peer").unwrap();
     assert_eq!((wrong.verdict, wrong.timing), (Verdict::Failed, None));
     assert!(wrong.reason.contains("`y`[7]"), "{}", wrong.reason);
+}
+
+#[test]
+fn a_time_faster_than_the_machine_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, exported) = setting_of("measure", folder.path(), CASE);
+    let y = product(&exported);
+    for (samples, verdict) in [("[1e9]", Verdict::Passed), ("[1e-3]", Verdict::Mistrusted)] {
+        answer(&exported, "peer", &y, &json("peer", samples));
+        merge(&run, &exported);
+        let peer = records(&run).into_iter().find(|r| r.kernel == "peer").unwrap();
+        assert_eq!(peer.verdict, verdict, "{}", peer.reason);
+    }
+}
+
+#[test]
+fn a_folder_that_holds_another_case_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, exported) = setting(folder.path(), CASE);
+    let out = exported.to_string_lossy().into_owned();
+    let again = lowbit(&["export", "--case", CASE, "--out", &out]);
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
+    let other = CASE.replace("m=3", "m=4");
+    let refused = lowbit(&["export", "--case", &other, "--out", &out]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("name a new folder"), "{}", text(&refused.stderr));
 }
 
 /// The product of f32 activations that were rounded to 8 bits in blocks of 20, as some peers do.

@@ -323,5 +323,10 @@ fn of_roof(record: &Record) -> String {
 }
 
 fn error_over_bound(record: &Record) -> String {
-    record.agreement.as_ref().map(|a| significant(a.error_over_bound, 2)).unwrap_or_default()
+    let written = |share: f64| match share == f64::MAX {
+        // What JSON has for infinity: a bound of zero that was not met.
+        true => "inf".to_owned(),
+        false => significant(share, 2),
+    };
+    record.agreement.as_ref().map(|a| written(a.error_over_bound)).unwrap_or_default()
 }

@@ -23,6 +23,12 @@ pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<Exit> {
     let folder = args.out.as_path();
     std::fs::create_dir_all(folder)
         .map_err(|e| Usage(format!("--out {}: {e}", folder.display())))?;
+    // Answers to another case may lie beside it.
+    if folder.join(CASE_FILE).exists() && super::merge::case(folder)? != case {
+        let other = super::merge::case(folder)?;
+        let folder = folder.display();
+        return Err(Usage(format!("--out {folder}: holds {other}; name a new folder")).into());
+    }
     let metadata = [("case", case.to_string()), ("op", case.op().to_owned())];
     let path = folder.join(INPUTS_FILE);
     tensors::write(&path, &inputs, &metadata).map_err(anyhow::Error::msg)?;

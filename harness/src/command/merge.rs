@@ -10,6 +10,7 @@ use crate::memory::Counting;
 use crate::outside::answer::{Answer, Timed};
 use crate::outside::{Given, exchange, tensors};
 use crate::plan::Usage;
+use crate::row::ABOVE_ROOF;
 use anyhow::Context as _;
 use lowbit_reference::case::Case;
 use lowbit_reference::op::Arithmetic;
@@ -89,7 +90,7 @@ fn answers(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// The case that a folder was exported for.
-fn case(folder: &Path) -> anyhow::Result<Case> {
+pub(super) fn case(folder: &Path) -> anyhow::Result<Case> {
     let path = folder.join(CASE_FILE);
     let text = std::fs::read_to_string(&path)
         .map_err(|e| Usage(format!("{}: {e}; `lowbit export` writes it", path.display())))?;
@@ -130,15 +131,21 @@ fn judged(
     Ok((answer, records))
 }
 
+/// A time faster than the machine is not believed, as of a row's.
 fn measured(record: &Record, timed: &Timed, run: &[Record]) -> Record {
-    Record {
+    let mut measured = Record {
         threads: Some(timed.threads),
         cache: Some(timed.cache),
         clock: Some(Clock::Wall),
         timing: Some(timed.timing()),
         roof: roof(record, timed, run),
         ..record.clone()
+    };
+    if let Some(share) = measured.roof_share().filter(|share| *share > ABOVE_ROOF) {
+        measured.verdict = Verdict::Mistrusted;
+        measured.reason = format!("{:.0} % of what this machine can do", 100.0 * share);
     }
+    measured
 }
 
 /// The fastest this machine could do the case, as the run's own rows have found.

@@ -98,7 +98,7 @@ pub(crate) fn missing(required: &[Required], hardware: &Hardware) -> Option<Stri
 /// The arguments as a shell would take them; the program's path is left to the reader.
 fn command_line() -> String {
     let quoted = |arg: String| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:*".contains(c);
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:".contains(c);
         if arg.chars().all(plain) { arg } else { format!("'{}'", arg.replace('\'', r"'\''")) }
     };
     let arguments = std::env::args().skip(1).map(quoted);

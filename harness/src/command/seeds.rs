@@ -242,8 +242,11 @@ fn rows_of(op: &str, tallies: &BTreeMap<&str, Tally>) -> String {
 fn fell_short(op: &str, tallies: &BTreeMap<&str, Tally>, wanted: usize) -> String {
     let short = tallies.iter().filter(|(_, tally)| tally.accepted < wanted);
     let line = |(row, tally): (&&str, &Tally)| {
-        let Tally { accepted, refusal, .. } = tally;
-        format!("fell short: {row} of {op}: {accepted} of {wanted}; last refusal: {refusal}\n")
+        let why = match tally.refusal.as_str() {
+            "" => "no draw made a case of at most 2^20 operations and bytes".to_owned(),
+            refusal => format!("last refusal: {refusal}"),
+        };
+        format!("fell short: {row} of {op}: {} of {wanted}; {why}\n", tally.accepted)
     };
     short.map(line).collect()
 }
