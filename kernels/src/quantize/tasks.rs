@@ -241,7 +241,7 @@ impl Groups<'_> {
         let plan = *self.plan;
         let mut stage = plan.stream.then(Stage::new);
         let short = plan.group_len <= SHORT && plan.group_len.is_multiple_of(STEP);
-        let short = short && plan.run_len == plan.group_len;
+        let short = short && plan.run_len == plan.group_len && plan.second.is_none();
         let len = (plan.group_len, plan.group_bytes());
         let from = match plan.first {
             Some(fold) if short && plan.group_len == STEP => {
@@ -250,7 +250,7 @@ impl Groups<'_> {
             Some(Fold::Absmax) if short => {
                 self.batches::<I, E, VALUES, BYTES>(isa, (Fold::Absmax, len), stage.as_mut())
             }
-            Some(fold) if short && plan.second.is_none() => {
+            Some(fold) if short => {
                 self.batches::<I, E, VALUES, BYTES>(isa, (fold, len), stage.as_mut())
             }
             _ => 0,

@@ -78,6 +78,18 @@ fn main() -> ExitCode {
         &hardware,
         &sender,
     ));
+    trials.extend(rows(
+        lowbit_kernels::rho_encode::KERNELS,
+        rho::codec_cases("rho_encode"),
+        &hardware,
+        &sender,
+    ));
+    trials.extend(rows(
+        lowbit_kernels::rho_decode::KERNELS,
+        rho::codec_cases("rho_decode"),
+        &hardware,
+        &sender,
+    ));
     drop(sender);
     let conclusion = libtest_mimic::run(&arguments, trials);
     let mut counts: Vec<Count> = counts.iter().collect();
