@@ -12,11 +12,12 @@
 //! what is too large.
 use super::BLOCK;
 use super::floats::{INFINITY, bf16, e4m3, from_bf16, from_e4m3};
+use crate::quantize::isa::{Fold, Isa};
 
 /// A codec whose blocks have `BYTES` bytes. The bytes of a short block are the first of a block
 /// that zeros were added to.
 pub(crate) trait Block<const BYTES: usize> {
-    fn encode(x: &[f32; BLOCK], bytes: &mut [u8; BYTES]);
+    fn encode<I: Isa>(isa: I, x: &[f32; BLOCK], bytes: &mut [u8; BYTES]);
     fn decode(bytes: &[u8; BYTES], x: &mut [f32; BLOCK]);
 }
 
@@ -28,7 +29,7 @@ pub(crate) struct MxInt8;
 
 impl Block<64> for Bf16 {
     #[inline(always)]
-    fn encode(x: &[f32; BLOCK], bytes: &mut [u8; 64]) {
+    fn encode<I: Isa>(_: I, x: &[f32; BLOCK], bytes: &mut [u8; 64]) {
         for (bytes, x) in bytes.as_chunks_mut().0.iter_mut().zip(x) {
             *bytes = bf16(*x).to_le_bytes();
         }
@@ -44,7 +45,7 @@ impl Block<64> for Bf16 {
 
 impl Block<BLOCK> for Fp8 {
     #[inline(always)]
-    fn encode(x: &[f32; BLOCK], bytes: &mut [u8; BLOCK]) {
+    fn encode<I: Isa>(_: I, x: &[f32; BLOCK], bytes: &mut [u8; BLOCK]) {
         for (byte, x) in bytes.iter_mut().zip(x) {
             *byte = e4m3(*x);
         }
@@ -60,92 +61,94 @@ impl Block<BLOCK> for Fp8 {
 
 impl Block<36> for Fp8Block {
     #[inline(always)]
-    fn encode(x: &[f32; BLOCK], bytes: &mut [u8; 36]) {
-        let finite = |bits: u32| if bits < INFINITY { bits } else { 0 };
-        let scale = f32::from_bits(largest(x, finite)) / 448.0;
+    fn encode<I: Isa>(isa: I, x: &[f32; BLOCK], bytes: &mut [u8; 36]) {
+        let most = largest(isa, x);
+        let most = if most < INFINITY { most } else { largest_finite(x) };
+        let scale = f32::from_bits(most) / 448.0;
         let scale = if scale == 0.0 { 1.0 } else { scale };
-        let mut codes = [0; BLOCK];
+        let [a, b, c, d, codes @ ..] = bytes;
+        [*a, *b, *c, *d] = scale.to_le_bytes();
         for (code, x) in codes.iter_mut().zip(x) {
             *code = e4m3(x / scale);
         }
-        bytes[..4].copy_from_slice(&scale.to_le_bytes());
-        bytes[4..].copy_from_slice(&codes);
     }
 
     #[inline(always)]
     fn decode(bytes: &[u8; 36], x: &mut [f32; BLOCK]) {
-        let [a, b, c, d, ..] = *bytes;
-        let scale = f32::from_le_bytes([a, b, c, d]);
-        for (x, byte) in x.iter_mut().zip(&bytes[4..]) {
-            *x = from_e4m3(*byte) * scale;
+        let [a, b, c, d, codes @ ..] = bytes;
+        let scale = f32::from_le_bytes([*a, *b, *c, *d]);
+        for (x, code) in x.iter_mut().zip(codes) {
+            *x = from_e4m3(*code) * scale;
         }
     }
 }
 
 impl Block<33> for MxFp8 {
     #[inline(always)]
-    fn encode(x: &[f32; BLOCK], bytes: &mut [u8; 33]) {
-        let (byte, inverse) = power(x, 8);
-        let mut codes = [0; BLOCK];
+    fn encode<I: Isa>(isa: I, x: &[f32; BLOCK], bytes: &mut [u8; 33]) {
+        let [byte, codes @ ..] = bytes;
+        let inverse;
+        (*byte, inverse) = power(isa, x, 8);
         for (code, x) in codes.iter_mut().zip(x) {
             *code = e4m3(x * inverse);
         }
-        store(byte, codes, bytes);
+        spoil(*byte, codes);
     }
 
     #[inline(always)]
     fn decode(bytes: &[u8; 33], x: &mut [f32; BLOCK]) {
-        let scale = scale(bytes[0]);
-        for (x, byte) in x.iter_mut().zip(&bytes[1..]) {
-            *x = from_e4m3(*byte) * scale;
+        let [byte, codes @ ..] = bytes;
+        let scale = scale(*byte);
+        for (x, code) in x.iter_mut().zip(codes) {
+            *x = from_e4m3(*code) * scale;
         }
     }
 }
 
 impl Block<33> for MxInt8 {
     #[inline(always)]
-    fn encode(x: &[f32; BLOCK], bytes: &mut [u8; 33]) {
-        let (byte, inverse) = power(x, 0);
-        let mut codes = [0; BLOCK];
+    fn encode<I: Isa>(isa: I, x: &[f32; BLOCK], bytes: &mut [u8; 33]) {
+        let [byte, codes @ ..] = bytes;
+        let inverse;
+        (*byte, inverse) = power(isa, x, 0);
         for (code, x) in codes.iter_mut().zip(x) {
             let q = x * inverse * 64.0;
             let q = if q > -128.0 { q } else { -128.0 };
             let q = if q < 127.0 { q } else { 127.0 };
             *code = (q + 12_582_912.0).to_bits() as u8;
         }
-        store(byte, codes, bytes);
+        spoil(*byte, codes);
     }
 
     #[inline(always)]
     fn decode(bytes: &[u8; 33], x: &mut [f32; BLOCK]) {
-        let scale = scale(bytes[0]);
-        for (x, byte) in x.iter_mut().zip(&bytes[1..]) {
-            *x = f32::from(byte.cast_signed()) * (1.0 / 64.0) * scale;
+        let [byte, codes @ ..] = bytes;
+        // Exact: 2^-133 at least.
+        let unit = scale(*byte) / 64.0;
+        for (x, code) in x.iter_mut().zip(codes) {
+            *x = f32::from(code.cast_signed()) * unit;
         }
     }
 }
 
 /// The largest of the bits of magnitudes, whose order is theirs: NaN above all.
 #[inline(always)]
-fn largest(x: &[f32; BLOCK], of: impl Fn(u32) -> u32) -> u32 {
-    let mut most = [0u32; 16];
-    for x in x.as_chunks::<16>().0 {
-        for (most, x) in most.iter_mut().zip(x) {
-            *most = (*most).max(of(x.to_bits() & 0x7fff_ffff));
-        }
-    }
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            most[i] = most[i].max(most[i + half]);
-        }
-    }
-    most[0]
+fn largest<I: Isa>(isa: I, x: &[f32; BLOCK]) -> u32 {
+    isa.finish(Fold::Absmax, isa.take(Fold::Absmax, isa.splat(0.0), x)).to_bits() & 0x7fff_ffff
+}
+
+/// The same of what is finite.
+#[cold]
+#[inline(never)]
+fn largest_finite(x: &[f32; BLOCK]) -> u32 {
+    let magnitudes = x.iter().map(|x| x.to_bits() & 0x7fff_ffff);
+    magnitudes.filter(|bits| *bits < INFINITY).max().unwrap_or(0)
 }
 
 /// The byte of a block's power of two, and the inverse of that power; 255 for a NaN.
 #[inline(always)]
-fn power(x: &[f32; BLOCK], emax: u32) -> (u8, f32) {
-    let most = largest(x, |bits| bits);
+fn power<I: Isa>(isa: I, x: &[f32; BLOCK], emax: u32) -> (u8, f32) {
+    let most = largest(isa, x);
     let byte = if most == INFINITY { 254 } else { (most >> 23).saturating_sub(emax) };
     let inverse = if byte == 254 { 0x0040_0000 } else { 254u32.wrapping_sub(byte) << 23 };
     let byte = if most > INFINITY { 255 } else { byte };
@@ -162,8 +165,10 @@ fn scale(byte: u8) -> f32 {
     }
 }
 
+/// A block with a NaN has no codes.
 #[inline(always)]
-fn store(byte: u8, codes: [u8; BLOCK], bytes: &mut [u8; 33]) {
-    bytes[0] = byte;
-    bytes[1..].copy_from_slice(&if byte == 255 { [0; BLOCK] } else { codes });
+fn spoil(byte: u8, codes: &mut [u8; BLOCK]) {
+    if byte == 255 {
+        codes.fill(0);
+    }
 }

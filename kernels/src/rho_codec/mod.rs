@@ -2,7 +2,8 @@
 //!
 //! Everything here is plain Rust without branches on values, inlined into the one function that is
 //! compiled for an instruction set (`Isa::enter`): the compiler's vectors are SSE2's in `scalar`,
-//! 8 values in `avx2` and 16 in `avx512vnni`. Every bit of a payload is fixed, so that the rows
+//! 8 values in `avx2` and 16 in `avx512vnni`. Reductions are those of `quantize`, and AVX-512 has
+//! its own `sparse_positive` (`avx512.rs`). Every bit of a payload is fixed, so that the rows
 //! differ in nothing but speed.
 //!
 //! | codec | block of 32 | file |
@@ -13,6 +14,8 @@
 //! | `blockfp8`, `blockfp` | scale (a byte), 32 bytes | `blocks.rs` |
 //! | `sparse_positive` | bitmap (u32), scale (f32), at most 16 bytes | `sparse_positive.rs` |
 //! | `sparse_tile` | 8 x 8 values: a bit, and 128 bytes where it lives | `sparse_tile.rs` |
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 pub(crate) mod blocks;
 mod floats;
 pub(crate) mod sparse_positive;

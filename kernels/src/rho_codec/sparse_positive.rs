@@ -7,18 +7,38 @@
 //! byte of `q + 2^23`, ties to even. A scale of 0, for a maximum below 255 of the smallest numbers,
 //! keeps nothing.
 use super::BLOCK;
+use crate::quantize::isa::Isa;
+use crate::quantize::scalar::Scalar;
 
 /// Values kept.
-const KEPT: usize = 16;
+pub(super) const KEPT: usize = 16;
 /// Bitmap and scale.
 pub(crate) const HEADER: usize = 8;
 /// Most bytes of a block.
 pub(crate) const MOST: usize = HEADER + KEPT;
 
-/// Writes a block to the start of `out`, and answers how many bytes it has. A short block has
-/// zeros behind it.
+/// An instruction set that does a block, as said here unless it knows better.
+pub(crate) trait Positive: Isa {
+    /// Writes a block to the start of `out`, and answers how many bytes it has. A short block has
+    /// zeros behind it.
+    #[inline(always)]
+    fn encode_positive(self, x: &[f32; BLOCK], out: &mut [u8; MOST]) -> usize {
+        encode(x, out)
+    }
+
+    /// The values of the block that a payload begins with, and how many bytes it took.
+    #[inline(always)]
+    fn decode_positive(self, payload: &[u8], x: &mut [f32; BLOCK]) -> usize {
+        decode(payload, x)
+    }
+}
+
+impl Positive for Scalar {}
+#[cfg(target_arch = "x86_64")]
+impl Positive for crate::quantize::avx2::Avx2 {}
+
 #[inline(always)]
-pub(crate) fn encode(x: &[f32; BLOCK], out: &mut [u8; MOST]) -> usize {
+fn encode(x: &[f32; BLOCK], out: &mut [u8; MOST]) -> usize {
     let (mut p, mut most) = ([0u32; BLOCK], 0);
     for (p, x) in p.iter_mut().zip(x) {
         let positive = if *x > 0.0 { *x } else { 0.0 };
@@ -74,9 +94,9 @@ pub(crate) fn block_bytes(payload: &[u8]) -> Option<usize> {
     (bytes <= payload.len() && bytes <= MOST).then_some(bytes)
 }
 
-/// The values of a block, and how many bytes it took; bytes that are missing count as 0.
+/// Bytes that are missing count as 0.
 #[inline(always)]
-pub(crate) fn decode(payload: &[u8], x: &mut [f32; BLOCK]) -> usize {
+pub(super) fn decode(payload: &[u8], x: &mut [f32; BLOCK]) -> usize {
     let mut block = [0; MOST + 1];
     let len = payload.len().min(MOST);
     block[..len].copy_from_slice(&payload[..len]);

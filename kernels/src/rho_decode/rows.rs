@@ -10,6 +10,7 @@ use crate::pool::Pool;
 use crate::quantize::STREAMED;
 use crate::quantize::isa::{Isa, Work, bytes_of};
 use crate::rho_codec::blocks::{Bf16, Block, Fp8, Fp8Block, MxFp8, MxInt8};
+use crate::rho_codec::sparse_positive::Positive;
 use crate::rho_codec::{BLOCK, Codec, TASK, sparse_positive, sparse_tile};
 use crate::{Failure, Kernel, Prepared};
 use lowbit_reference::op::rho::decode::{PayloadProblem, RhoDecode};
@@ -78,19 +79,19 @@ impl Flat<'_> {
 }
 
 /// Whole blocks of `sparse_positive`; the last of all may be short.
-struct Positive<'a> {
+struct Blocks<'a> {
     /// From the first of them to the end of all.
     payload: &'a [u8],
     values: &'a mut [f32],
 }
 
-impl<I: Isa> Work<I> for Positive<'_> {
+impl<I: Positive> Work<I> for Blocks<'_> {
     #[inline(always)]
-    fn run(self, _: I) {
+    fn run(self, isa: I) {
         let mut rest = self.payload;
         for values in self.values.chunks_mut(BLOCK) {
             let mut x = [0.0; BLOCK];
-            let used = sparse_positive::decode(rest, &mut x);
+            let used = isa.decode_positive(rest, &mut x);
             values.copy_from_slice(&x[..values.len()]);
             rest = rest.get(used..).unwrap_or_default();
         }
@@ -129,7 +130,7 @@ impl<I> Row<I> {
     }
 }
 
-impl<I: Isa> Kernel<RhoDecode> for Row<I> {
+impl<I: Positive> Kernel<RhoDecode> for Row<I> {
     fn name(&self) -> &'static str {
         I::NAME
     }
@@ -182,7 +183,7 @@ fn too_short(payload: &[u8]) -> Failure {
     Failure(format!("a payload of {} bytes ends within the state", payload.len()))
 }
 
-impl<I: Isa> Decode<I> {
+impl<I: Positive> Decode<I> {
     fn flat(&mut self) -> Result<(), Failure> {
         let Decode { isa, codec, .. } = *self;
         let stream = 4 * self.values.len() + self.payload.len() >= STREAMED;
@@ -199,7 +200,7 @@ impl<I: Isa> Decode<I> {
         let mut tasks = Vec::new();
         for values in self.values.chunks_mut(TASK) {
             let blocks = values.len().div_ceil(BLOCK);
-            tasks.push(Positive { payload: rest, values });
+            tasks.push(Blocks { payload: rest, values });
             for _ in 0..blocks {
                 let bytes = sparse_positive::block_bytes(rest);
                 rest = &rest[bytes.ok_or_else(|| too_short(&self.payload))?..];
@@ -233,7 +234,7 @@ impl<I: Isa> Decode<I> {
     }
 }
 
-impl<I: Isa> Prepared for Decode<I> {
+impl<I: Positive> Prepared for Decode<I> {
     fn launch(&mut self) -> Result<(), Failure> {
         match self.codec {
             Codec::SparsePositive => self.positive(),

@@ -10,6 +10,7 @@ use crate::pool::Pool;
 use crate::quantize::STREAMED;
 use crate::quantize::isa::{Isa, Work};
 use crate::rho_codec::blocks::{Bf16, Block, Fp8, Fp8Block, MxFp8, MxInt8};
+use crate::rho_codec::sparse_positive::Positive;
 use crate::rho_codec::{AHEAD, BLOCK, Codec, STAGED, TASK, cut, sparse_positive, sparse_tile};
 use crate::{Failure, Kernel, Prepared};
 use lowbit_reference::op::rho::encode::RhoEncode;
@@ -55,27 +56,27 @@ impl Flat<'_> {
             for (x, out) in full.chunks(STAGED).zip(body.chunks_mut(STAGED * BYTES)) {
                 for (x, bytes) in x.iter().zip(&mut stage.0) {
                     isa.prefetch(x, AHEAD);
-                    B::encode(x, bytes);
+                    B::encode(isa, x, bytes);
                 }
                 isa.stream(&stage.0.as_flattened()[..out.len()], out);
             }
             isa.fence();
         } else {
             for (x, bytes) in full.iter().zip(body.as_chunks_mut().0) {
-                B::encode(x, bytes);
+                B::encode(isa, x, bytes);
             }
         }
         if !tail.is_empty() {
             let (mut x, mut bytes) = ([0.0; BLOCK], [0; BYTES]);
             x[..tail.len()].copy_from_slice(tail);
-            B::encode(&x, &mut bytes);
+            B::encode(isa, &x, &mut bytes);
             rest.copy_from_slice(&bytes[..rest.len()]);
         }
     }
 }
 
 /// Whole blocks of `sparse_positive`; the last of all may be short.
-struct Positive<'a> {
+struct Blocks<'a> {
     x: &'a [f32],
     /// Room for the most they take.
     room: &'a mut [u8],
@@ -83,7 +84,7 @@ struct Positive<'a> {
     used: &'a mut usize,
 }
 
-impl<I: Isa> Work<I> for Positive<'_> {
+impl<I: Positive> Work<I> for Blocks<'_> {
     #[inline(always)]
     fn run(self, isa: I) {
         let (full, tail) = self.x.as_chunks::<BLOCK>();
@@ -92,7 +93,7 @@ impl<I: Isa> Work<I> for Positive<'_> {
         let last = (!tail.is_empty()).then_some(&padded);
         for x in full.iter().chain(last) {
             isa.prefetch(x, AHEAD);
-            let len = sparse_positive::encode(x, &mut bytes);
+            let len = isa.encode_positive(x, &mut bytes);
             // A block that is not the last has room for its most; what is too much is overwritten.
             match self.room[at..].first_chunk_mut() {
                 Some(room) => *room = bytes,
@@ -139,7 +140,7 @@ impl<I> Row<I> {
     }
 }
 
-impl<I: Isa> Kernel<RhoEncode> for Row<I> {
+impl<I: Positive> Kernel<RhoEncode> for Row<I> {
     fn name(&self) -> &'static str {
         I::NAME
     }
@@ -195,7 +196,7 @@ struct Encode<I> {
     len: usize,
 }
 
-impl<I: Isa> Encode<I> {
+impl<I: Positive> Encode<I> {
     fn flat(&mut self) {
         let Encode { isa, codec, .. } = *self;
         let stream = 4 * self.x.len() + self.payload.len() >= STREAMED;
@@ -211,7 +212,7 @@ impl<I: Isa> Encode<I> {
         let mut used = vec![0; self.x.len().div_ceil(TASK)];
         let sizes = TASK / BLOCK * sparse_positive::MOST;
         let tasks = self.x.chunks(TASK).zip(self.room.chunks_mut(sizes)).zip(&mut used);
-        let tasks = tasks.map(|((x, room), used)| Positive { x, room, used });
+        let tasks = tasks.map(|((x, room), used)| Blocks { x, room, used });
         self.pool.for_each(tasks.collect(), |task| isa.enter(task));
         let made = self.room.chunks(sizes).zip(&used).map(|(room, used)| &room[..*used]);
         self.len = gather(&self.pool, made.collect(), &mut self.payload);
@@ -249,7 +250,7 @@ fn gather(pool: &Pool, pieces: Vec<&[u8]>, to: &mut [u8]) -> usize {
     len
 }
 
-impl<I: Isa> Prepared for Encode<I> {
+impl<I: Positive> Prepared for Encode<I> {
     fn launch(&mut self) -> Result<(), Failure> {
         match self.codec {
             Codec::SparsePositive => self.positive(),
