@@ -39,7 +39,7 @@ fn compress(x: &[f32; BLOCK], out: &mut [u8; MOST]) -> usize {
     let scale = _mm512_reduce_max_ps(_mm512_max_ps(p[0], p[1])) / 255.0;
     let bitmap = if scale == 0.0 {
         0
-    } else if positive.count_ones() as usize > KEPT {
+    } else if positive.count_ones() > KEPT {
         largest([_mm512_castps_si512(p[0]), _mm512_castps_si512(p[1])])
     } else {
         positive
@@ -80,7 +80,7 @@ fn largest(p: [__m512i; 2]) -> u32 {
             *rank = _mm512_mask_add_epi32(*rank, _mm512_cmpgt_epu32_mask(other, p), *rank, one);
         }
     }
-    let (kept, [low, high]) = (_mm512_set1_epi32(KEPT as i32), ranks);
+    let (kept, [low, high]) = (_mm512_set1_epi32(KEPT.cast_signed()), ranks);
     let (low, high) = (_mm512_cmplt_epu32_mask(low, kept), _mm512_cmplt_epu32_mask(high, kept));
     u32::from(low) | u32::from(high) << 16
 }

@@ -74,10 +74,7 @@ impl Codec {
 }
 
 /// The first `sizes.sum()` bytes, cut into pieces of these sizes.
-pub(crate) fn cut<'a>(
-    mut bytes: &'a mut [u8],
-    sizes: impl Iterator<Item = usize>,
-) -> Vec<&'a mut [u8]> {
+pub(crate) fn cut(mut bytes: &mut [u8], sizes: impl Iterator<Item = usize>) -> Vec<&mut [u8]> {
     let pieces = sizes.map(|size| {
         let (piece, rest) = std::mem::take(&mut bytes).split_at_mut(size);
         bytes = rest;

@@ -11,11 +11,11 @@ use crate::quantize::isa::Isa;
 use crate::quantize::scalar::Scalar;
 
 /// Values kept.
-pub(super) const KEPT: usize = 16;
+pub(super) const KEPT: u32 = 16;
 /// Bitmap and scale.
 pub(crate) const HEADER: usize = 8;
 /// Most bytes of a block.
-pub(crate) const MOST: usize = HEADER + KEPT;
+pub(crate) const MOST: usize = HEADER + KEPT as usize;
 
 /// An instruction set that does a block, as said here unless it knows better.
 pub(crate) trait Positive: Isa {
@@ -48,7 +48,7 @@ fn encode(x: &[f32; BLOCK], out: &mut [u8; MOST]) -> usize {
     let scale = f32::from_bits(most) / 255.0;
     let bitmap = match mask(&p, |_, p| p > 0) {
         _ if scale == 0.0 => 0,
-        many if many.count_ones() as usize > KEPT => largest(&p),
+        many if many.count_ones() > KEPT => largest(&p),
         some => some,
     };
     let mut codes = [0; BLOCK];
@@ -65,7 +65,7 @@ fn encode(x: &[f32; BLOCK], out: &mut [u8; MOST]) -> usize {
     }
     out[..4].copy_from_slice(&bitmap.to_le_bytes());
     out[4..HEADER].copy_from_slice(&scale.to_le_bytes());
-    out[HEADER..].copy_from_slice(&kept[..KEPT]);
+    out[HEADER..].copy_from_slice(&kept[..MOST - HEADER]);
     HEADER + at
 }
 
@@ -78,7 +78,7 @@ fn largest(p: &[u32; BLOCK]) -> u32 {
             *rank += u32::from(other + u32::from(j < i) > *p);
         }
     }
-    mask(&ranks, |_, rank| rank < KEPT as u32)
+    mask(&ranks, |_, rank| rank < KEPT)
 }
 
 #[inline(always)]
@@ -104,10 +104,11 @@ pub(super) fn decode(payload: &[u8], x: &mut [f32; BLOCK]) -> usize {
     let (bitmap, scale) = (u32::from_le_bytes([a, b, c, d]), f32::from_le_bytes([e, f, g, h]));
     let mut at = 0;
     for (i, x) in x.iter_mut().enumerate() {
-        let kept = bitmap >> i & 1;
-        let value = f32::from(codes[at.min(KEPT)]) * scale;
-        *x = if kept == 1 { value } else { 0.0 };
-        at += kept as usize;
+        // All bits or none: no branch is guessed wrong.
+        let kept = 0u32.wrapping_sub(bitmap >> i & 1);
+        let value = f32::from(codes[at.min(MOST - HEADER)]) * scale;
+        *x = f32::from_bits(value.to_bits() & kept);
+        at += (kept & 1) as usize;
     }
     HEADER + at
 }
