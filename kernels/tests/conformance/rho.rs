@@ -1,7 +1,20 @@
 //! Cases of the rho ops.
-use crate::LENGTHS;
+use crate::{Count, LENGTHS, rows};
+use libtest_mimic::Trial;
+use lowbit_kernels::hardware::Hardware;
+use lowbit_kernels::{rho_decode, rho_encode, rho_pack, rho_unpack};
+use std::sync::mpsc::Sender;
 
-pub(crate) fn cases(op: &str) -> Vec<String> {
+/// The rows of every op on rho.
+pub(crate) fn trials(hardware: &Hardware, sender: &Sender<Count>) -> Vec<Trial> {
+    let mut trials = rows(rho_pack::KERNELS, cases("rho_pack"), hardware, sender);
+    trials.extend(rows(rho_unpack::KERNELS, cases("rho_unpack"), hardware, sender));
+    trials.extend(rows(rho_encode::KERNELS, codec_cases("rho_encode"), hardware, sender));
+    trials.extend(rows(rho_decode::KERNELS, codec_cases("rho_decode"), hardware, sender));
+    trials
+}
+
+fn cases(op: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for format in ["int8", "ternary", "binary"] {
         for (i, elements) in LENGTHS.into_iter().chain([4096, 20_011]).enumerate() {
@@ -14,7 +27,7 @@ pub(crate) fn cases(op: &str) -> Vec<String> {
 }
 
 /// Codecs by their payloads: flat lengths around blocks, and matrices around tiles.
-pub(crate) fn codec_cases(op: &str) -> Vec<String> {
+fn codec_cases(op: &str) -> Vec<String> {
     let codecs =
         ["bf16", "fp8", "fp8_block", "blockfp8", "blockfp", "sparse_positive", "sparse_tile"];
     let lengths = LENGTHS.into_iter().chain([0, 4096, 70_001]).map(|columns| [1, 1, columns]);
