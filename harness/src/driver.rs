@@ -78,6 +78,8 @@ pub static DRIVERS: &[&dyn Driver] = &[
     &OpDriver::<op::top_k::TopK> { kernels: kernels::top_k::KERNELS },
     &OpDriver::<op::rho::pack::RhoPack> { kernels: kernels::rho_pack::KERNELS },
     &OpDriver::<op::rho::unpack::RhoUnpack> { kernels: kernels::rho_unpack::KERNELS },
+    &OpDriver::<op::rho::encode::RhoEncode> { kernels: kernels::rho_encode::KERNELS },
+    &OpDriver::<op::rho::decode::RhoDecode> { kernels: kernels::rho_decode::KERNELS },
 ];
 
 impl<O: Op> Driver for OpDriver<O> {

@@ -24,6 +24,9 @@ mod projection;
 mod quantize;
 pub mod quantize_activation;
 pub mod quantize_weight;
+mod rho_codec;
+pub mod rho_decode;
+pub mod rho_encode;
 pub mod rho_pack;
 pub mod rho_unpack;
 #[cfg(any(feature = "burn", feature = "peers", feature = "wgpu"))]

@@ -39,7 +39,8 @@ pub(crate) const MAX_LIMIT: f64 = 1e9;
 
 /// Whether the op compresses a state, so that the quality gate applies.
 pub(crate) fn gates_rho(op: &str) -> bool {
-    [rho::pack::SPEC.name, rho::unpack::SPEC.name].contains(&op)
+    let specs = [&rho::pack::SPEC, &rho::unpack::SPEC, &rho::encode::SPEC, &rho::decode::SPEC];
+    specs.iter().any(|spec| spec.name == op)
 }
 
 impl Gates {
@@ -57,7 +58,7 @@ impl Gates {
         }
         if let Some(node) = fields.get("rho") {
             let (mode, limits) =
-                self.rho.ok_or_else(|| node.error("is for the ops rho_pack and rho_unpack"))?;
+                self.rho.ok_or_else(|| node.error("is for the ops that begin with rho_"))?;
             self.rho = Some(rho_gate(node, mode, limits)?);
         }
         Ok(self)

@@ -71,7 +71,7 @@ pub(crate) const OTHER: &[Field] = &[
 /// Gates.
 pub(crate) const GATE: &[Field] = &[
     field("correctness", "whether a wrong answer fails the run"),
-    field("rho", "limits on the quality of a compressed state (ops rho_pack and rho_unpack)"),
+    field("rho", "limits on the quality of a compressed state (ops that begin with rho_)"),
 ];
 
 /// The quality gate of rho.

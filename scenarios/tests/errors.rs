@@ -100,7 +100,7 @@ fn wrong_types_and_ranges_are_refused() {
     refuses(&measure(r#""interval": 2"#), "interval", "2", "above 0 and at most 1");
     refuses(&measure(r#""min_samples": 500"#), "min_samples", "500", "more than max_samples 200");
     let gate = sweep("linear", r#""gate": {"rho": {}}"#);
-    refuses(&gate, "rho", "{}", "rho_pack and rho_unpack");
+    refuses(&gate, "rho", "{}", "begin with rho_");
     let gate = sweep("rho_pack", r#""gate": {"rho": {"min_rms_ratio": 1.2}}"#);
     refuses(&gate, "rho", r#"{"min_rms"#, "more than max_rms_ratio 1.05");
 }

@@ -1,21 +1,17 @@
 //! AVX2 and FMA: four vectors of 8 values a step, masks by comparison.
 //!
-//! *Integers*: `w = round(x r)`, `r = 1 / step`, by the conversion instruction, and `d = x r - w`
-//! by one fused operation. Where `|d| <= 0.49996` for all 32 values the code is that of the true
-//! quotient, whichever way ties go (`isa::CLEAR` has the bound); a step with another value (1 in
-//! 400) divides. The distances are compared as integers, `2 bits(d)`, which drops the sign and
-//! puts NaN above all. Out of range `w` is -2^31, `d` is not small, and the step divides too.
-//! Codes saturate to 16 bits in packing, where the zero point (at most 255) is added, and to bytes,
-//! where both limits are applied. `ternary`: a lane is `1 - a + 2 (a & n)` of
+//! Integers are in `avx2/integers.rs`. `ternary`: a lane is `1 - a + 2 (a & n)` of
 //! the masks (-1 or 0) `a: |x| > limit` and `n: x < 0`; the digits of four neighbours meet by
 //! `maddubs` with 1, 4 and `madd` with 1, 16, at most 170; those of five by `maddubs` with 1, 3,
 //! 9, 27, 81 and additions, at most 242: nothing saturates. `sign1`: the sign bits of the
 //! comparison.
+mod integers;
 use super::isa::{
-    BATCH, CLEAR, FIVES, Fold, Integer, Isa, LINE, Line, STEP, Sign, Ternary, Work, join as joined,
-    lines,
+    BATCH, BLOCKS, FIVES, Fold, Halves, Integer, Isa, LINE, Line, STEP, Sign, Ternary, Work,
+    join as joined, lines,
 };
 use crate::hardware::{self, Need};
+use integers::{integers, line, line_past, pair, pair_past};
 use std::arch::x86_64::*;
 
 /// Proof of AVX2 and FMA.
@@ -58,6 +54,7 @@ impl Isa for Avx2 {
         take(fold: Fold, lanes: Lanes, x: &[f32; STEP]) -> Lanes;
         finish(fold: Fold, lanes: Lanes) -> f32;
         finish_batch(fold: Fold, lanes: &[Lanes; BATCH]) -> [f32; BATCH];
+        fold_steps(fold: Fold, x: &[f32; BLOCKS]) -> [f32; BATCH];
         sign1(to: &Sign, x: &[f32; STEP]) -> u32;
         digits(to: &Ternary, x: &[f32; STEP], bytes: &mut [u8; STEP]);
         ternary2(digits: &[u8; STEP]) -> u64;
@@ -65,6 +62,8 @@ impl Isa for Avx2 {
         integers(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]);
         line(to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]);
         line_past(to: &Integer, x: &[f32; LINE], line: &mut Line);
+        pair(to: &Integer, by: Halves, x: &[f32; LINE], bytes: &mut [u8; LINE]);
+        pair_past(to: &Integer, by: Halves, x: &[f32; LINE], line: &mut Line);
         nibbles(codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]);
         stream(from: &[u8], to: &mut [u8]);
     }
@@ -123,15 +122,21 @@ fn splat(x: f32) -> Lanes {
 #[target_feature(enable = "avx2")]
 fn take(fold: Fold, mut lanes: Lanes, x: &[f32; STEP]) -> Lanes {
     for (lane, x) in lanes.iter_mut().zip(load(x)) {
-        let x = match fold {
-            Fold::Absmax | Fold::Magnitudes => abs(x),
-            Fold::PositiveMax => abs(positive(x)),
-            Fold::Positives => positive(x),
-            Fold::Values | Fold::Least | Fold::Most => x,
-        };
-        *lane = combine(fold, *lane, x);
+        *lane = combine(fold, *lane, folded(fold, x));
     }
     lanes
+}
+
+/// What of its values a fold takes together.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn folded(fold: Fold, x: __m256) -> __m256 {
+    match fold {
+        Fold::Absmax | Fold::Magnitudes => abs(x),
+        Fold::PositiveMax => abs(positive(x)),
+        Fold::Positives => positive(x),
+        Fold::Values | Fold::Least | Fold::Most => x,
+    }
 }
 
 /// Two vectors of one fold taken together.
@@ -164,32 +169,55 @@ fn finish(fold: Fold, [a, b, c, d]: Lanes) -> f32 {
     joined(fold, a, b)
 }
 
-/// Eight vectors become one by three rounds of halves that meet: groups of 1, of 2 and of 4 lanes.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn finish_batch(fold: Fold, lanes: &[Lanes; BATCH]) -> [f32; BATCH] {
     let mut all = [0.0; BATCH];
-    for (all, lanes) in all.as_chunks_mut::<8>().0.iter_mut().zip(lanes.as_chunks::<8>().0) {
+    for (all, lanes) in all.as_chunks_mut().0.iter_mut().zip(lanes.as_chunks::<8>().0) {
         let mut one = [_mm256_setzero_ps(); 8];
         for (one, [a, b, c, d]) in one.iter_mut().zip(lanes) {
             *one = combine(fold, combine(fold, *a, *b), combine(fold, *c, *d));
         }
-        let mut two = [_mm256_setzero_ps(); 4];
-        for (two, [a, b]) in two.iter_mut().zip(one.as_chunks().0) {
-            *two = combine(fold, _mm256_unpacklo_ps(*a, *b), _mm256_unpackhi_ps(*a, *b));
-        }
-        let mut four = [_mm256_setzero_ps(); 2];
-        for (four, [a, b]) in four.iter_mut().zip(two.as_chunks().0) {
-            let (a, b) = (_mm256_castps_pd(*a), _mm256_castps_pd(*b));
-            let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
-            *four = combine(fold, _mm256_castpd_ps(low), _mm256_castpd_ps(high));
-        }
-        let low = _mm256_permute2f128_ps::<0x20>(four[0], four[1]);
-        let high = _mm256_permute2f128_ps::<0x31>(four[0], four[1]);
-        // SAFETY: the array is one vector of 8; the store needs no alignment.
-        unsafe { _mm256_storeu_ps(all.as_mut_ptr(), combine(fold, low, high)) };
+        meet(fold, one, all);
     }
     all
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn fold_steps(fold: Fold, x: &[f32; BLOCKS]) -> [f32; BATCH] {
+    let mut all = [0.0; BATCH];
+    let eights = x.as_chunks::<STEP>().0.as_chunks::<8>().0;
+    for (all, steps) in all.as_chunks_mut().0.iter_mut().zip(eights) {
+        let mut one = [_mm256_setzero_ps(); 8];
+        for (one, x) in one.iter_mut().zip(steps) {
+            let [a, b, c, d] = load(x);
+            let low = combine(fold, folded(fold, a), folded(fold, b));
+            *one = combine(fold, low, combine(fold, folded(fold, c), folded(fold, d)));
+        }
+        meet(fold, one, all);
+    }
+    all
+}
+
+/// Eight vectors become one by three rounds of halves that meet: groups of 1, of 2 and of 4 lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn meet(fold: Fold, one: [__m256; 8], all: &mut [f32; 8]) {
+    let mut two = [_mm256_setzero_ps(); 4];
+    for (two, [a, b]) in two.iter_mut().zip(one.as_chunks().0) {
+        *two = combine(fold, _mm256_unpacklo_ps(*a, *b), _mm256_unpackhi_ps(*a, *b));
+    }
+    let mut four = [_mm256_setzero_ps(); 2];
+    for (four, [a, b]) in four.iter_mut().zip(two.as_chunks().0) {
+        let (a, b) = (_mm256_castps_pd(*a), _mm256_castps_pd(*b));
+        let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        *four = combine(fold, _mm256_castpd_ps(low), _mm256_castpd_ps(high));
+    }
+    let low = _mm256_permute2f128_ps::<0x20>(four[0], four[1]);
+    let high = _mm256_permute2f128_ps::<0x31>(four[0], four[1]);
+    // SAFETY: the array is one vector of 8; the store needs no alignment.
+    unsafe { _mm256_storeu_ps(all.as_mut_ptr(), combine(fold, low, high)) };
 }
 
 /// Mask of `x > y`, or of `x >= y`; false for NaN.
@@ -259,87 +287,6 @@ fn ternary3(digits: &[u8; FIVES], bytes: &mut [u8; STEP]) {
             _mm_extract_epi8::<8>(fives).to_le_bytes()[0],
         ];
     }
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn line(to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]) {
-    for (x, bytes) in x.as_chunks().0.iter().zip(bytes.as_chunks_mut().0) {
-        integers(to, x, bytes);
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn line_past(to: &Integer, x: &[f32; LINE], past: &mut Line) {
-    let mut bytes = [0; LINE];
-    line(to, x, &mut bytes);
-    copy_past(&bytes, past);
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn integers(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
-    let reciprocal = _mm256_set1_ps(to.reciprocal);
-    let mut codes = [_mm256_setzero_si256(); 4];
-    let mut farthest = _mm256_setzero_si256();
-    for (code, x) in codes.iter_mut().zip(load(x)) {
-        *code = _mm256_cvtps_epi32(_mm256_mul_ps(x, reciprocal));
-        let distance = _mm256_fmsub_ps(x, reciprocal, _mm256_cvtepi32_ps(*code));
-        let distance = _mm256_slli_epi32::<1>(_mm256_castps_si256(distance));
-        farthest = _mm256_max_epu32(farthest, distance);
-    }
-    let clear = _mm256_set1_epi32((CLEAR.to_bits() << 1).cast_signed());
-    let clear = _mm256_cmpeq_epi32(_mm256_max_epu32(farthest, clear), clear);
-    if _mm256_movemask_epi8(clear) == -1 {
-        store_codes(to, codes, bytes);
-    } else {
-        // A copy for the call, so that the original can stay in registers.
-        integers_divided(&Integer { ..*to }, x, bytes);
-    }
-}
-
-/// The same by division, for steps with a value near a tie, or a NaN.
-#[cold]
-#[inline(never)]
-#[target_feature(enable = "avx2")]
-fn integers_divided(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
-    let [a, b, c, d] = load(x);
-    store_codes(to, [divided(to, a), divided(to, b), divided(to, c), divided(to, d)], bytes);
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn divided(to: &Integer, x: __m256) -> __m256i {
-    let (least, most) = to.limits();
-    let q = _mm256_div_ps(x, _mm256_set1_ps(to.step));
-    // NaN becomes 0.
-    let q = _mm256_and_ps(q, _mm256_cmp_ps::<_CMP_ORD_Q>(q, q));
-    let q = _mm256_min_ps(_mm256_set1_ps(most), _mm256_max_ps(_mm256_set1_ps(least), q));
-    if !to.half_away {
-        return _mm256_cvtps_epi32(q);
-    }
-    let even = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(q);
-    let half = _mm256_set1_ps(0.5);
-    let tie = _mm256_cmp_ps::<_CMP_EQ_OQ>(abs(_mm256_sub_ps(q, even)), half);
-    let away = _mm256_add_ps(q, _mm256_or_ps(half, _mm256_and_ps(q, _mm256_set1_ps(-0.0))));
-    _mm256_cvtps_epi32(_mm256_blendv_ps(even, away, tie))
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn store_codes(to: &Integer, [a, b, c, d]: [__m256i; 4], bytes: &mut [u8; STEP]) {
-    let (low, high) = (_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
-    let (least, most) = to.bytes();
-    let codes = if to.unsigned() {
-        let zero_point = _mm256_set1_epi16(to.zero_point);
-        let (low, high) = (_mm256_adds_epi16(low, zero_point), _mm256_adds_epi16(high, zero_point));
-        _mm256_min_epu8(_mm256_packus_epi16(low, high), _mm256_set1_epi8(most))
-    } else {
-        let codes = _mm256_max_epi8(_mm256_packs_epi16(low, high), _mm256_set1_epi8(least));
-        _mm256_min_epi8(codes, _mm256_set1_epi8(most))
-    };
-    store(ordered(codes), bytes);
 }
 
 /// Fours of vectors 0 1 2 3 | 0 1 2 3, as packing leaves them, back in the order of the values.

@@ -7,10 +7,11 @@
 //! and additions, at most 242: nothing saturates.
 mod integers;
 use super::isa::{
-    BATCH, FIVES, Fold, Integer, Isa, LINE, Line, STEP, Sign, Ternary, Work, join as joined, lines,
+    BATCH, BLOCKS, FIVES, Fold, Halves, Integer, Isa, LINE, Line, STEP, Sign, Ternary, Work,
+    join as joined, lines,
 };
 use crate::hardware::{self, Need};
-use integers::{integers, line, line_past};
+use integers::{integers, line, line_past, pair, pair_past};
 use std::arch::x86_64::*;
 
 /// Proof of AVX-512 F, BW, VL and VNNI.
@@ -53,6 +54,7 @@ impl Isa for Avx512 {
         take(fold: Fold, lanes: Lanes, x: &[f32; STEP]) -> Lanes;
         finish(fold: Fold, lanes: Lanes) -> f32;
         finish_batch(fold: Fold, lanes: &[Lanes; BATCH]) -> [f32; BATCH];
+        fold_steps(fold: Fold, x: &[f32; BLOCKS]) -> [f32; BATCH];
         sign1(to: &Sign, x: &[f32; STEP]) -> u32;
         digits(to: &Ternary, x: &[f32; STEP], bytes: &mut [u8; STEP]);
         ternary2(digits: &[u8; STEP]) -> u64;
@@ -60,6 +62,8 @@ impl Isa for Avx512 {
         integers(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]);
         line(to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]);
         line_past(to: &Integer, x: &[f32; LINE], line: &mut Line);
+        pair(to: &Integer, by: Halves, x: &[f32; LINE], bytes: &mut [u8; LINE]);
+        pair_past(to: &Integer, by: Halves, x: &[f32; LINE], line: &mut Line);
         nibbles(codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]);
         stream(from: &[u8], to: &mut [u8]);
     }
@@ -104,15 +108,21 @@ fn splat(x: f32) -> Lanes {
 #[target_feature(enable = "avx512f")]
 fn take(fold: Fold, mut lanes: Lanes, x: &[f32; STEP]) -> Lanes {
     for (lane, x) in lanes.iter_mut().zip(both(x)) {
-        let x = match fold {
-            Fold::Absmax | Fold::Magnitudes => _mm512_abs_ps(x),
-            Fold::PositiveMax => _mm512_abs_ps(positive(x)),
-            Fold::Positives => positive(x),
-            Fold::Values | Fold::Least | Fold::Most => x,
-        };
-        *lane = combine(fold, *lane, x);
+        *lane = combine(fold, *lane, folded(fold, x));
     }
     lanes
+}
+
+/// What of its values a fold takes together.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn folded(fold: Fold, x: __m512) -> __m512 {
+    match fold {
+        Fold::Absmax | Fold::Magnitudes => _mm512_abs_ps(x),
+        Fold::PositiveMax => _mm512_abs_ps(positive(x)),
+        Fold::Positives => positive(x),
+        Fold::Values | Fold::Least | Fold::Most => x,
+    }
 }
 
 /// `max(x, 0)`; NaN stays.
@@ -160,8 +170,6 @@ fn finish(fold: Fold, [a, b]: Lanes) -> f32 {
     }
 }
 
-/// Sixteen vectors become one by four rounds of halves that meet: groups of 1, of 2, of 4 and of 8
-/// lanes, so a group costs three operations and not ten.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn finish_batch(fold: Fold, lanes: &[Lanes; BATCH]) -> [f32; BATCH] {
@@ -169,6 +177,25 @@ fn finish_batch(fold: Fold, lanes: &[Lanes; BATCH]) -> [f32; BATCH] {
     for (one, [a, b]) in one.iter_mut().zip(lanes) {
         *one = combine(fold, *a, *b);
     }
+    meet(fold, one)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn fold_steps(fold: Fold, x: &[f32; BLOCKS]) -> [f32; BATCH] {
+    let mut one = [_mm512_setzero_ps(); 16];
+    for (one, x) in one.iter_mut().zip(x.as_chunks().0) {
+        let [a, b] = both(x);
+        *one = combine(fold, folded(fold, a), folded(fold, b));
+    }
+    meet(fold, one)
+}
+
+/// Sixteen vectors become one by four rounds of halves that meet: groups of 1, of 2, of 4 and of 8
+/// lanes, so a group costs three operations and not ten.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn meet(fold: Fold, one: [__m512; 16]) -> [f32; BATCH] {
     let mut two = [_mm512_setzero_ps(); 8];
     for (two, [a, b]) in two.iter_mut().zip(one.as_chunks().0) {
         *two = combine(fold, _mm512_unpacklo_ps(*a, *b), _mm512_unpackhi_ps(*a, *b));

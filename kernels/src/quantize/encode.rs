@@ -7,7 +7,7 @@ use super::isa::{FIVES, Integer, Isa, LINE, STEP, Sign, Ternary, lines};
 use super::plan::{Plan, Shared};
 
 /// Values further on that are asked for while codes are made, where these come from memory.
-const AHEAD: usize = 4096;
+pub(crate) const AHEAD: usize = 4096;
 /// Values coded before their codes leave the stage: whole steps, and whole lines, of every packing.
 const STAGED: usize = 16 * FIVES;
 

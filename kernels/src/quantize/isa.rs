@@ -32,6 +32,8 @@ pub(crate) fn bytes_of(x: &mut [f32]) -> &mut [u8] {
 
 /// Groups whose lanes are taken together at once: a vector of statistics.
 pub(crate) const BATCH: usize = 16;
+/// Values of a batch of groups of a step each.
+pub(crate) const BLOCKS: usize = BATCH * STEP;
 /// Ternary codes that fill whole steps and whole bytes of five.
 pub(crate) const FIVES: usize = 5 * STEP;
 
@@ -89,6 +91,14 @@ pub(crate) struct Integer {
     pub(crate) half_away: bool,
 }
 
+/// What the halves of a line are divided by where each is a group of its own; otherwise as in
+/// [`Integer`], whose limits hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Halves<'a> {
+    pub(crate) step: &'a [f32; 2],
+    pub(crate) reciprocal: &'a [f32; 2],
+}
+
 impl Integer {
     /// Smallest and largest quotient, rounded, that is not cut off: at most 255 in magnitude.
     #[inline(always)]
@@ -137,6 +147,8 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     fn finish(self, fold: Fold, lanes: Self::Lanes) -> f32;
     /// The same for many groups at once, where the lanes of all meet in one vector.
     fn finish_batch(self, fold: Fold, lanes: &[Self::Lanes; BATCH]) -> [f32; BATCH];
+    /// The same for groups of a step each.
+    fn fold_steps(self, fold: Fold, x: &[f32; BLOCKS]) -> [f32; BATCH];
 
     /// One bit a value, low bit first.
     fn sign1(self, to: &Sign, x: &[f32; STEP]) -> u32;
@@ -152,6 +164,10 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     fn line(self, to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]);
     /// The same past the caches where the set can, as [`stream`](Isa::stream).
     fn line_past(self, to: &Integer, x: &[f32; LINE], line: &mut Line);
+    /// A line of two groups.
+    fn pair(self, to: &Integer, by: Halves, x: &[f32; LINE], bytes: &mut [u8; LINE]);
+    /// The same past the caches.
+    fn pair_past(self, to: &Integer, by: Halves, x: &[f32; LINE], line: &mut Line);
     /// The low nibbles of neighbours in a byte, the first the lower.
     fn nibbles(self, codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]);
 

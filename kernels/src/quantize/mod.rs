@@ -2,9 +2,8 @@
 //!
 //! Groups up to [`FUSED`] values take their statistic and their codes while in cache: one read of
 //! memory. Larger ones take the statistics of all blocks first, then all codes: two reads.
-//! Blocks are counted from the start of their group and combined in order, so an answer depends
-//! neither on the number of threads nor on which of the two ways was taken. The second read begins
-//! where the first ended: what is last is still in a cache.
+//! Both go forward: what a task asks for at its end is where the next begins. Blocks are counted from the start of their group and combined in order, so an answer depends
+//! neither on the number of threads nor on which of the two ways was taken.
 //!
 //! Where input and output together are larger than caches, results go past them and values are
 //! asked for ahead of use (`encode.rs`, [`STREAMED`]). Groups of a row that are whole steps are
@@ -13,6 +12,7 @@
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+mod blocks;
 mod encode;
 pub(crate) mod isa;
 pub(crate) mod plain;
@@ -201,7 +201,7 @@ impl<I: Isa> Quantize<I> {
         groups.map(mean).collect()
     }
 
-    /// Every code. The last values read come first: they are the ones still in a cache.
+    /// Every code, in the order in which values are asked for ahead.
     fn codes(&mut self, shared: &[Shared]) {
         let Quantize { isa, plan, .. } = *self;
         let whole = (TASK / plan.run_len).max(1);
@@ -226,7 +226,6 @@ impl<I: Isa> Quantize<I> {
                 }));
             }
         }
-        tasks.reverse();
         self.pool.for_each(tasks, |task| isa.enter(task));
     }
 }

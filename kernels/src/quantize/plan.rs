@@ -178,6 +178,14 @@ impl Plan {
         scales
     }
 
+    /// The divisors for many scales.
+    #[inline(always)]
+    pub(crate) fn steps(&self, scales: [f32; BATCH]) -> [f32; BATCH] {
+        let mut steps = scales;
+        steps.iter_mut().for_each(|step| *step = self.step(*step));
+        steps
+    }
+
     /// The reciprocals for many scales.
     #[inline(always)]
     pub(crate) fn reciprocals(&self, scales: [f32; BATCH]) -> [f32; BATCH] {

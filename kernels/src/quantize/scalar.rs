@@ -7,8 +7,8 @@
 //! other steps divide. There `q - r` is exact, so a tie is seen as `|q - r| = 0.5` and goes away
 //! from zero as `q + copysign(0.5, q)`. That holds for `|q| < 2^22`; here it is at most 255.
 use super::isa::{
-    BATCH, CLEAR, FIVES, Fold, Integer, Isa, LINE, Line, STEP, Sign, Ternary, Work, floor, join,
-    larger,
+    BATCH, BLOCKS, CLEAR, FIVES, Fold, Halves, Integer, Isa, LINE, Line, STEP, Sign, Ternary, Work,
+    floor, join, larger,
 };
 use crate::hardware::Need;
 
@@ -76,6 +76,15 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
+    fn fold_steps(self, fold: Fold, x: &[f32; BLOCKS]) -> [f32; BATCH] {
+        let mut all = [0.0; BATCH];
+        for (one, x) in all.iter_mut().zip(x.as_chunks().0) {
+            *one = self.finish(fold, self.take(fold, [0.0; LANES], x));
+        }
+        all
+    }
+
+    #[inline(always)]
     fn sign1(self, to: &Sign, x: &[f32; STEP]) -> u32 {
         let mut bits = 0;
         for (i, x) in x.iter().enumerate() {
@@ -127,6 +136,19 @@ impl Isa for Scalar {
     #[inline(always)]
     fn line_past(self, to: &Integer, x: &[f32; LINE], line: &mut Line) {
         codes(to, x, &mut line.0);
+    }
+
+    #[inline(always)]
+    fn pair(self, to: &Integer, by: Halves, x: &[f32; LINE], bytes: &mut [u8; LINE]) {
+        let halves = x.as_chunks::<STEP>().0.iter().zip(bytes.as_chunks_mut::<STEP>().0);
+        for ((x, bytes), (step, reciprocal)) in halves.zip(by.step.iter().zip(by.reciprocal)) {
+            codes(&Integer { step: *step, reciprocal: *reciprocal, ..*to }, x, bytes);
+        }
+    }
+
+    #[inline(always)]
+    fn pair_past(self, to: &Integer, by: Halves, x: &[f32; LINE], line: &mut Line) {
+        self.pair(to, by, x, &mut line.0);
     }
 
     #[inline(always)]

@@ -1,5 +1,5 @@
 //! Pieces of quantization that one thread does at a time, for any instruction set.
-use super::encode::{Encode, Stage, encode, runs};
+use super::encode::{AHEAD, Encode, Stage, encode, runs};
 use super::isa::{BATCH, FIVES, Fold, Integer, Isa, LINE, STEP, Sign, Ternary, Work, join};
 use super::plan::{Packing, Plan, Shared};
 
@@ -54,32 +54,79 @@ fn neutral(fold: Fold, block: &[f32]) -> f32 {
     }
 }
 
-/// The lanes of a block.
+/// The lanes of a block, for each of some folds: one read. With `AHEAD` other than 0, values that
+/// far on are asked for.
 #[inline(always)]
-fn lanes<I: Isa>(isa: I, fold: Fold, block: &[f32]) -> I::Lanes {
+fn lanes<I: Isa, const FOLDS: usize, const AHEAD: usize>(
+    isa: I,
+    folds: [Fold; FOLDS],
+    block: &[f32],
+) -> [I::Lanes; FOLDS] {
     let (steps, tail) = block.as_chunks::<STEP>();
-    let neutral = neutral(fold, block);
-    let mut lanes = isa.splat(neutral);
+    let neutrals = folds.map(|fold| neutral(fold, block));
+    let mut lanes = [isa.splat(0.0); FOLDS];
+    for (lanes, neutral) in lanes.iter_mut().zip(neutrals) {
+        *lanes = isa.splat(neutral);
+    }
     for x in steps {
-        lanes = isa.take(fold, lanes, x);
+        if AHEAD > 0 {
+            isa.prefetch(x, AHEAD);
+        }
+        for (lanes, fold) in lanes.iter_mut().zip(folds) {
+            *lanes = isa.take(fold, *lanes, x);
+        }
     }
     if !tail.is_empty() {
-        let mut x = [neutral; STEP];
-        x[..tail.len()].copy_from_slice(tail);
-        lanes = isa.take(fold, lanes, &x);
+        for ((lanes, fold), neutral) in lanes.iter_mut().zip(folds).zip(neutrals) {
+            let mut x = [neutral; STEP];
+            x[..tail.len()].copy_from_slice(tail);
+            *lanes = isa.take(fold, *lanes, &x);
+        }
     }
     lanes
 }
 
-/// The statistic of a group, block by block.
+/// The answers of a plan's folds for a block, 0 where there is none.
 #[inline(always)]
-fn statistic<I: Isa>(isa: I, fold: Option<Fold>, group: &[f32]) -> f32 {
-    let Some(fold) = fold else { return 0.0 };
-    let mut combined = Combine::new(fold);
-    for block in group.chunks(BLOCK) {
-        combined.push(isa.finish(fold, lanes(isa, fold, block)));
+fn ends<I: Isa, const AHEAD: usize>(isa: I, plan: &Plan, block: &[f32]) -> (f32, f32) {
+    match (plan.first, plan.second) {
+        (None, None) => (0.0, 0.0),
+        // The folds named here are known to the compiler in their loops.
+        (Some(Fold::Absmax), None) => (one::<I, AHEAD>(isa, Fold::Absmax, block), 0.0),
+        (Some(Fold::Most), Some(Fold::Least)) => {
+            let folds = [Fold::Most, Fold::Least];
+            let [most, least] = lanes::<I, 2, AHEAD>(isa, folds, block);
+            (isa.finish(Fold::Most, most), isa.finish(Fold::Least, least))
+        }
+        (Some(first), None) => (one::<I, AHEAD>(isa, first, block), 0.0),
+        (None, Some(second)) => (0.0, one::<I, AHEAD>(isa, second, block)),
+        (Some(first), Some(second)) => {
+            let [a, b] = lanes::<I, 2, AHEAD>(isa, [first, second], block);
+            (isa.finish(first, a), isa.finish(second, b))
+        }
     }
-    combined.finish(group.len())
+}
+
+#[inline(always)]
+fn one<I: Isa, const AHEAD: usize>(isa: I, fold: Fold, block: &[f32]) -> f32 {
+    let [lanes] = lanes::<I, 1, AHEAD>(isa, [fold], block);
+    isa.finish(fold, lanes)
+}
+
+/// The statistics of a group, block by block.
+#[inline(always)]
+fn statistics<I: Isa>(isa: I, plan: &Plan, group: &[f32]) -> (f32, f32) {
+    let mut combined = [plan.first, plan.second].map(|fold| fold.map(Combine::new));
+    for block in group.chunks(BLOCK) {
+        let (first, second) = ends::<I, 0>(isa, plan, block);
+        for (combined, answer) in combined.iter_mut().zip([first, second]) {
+            if let Some(combined) = combined {
+                combined.push(answer);
+            }
+        }
+    }
+    let [first, second] = combined.map(|fold| fold.map_or(0.0, |fold| fold.finish(group.len())));
+    (first, second)
 }
 
 /// Magnitudes above a limit, in f64: sums of the same values in another order round to the same
@@ -124,7 +171,7 @@ impl Sum {
 
 /// The means of groups from their sums, as [`Combine`] has them.
 #[inline(always)]
-fn means(sums: &[f32; BATCH], len: usize) -> [f32; BATCH] {
+pub(super) fn means(sums: &[f32; BATCH], len: usize) -> [f32; BATCH] {
     let mut means = [0.0; BATCH];
     for (mean, sum) in means.iter_mut().zip(sums) {
         *mean = (f64::from(*sum) / len as f64) as f32;
@@ -136,7 +183,8 @@ fn means(sums: &[f32; BATCH], len: usize) -> [f32; BATCH] {
 #[inline(always)]
 fn shared<I: Isa>(isa: I, plan: &Plan, x: &[f32]) -> Shared {
     if !plan.kept() {
-        return plan.share(statistic(isa, plan.first, x), statistic(isa, plan.second, x));
+        let (first, second) = statistics(isa, plan, x);
+        return plan.share(first, second);
     }
     let mean = Sum::of(plan, x, None).mean().unwrap_or(0.0);
     let shared = plan.share(mean, 0.0);
@@ -193,18 +241,16 @@ impl Groups<'_> {
         let plan = *self.plan;
         let mut stage = plan.stream.then(Stage::new);
         let short = plan.group_len <= SHORT && plan.group_len.is_multiple_of(STEP);
-        let short = short && plan.run_len == plan.group_len;
+        let short = short && plan.run_len == plan.group_len && plan.second.is_none();
         let len = (plan.group_len, plan.group_bytes());
         let from = match plan.first {
-            // The length of a rho block is known to the compiler.
-            Some(Fold::Absmax) if short && plan.group_len == STEP => {
-                let len = (STEP, STEP.div_ceil(plan.packing.per_byte()));
-                self.batches::<I, E, VALUES, BYTES>(isa, (Fold::Absmax, len), stage.as_mut())
+            Some(fold) if short && plan.group_len == STEP => {
+                self.blocks::<I, E, VALUES, BYTES>(isa, fold, stage.as_mut())
             }
             Some(Fold::Absmax) if short => {
                 self.batches::<I, E, VALUES, BYTES>(isa, (Fold::Absmax, len), stage.as_mut())
             }
-            Some(fold) if short && plan.second.is_none() => {
+            Some(fold) if short => {
                 self.batches::<I, E, VALUES, BYTES>(isa, (fold, len), stage.as_mut())
             }
             _ => 0,
@@ -240,7 +286,7 @@ impl Groups<'_> {
         for ((x, packed), scales) in batches.zip(scales) {
             let mut all = [isa.splat(0.0); BATCH];
             for (i, group) in all.iter_mut().enumerate() {
-                *group = lanes(isa, fold, &x[i * len..][..len]);
+                [*group] = lanes::<I, 1, 0>(isa, [fold], &x[i * len..][..len]);
             }
             let answers = isa.finish_batch(fold, &all);
             let statistics = match fold {
@@ -280,14 +326,15 @@ impl<I: Isa> Work<I> for Statistics<'_> {
     #[inline(always)]
     fn run(self, isa: I) {
         for (i, x) in self.x.chunks(BLOCK).enumerate() {
-            if let (Some(slot), Some(fold)) = (self.firsts.get_mut(i), self.plan.first) {
-                *slot = match fold {
-                    Fold::Absmax => isa.finish(Fold::Absmax, lanes(isa, Fold::Absmax, x)),
-                    fold => isa.finish(fold, lanes(isa, fold, x)),
-                };
+            let (first, second) = match self.plan.stream {
+                true => ends::<I, AHEAD>(isa, self.plan, x),
+                false => ends::<I, 0>(isa, self.plan, x),
+            };
+            if let Some(slot) = self.firsts.get_mut(i) {
+                *slot = first;
             }
-            if let (Some(slot), Some(fold)) = (self.seconds.get_mut(i), self.plan.second) {
-                *slot = isa.finish(fold, lanes(isa, fold, x));
+            if let Some(slot) = self.seconds.get_mut(i) {
+                *slot = second;
             }
         }
     }

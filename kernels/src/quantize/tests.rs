@@ -200,6 +200,8 @@ fn groups_of_a_row_have_scales_of_their_own_in_batches_and_after() {
         (32, &INT4),
         (64, &TERNARY2),
         (160, &TERNARY3),
+        (32, &SIGN1),
+        (128, &SIGN1),
         (256, &SIGN1),
     ] {
         // Batches of sixteen, and groups left over.
@@ -213,7 +215,13 @@ fn groups_of_a_row_have_scales_of_their_own_in_batches_and_after() {
                 Rule { granularity, group_size, steps: 7.0, min_code: -7, ..Rule::default() };
             check(&problem(x.clone(), groups * group_size, rule, format));
             let mean = Rule { range: Range::Absmean, ..rule };
-            check(&problem(x, groups * group_size, mean, format));
+            check(&problem(x.clone(), groups * group_size, mean, format));
+            if format.name() == "sign1" {
+                for range in [Range::Absmax, Range::Absmean] {
+                    let centred = Rule { range, centred: true, ..rule };
+                    check(&problem(x.clone(), groups * group_size, centred, format));
+                }
+            }
         }
     }
 }

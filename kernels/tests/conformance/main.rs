@@ -66,18 +66,7 @@ fn main() -> ExitCode {
         &hardware,
         &sender,
     ));
-    trials.extend(rows(
-        lowbit_kernels::rho_pack::KERNELS,
-        rho::cases("rho_pack"),
-        &hardware,
-        &sender,
-    ));
-    trials.extend(rows(
-        lowbit_kernels::rho_unpack::KERNELS,
-        rho::cases("rho_unpack"),
-        &hardware,
-        &sender,
-    ));
+    trials.extend(rho::trials(&hardware, &sender));
     drop(sender);
     let conclusion = libtest_mimic::run(&arguments, trials);
     let mut counts: Vec<Count> = counts.iter().collect();

@@ -42,6 +42,8 @@ pub static OPS: &[&OpSpec] = &[
     &projection::DECODER,
     &rho::pack::SPEC,
     &rho::unpack::SPEC,
+    &rho::encode::SPEC,
+    &rho::decode::SPEC,
     &attention::SPEC,
     &hadamard::SPEC,
     &top_k::SPEC,

@@ -8,15 +8,15 @@
 //! a vector and one comparison a line. Out of range, `w` is -2^31, `d` is not small, and the line
 //! divides too. Codes saturate to 16 bits in packing, where the zero point (at most 255) is added,
 //! and to bytes, where both limits are applied.
-use super::super::isa::{CLEAR, Integer, LINE, Line, STEP};
+use super::super::isa::{CLEAR, Halves, Integer, LINE, Line, STEP};
 use super::{both, load, store32};
 use std::arch::x86_64::*;
 
 /// Codes without limits and zero point, and how far from them quotients may be.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn whole(to: &Integer, x: __m512, farthest: &mut __m512i) -> __m512i {
-    let reciprocal = _mm512_set1_ps(to.reciprocal);
+fn whole(reciprocal: f32, x: __m512, farthest: &mut __m512i) -> __m512i {
+    let reciprocal = _mm512_set1_ps(reciprocal);
     let whole = _mm512_cvtps_epi32(_mm512_mul_ps(x, reciprocal));
     let distance = _mm512_fmsub_ps(x, reciprocal, _mm512_cvtepi32_ps(whole));
     let distance = _mm512_slli_epi32::<1>(_mm512_castps_si512(distance));
@@ -36,7 +36,8 @@ fn near(farthest: __m512i) -> bool {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 pub(super) fn integers(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
     let ([a, b], mut farthest) = (both(x), _mm512_setzero_si512());
-    let codes = [whole(to, a, &mut farthest), whole(to, b, &mut farthest)];
+    let reciprocal = to.reciprocal;
+    let codes = [whole(reciprocal, a, &mut farthest), whole(reciprocal, b, &mut farthest)];
     if near(farthest) {
         // A copy for the call, so that the original can stay in registers.
         return integers_divided(&Integer { ..*to }, x, bytes);
@@ -47,33 +48,45 @@ pub(super) fn integers(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn line(to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]) {
-    store_line(line_codes(to, x), bytes);
+    pair(to, Halves { step: &[to.step; 2], reciprocal: &[to.reciprocal; 2] }, x, bytes);
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn line_past(to: &Integer, x: &[f32; LINE], line: &mut Line) {
-    // SAFETY: a `Line` is 64 bytes with the alignment of the store.
-    unsafe { _mm512_stream_si512(line.0.as_mut_ptr().cast(), line_codes(to, x)) }
+    pair_past(to, Halves { step: &[to.step; 2], reciprocal: &[to.reciprocal; 2] }, x, line);
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn line_codes(to: &Integer, x: &[f32; LINE]) -> __m512i {
+pub(super) fn pair(to: &Integer, by: Halves, x: &[f32; LINE], bytes: &mut [u8; LINE]) {
+    store_line(line_codes(to, by, x), bytes);
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn pair_past(to: &Integer, by: Halves, x: &[f32; LINE], line: &mut Line) {
+    // SAFETY: a `Line` is 64 bytes with the alignment of the store.
+    unsafe { _mm512_stream_si512(line.0.as_mut_ptr().cast(), line_codes(to, by, x)) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn line_codes(to: &Integer, by: Halves, x: &[f32; LINE]) -> __m512i {
     let [a, b, c, d] = x.as_chunks().0 else { unreachable!("four vectors of 16") };
-    let mut farthest = _mm512_setzero_si512();
+    let (mut farthest, [low, high]) = (_mm512_setzero_si512(), *by.reciprocal);
     let codes = [
-        whole(to, load(a), &mut farthest),
-        whole(to, load(b), &mut farthest),
-        whole(to, load(c), &mut farthest),
-        whole(to, load(d), &mut farthest),
+        whole(low, load(a), &mut farthest),
+        whole(low, load(b), &mut farthest),
+        whole(high, load(c), &mut farthest),
+        whole(high, load(d), &mut farthest),
     ];
     if !near(farthest) {
         return packed(to, codes);
     }
     let mut bytes = [0; LINE];
     // A copy for the call, so that the original can stay in registers.
-    line_divided(&Integer { ..*to }, x, &mut bytes);
+    line_divided(&Integer { ..*to }, by.step, x, &mut bytes);
     // SAFETY: the array is one vector of 64 bytes; the load needs no alignment.
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }
@@ -83,26 +96,27 @@ fn line_codes(to: &Integer, x: &[f32; LINE]) -> __m512i {
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 fn integers_divided(to: &Integer, x: &[f32; STEP], bytes: &mut [u8; STEP]) {
-    let [a, b] = both(x);
-    store_step(to, [divided(to, a), divided(to, b)], bytes);
+    let ([a, b], step) = (both(x), to.step);
+    store_step(to, [divided(to, step, a), divided(to, step, b)], bytes);
 }
 
 /// The same of a line.
 #[cold]
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn line_divided(to: &Integer, x: &[f32; LINE], bytes: &mut [u8; LINE]) {
+fn line_divided(to: &Integer, step: &[f32; 2], x: &[f32; LINE], bytes: &mut [u8; LINE]) {
     let [a, b, c, d] = x.as_chunks().0 else { unreachable!("four vectors of 16") };
-    let (a, b, c, d) = (load(a), load(b), load(c), load(d));
-    let codes = [divided(to, a), divided(to, b), divided(to, c), divided(to, d)];
-    store_line(packed(to, codes), bytes);
+    let [low, high] = *step;
+    let (a, b) = (divided(to, low, load(a)), divided(to, low, load(b)));
+    let (c, d) = (divided(to, high, load(c)), divided(to, high, load(d)));
+    store_line(packed(to, [a, b, c, d]), bytes);
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn divided(to: &Integer, x: __m512) -> __m512i {
+fn divided(to: &Integer, step: f32, x: __m512) -> __m512i {
     let (least, most) = to.limits();
-    let q = _mm512_div_ps(x, _mm512_set1_ps(to.step));
+    let q = _mm512_div_ps(x, _mm512_set1_ps(step));
     // NaN becomes 0.
     let q = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_ORD_Q>(q, q), q);
     let q = _mm512_min_ps(_mm512_set1_ps(most), _mm512_max_ps(_mm512_set1_ps(least), q));

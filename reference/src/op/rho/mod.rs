@@ -1,5 +1,9 @@
-//! Packing and unpacking of the recurrent state as operations.
+//! Compression of the recurrent state as operations: blocks with scales beside them (`rho_pack`,
+//! `rho_unpack`), and the payloads of codecs (`rho_encode`, `rho_decode`).
+pub mod decode;
+pub mod encode;
 pub mod pack;
+pub mod payload;
 pub mod unpack;
 use super::inputs;
 use super::quantize::QuantizeProblem;

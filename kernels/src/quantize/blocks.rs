@@ -1,0 +1,107 @@
+//! Groups of one step, 32 values: blocks of rho, and the smallest groups of a row.
+//!
+//! Sixteen at a time: their statistics are one vector, their scales one division of it and the
+//! reciprocals of these another. Codes of a byte are made a line at a time, each half under the
+//! scale of its block, and leave as they are made. Smaller codes are 128, 256 or 64 bytes a batch;
+//! past the caches they leave from a stage, as in `encode.rs`.
+use super::encode::{AHEAD, Encode, Stage, encode};
+use super::isa::{BATCH, BLOCKS, Fold, Halves, Isa, LINE, STEP, lines};
+use super::plan::{Packing, Plan, Shared};
+use super::tasks::{Groups, means};
+
+impl Groups<'_> {
+    /// Batches of blocks; answers how many blocks were done.
+    #[inline(always)]
+    pub(super) fn blocks<
+        I: Isa,
+        E: Encode<VALUES, BYTES>,
+        const VALUES: usize,
+        const BYTES: usize,
+    >(
+        &mut self,
+        isa: I,
+        fold: Fold,
+        mut stage: Option<&mut Stage>,
+    ) -> usize {
+        let plan = *self.plan;
+        let bytes = BLOCKS / plan.packing.per_byte();
+        let batches = self.x.as_chunks().0.iter().zip(self.scales.as_chunks_mut().0);
+        let mut packed = &mut *self.packed;
+        let mut done = 0;
+        for (x, scales) in batches {
+            // Split by hand: zipped chunks divide to find their number.
+            let (batch, rest) = packed.split_at_mut(bytes);
+            let reciprocals = match fold {
+                // The fold named here is known to the compiler in its loop.
+                Fold::Absmax => shared(isa, &plan, Fold::Absmax, x, scales),
+                fold => shared(isa, &plan, fold, x, scales),
+            };
+            match plan.packing {
+                Packing::Byte => {
+                    let steps = plan.steps(*scales);
+                    lines_of_pairs(isa, &plan, x, (&steps, &reciprocals), batch);
+                }
+                _ => {
+                    let to = match stage.as_deref_mut() {
+                        Some(stage) => stage.room(bytes),
+                        None => &mut *batch,
+                    };
+                    for (i, x) in x.as_chunks::<STEP>().0.iter().enumerate() {
+                        let group = plan.symmetric(scales[i]);
+                        let group = Shared { reciprocal: reciprocals[i], ..group };
+                        let to = &mut to[i * (bytes / BATCH)..][..bytes / BATCH];
+                        encode(isa, &E::new(&plan, &group), (x, to), plan.stream);
+                    }
+                    if let Some(stage) = stage.as_deref_mut() {
+                        isa.stream(stage.room(bytes), batch);
+                    }
+                }
+            }
+            (packed, done) = (rest, done + BATCH);
+        }
+        done
+    }
+}
+
+/// Writes the scales of a batch, and answers their reciprocals.
+#[inline(always)]
+fn shared<I: Isa>(
+    isa: I,
+    plan: &Plan,
+    fold: Fold,
+    x: &[f32; BLOCKS],
+    scales: &mut [f32; BATCH],
+) -> [f32; BATCH] {
+    let answers = isa.fold_steps(fold, x);
+    let statistics = match fold {
+        Fold::Absmax | Fold::PositiveMax => answers,
+        _ => means(&answers, STEP),
+    };
+    *scales = plan.scales(statistics);
+    plan.reciprocals(*scales)
+}
+
+/// Codes of a byte: a line for two blocks.
+#[inline(always)]
+fn lines_of_pairs<I: Isa>(
+    isa: I,
+    plan: &Plan,
+    x: &[f32; BLOCKS],
+    (steps, reciprocals): (&[f32; BATCH], &[f32; BATCH]),
+    packed: &mut [u8],
+) {
+    let to = plan.integer(&Shared::default());
+    let pairs = steps.as_chunks().0.iter().zip(reciprocals.as_chunks().0);
+    let x = x.as_chunks().0.iter().zip(pairs);
+    // Whole lines, and all of them, unless the buffer begins within one.
+    if let (true, ([], lines, [])) = (plan.stream, lines(packed)) {
+        for ((x, (step, reciprocal)), line) in x.zip(lines) {
+            isa.prefetch::<LINE>(x, AHEAD);
+            isa.pair_past(&to, Halves { step, reciprocal }, x, line);
+        }
+    } else {
+        for ((x, (step, reciprocal)), line) in x.zip(packed.as_chunks_mut().0) {
+            isa.pair(&to, Halves { step, reciprocal }, x, line);
+        }
+    }
+}

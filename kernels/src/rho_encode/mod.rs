@@ -1,0 +1,18 @@
+//! Rows of `rho_encode`.
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512vnni;
+mod rows;
+mod scalar;
+use crate::Kernel;
+use lowbit_reference::op::rho::encode::RhoEncode;
+
+/// The table. Tests, benches and the harness read it; nothing else lists rows.
+pub static KERNELS: &[&dyn Kernel<RhoEncode>] = &[
+    &scalar::ROW,
+    #[cfg(target_arch = "x86_64")]
+    &avx2::ROW,
+    #[cfg(target_arch = "x86_64")]
+    &avx512vnni::ROW,
+];
