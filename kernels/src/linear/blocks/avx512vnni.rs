@@ -209,15 +209,26 @@ fn float_tile<const FIELDS: usize, const CODE: u8, const P: usize, const M: usiz
         for p in 0..P {
             let scales = load_floats(&panels[p].scales[b]);
             for t in 0..M {
-                let mut sum = acc[t][p][0];
-                for chain in &acc[t][p][1..chains] {
-                    sum = _mm512_add_ps(sum, *chain);
-                }
+                let sum = joined(acc[t][p], chains);
                 sums[t][p] = _mm512_fmadd_ps(sum, scales, sums[t][p]);
             }
         }
     }
     store(&sums)
+}
+
+/// The sum of the first `chains`, a power of two, by halves: in turn they would hold up the end of
+/// a block for eight latencies.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn joined(mut sums: [__m512; 8], chains: usize) -> __m512 {
+    let mut left = chains;
+    while left > 1 {
+        left /= 2;
+        for i in 0..left {
+            sums[i] = _mm512_add_ps(sums[i], sums[i + left]);
+        }
+    }
+    sums[0]
 }
 
 /// 2^23: the floats from here on are whole numbers.
