@@ -27,7 +27,7 @@ const COLD_STREAMED: [usize; 3] = [5 << 20, 20 << 20, 80 << 20];
 const VALUES: usize = 16 << 20;
 /// Repetitions of a cold probe.
 const COLD_RUNS: usize = 5;
-/// Repetitions before a sweep.
+/// Swept repetitions that come first and do not count.
 const WARM_RUNS: usize = 3;
 /// Time given to each way of a probe.
 const PROBE: Duration = Duration::from_millis(10);
@@ -90,8 +90,7 @@ impl Probes {
         }))
     }
 
-    /// The best way to read what a sweep has just driven out of the caches, as rows are timed: a
-    /// few readings to warm up, the sweep, and then one.
+    /// The best way to read what a sweep has just driven out of the caches, as rows are timed.
     fn cold_read(&self, memory: &[u8]) -> Rate {
         best(
             READERS
@@ -144,16 +143,18 @@ impl Probes {
         StreamRate { reads, writes, footprint: moved as u64, cache, rate }
     }
 
-    /// Rate of work on `bytes` bytes with swept caches.
+    /// Rate of work on `bytes` bytes with swept caches: sweep and work take turns, as they do when
+    /// a row is timed. Work done several times before a sweep would stay in some L3 through it,
+    /// which keeps what was hit again and again.
     fn cold(&self, bytes: usize, mut work: impl FnMut()) -> Rate {
         let mut once = || {
-            (0..WARM_RUNS).for_each(|_| work());
             self.pool.on_every_thread(|_| {
                 std::hint::black_box(probe::read(&self.sweep));
             });
             bytes as f64 / timed(&mut work).0.as_nanos() as f64
         };
-        of((0..COLD_RUNS).map(|_| once()).collect())
+        let rates: Vec<f64> = (0..WARM_RUNS + COLD_RUNS).map(|_| once()).collect();
+        of(rates[WARM_RUNS..].to_vec())
     }
 }
 

@@ -18,6 +18,7 @@
 //! Several tokens take digits: `3 - d = avg(c, avg(c, 255)) >> 6` with `c = 255 - q` rounds as it
 //! must (`avg` rounds up, the complement down), so two bits of its complement are `d`.
 use super::arrange::Tokens;
+use super::avx512::fetch::{ahead, fetch};
 use super::avx512::{arrange, floats, gemv};
 use super::blocks;
 use super::panels::{Piece, Vector};
@@ -211,23 +212,6 @@ pub(super) fn thrice(q: __m512i) -> __m512i {
         core::arch::asm!("/* {0} */", inout(zmm_reg) q, options(pure, nomem, nostack, preserves_flags));
     }
     _mm512_add_epi8(_mm512_add_epi8(q, q), q)
-}
-
-/// How far ahead of a load its stream is fetched: what memory needs, across panels and pages.
-const AHEAD: usize = 12 << 10;
-
-/// Fetch what follows a vector in its stream.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn ahead(vector: &Vector<LANES, BYTES>) {
-    _mm_prefetch::<_MM_HINT_T0>(vector.as_ptr().wrapping_byte_add(AHEAD).cast());
-}
-
-/// Fetch a vector into the L2.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn fetch(vector: &Vector<LANES, BYTES>) {
-    _mm_prefetch::<_MM_HINT_T1>(vector.as_ptr().cast());
 }
 
 #[target_feature(enable = "avx512f")]

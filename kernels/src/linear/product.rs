@@ -9,8 +9,10 @@ use super::panels::{Piece, Vector};
 use super::rows::{Dot, Sum, Value};
 use std::ops::Range;
 
-/// Arranged tokens that pass by a panel: a small part of an L3.
-const BLOCK_BYTES: usize = 2 << 20;
+/// Arranged tokens that pass by a panel: a part of an L3. Fewer would be in the L2, but each panel
+/// would be fetched more often, which costs more (512 tokens of 4096: 96 % of the dot products' rate
+/// in one block, 88 to 92 % in blocks of 48 to 264 tokens).
+const BLOCK_BYTES: usize = 4 << 20;
 
 /// The columns `range` of every row of `y`, for each range.
 pub(super) fn split(
@@ -92,18 +94,35 @@ impl<D: Dot<T, LANES, BYTES>, T: Value, const LANES: usize, const BYTES: usize, 
         self.dot.tile::<FIELDS, M>(panel, x, |v, sums| {
             let (j, at) = (first + v * LANES, at + v * LANES);
             let rows = j..self.n.min(j + LANES);
+            let w_scales: [f32; LANES] = lanes(&self.w_scales[rows.clone()]);
+            let w_sums: [i32; LANES] = lanes(&self.w_sums[rows.clone()]);
             for (t, sums) in sums.iter().enumerate() {
                 let (scale, shift) = (self.x_scales[i + t], self.shifts[i + t]);
                 let total = self.totals[i + t].wrapping_mul(bias);
-                let outputs = y[t][at..][..rows.len()].iter_mut().zip(sums);
-                let w = self.w_scales[rows.clone()].iter().zip(&self.w_sums[rows.clone()]);
-                for ((y, sum), (w_scale, w_sum)) in outputs.zip(w) {
-                    let shifted = if shift == 0 { 0 } else { w_sum.wrapping_mul(shift) };
-                    *y = sum.finish::<FIELDS>(shifted.wrapping_sub(total)) * (scale * w_scale);
+                let offsets = match shift {
+                    0 => [total.wrapping_neg(); LANES],
+                    _ => w_sums.map(|w_sum| w_sum.wrapping_mul(shift).wrapping_sub(total)),
+                };
+                let outputs: [f32; LANES] = std::array::from_fn(|lane| {
+                    sums[lane].finish::<FIELDS>(offsets[lane]) * (scale * w_scales[lane])
+                });
+                let to = &mut y[t][at..][..rows.len()];
+                match to.first_chunk_mut() {
+                    Some(to) => *to = outputs,
+                    None => to.copy_from_slice(&outputs[..to.len()]),
                 }
             }
         });
     }
+}
+
+/// The values of a vector's rows, zeros for rows that do not exist.
+fn lanes<T: Copy + Default, const LANES: usize>(values: &[T]) -> [T; LANES] {
+    values.first_chunk().copied().unwrap_or_else(|| {
+        let mut padded = [T::default(); LANES];
+        padded[..values.len()].copy_from_slice(values);
+        padded
+    })
 }
 
 /// As much of a length as a tile is of the tokens.

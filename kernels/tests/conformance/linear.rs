@@ -33,6 +33,7 @@ pub(crate) fn cases() -> Vec<String> {
     ids.extend(other_weights());
     ids.extend(whole_tiles());
     ids.extend(layouts());
+    ids.extend(several_passes());
     ids.extend(crate::linear_blocks::cases());
     ids
 }
@@ -130,4 +131,27 @@ fn layouts() -> Vec<String> {
         }
     }
     ids
+}
+
+/// More tokens than pass by a panel in one block, more of K than one sum may hold before it is
+/// shifted down, and more columns of blocks than stay in a cache.
+fn several_passes() -> Vec<String> {
+    let group = r#"{"granularity":"group","group_size":128}"#;
+    let shapes = [
+        ("ternary2", "b158", "f32", [1100, 1000, 5]),
+        ("int8", "absmax", "int8", [1100, 4000, 3]),
+        ("ternary3", "b158", "int8", [1, 41_003, 17]),
+        ("ternary2", "b158", "int8", [1, 262_403, 3]),
+        ("sign1", "b1", "int8", [1, 524_803, 3]),
+        ("int8", group, "int8", [5, 4096, 130]),
+        ("int8", group, "f32", [5, 4096, 130]),
+    ];
+    let id = |(weight, weight_rule, activation, [m, k, n]): (_, _, &str, [usize; 3])| {
+        let activation_rule = if activation == "f32" { "none" } else { "absmax" };
+        format!(
+            "linear/weight={weight}/activation={activation}/weight_rule={weight_rule}\
+             /activation_rule={activation_rule}/m={m}/k={k}/n={n}/data=realistic/seed=11"
+        )
+    };
+    shapes.map(id).to_vec()
 }

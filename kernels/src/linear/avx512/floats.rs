@@ -7,8 +7,9 @@
 //! A sum is one chain along K (two for a single token), whatever the tile, so that results do not
 //! depend on how panels fall to threads.
 use super::super::arrange::Tokens;
-use super::super::avx512vnni::{BYTES, LANES, ahead, fetch, load, thrice};
+use super::super::avx512vnni::{BYTES, LANES, load, thrice};
 use super::super::panels::Piece;
+use super::fetch::{ahead, fetch};
 use core::arch::x86_64::*;
 
 /// Vectors of the panel, several at a time as long as there are so many.

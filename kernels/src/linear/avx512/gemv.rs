@@ -5,8 +5,9 @@
 //! vector ports of Zen 5 while two of them take `vpdpbusd`: both are busy. The stream is fetched
 //! ahead, across panels, as memory needs; this costs nothing where weights are in a cache.
 use super::super::arrange::Tokens;
-use super::super::avx512vnni::{BYTES, LANES, ahead, load, thrice};
+use super::super::avx512vnni::{BYTES, LANES, load, thrice};
 use super::super::panels::Piece;
+use super::fetch::ahead;
 use core::arch::x86_64::*;
 
 /// Steps whose sums fit 31 bits where fields stand: `192 * 128 * 4 * 16384 < 2^31`.

@@ -14,8 +14,9 @@
 //! `2^23 + z`) is taken off, exactly.
 //!
 //! An addition takes four cycles and two begin in one, so that eight sums must be in flight:
-//! integers have two a row and token, one a field; floats four (one token) or two. Only then comes
+//! integers have two a row and token, one a field; floats eight (one token) or two. Only then comes
 //! `y += sum * scale`.
+use super::super::avx512::fetch::ahead;
 use super::{Codebook, Panel, QUAD, ROWS, Step, Sums, TABLE, Tile, Tokens, Unit, ZERO_POINT};
 use crate::context::Context;
 use crate::hardware::Need;
@@ -87,6 +88,9 @@ fn integer_tile<const FIELDS: usize, const CODE: u8, const P: usize, const M: us
             let mut w = [_mm512_setzero_si512(); P];
             for p in 0..P {
                 w[p] = load(&units[p][u]);
+                if M == 1 {
+                    ahead(&units[p][u]);
+                }
             }
             for j in 0..FIELDS {
                 let mut codes = w;
@@ -162,12 +166,12 @@ fn float_tile<const FIELDS: usize, const CODE: u8, const P: usize, const M: usiz
 ) -> Sums<P, M> {
     let table = load_floats(&book.floats);
     // As many chains as hide the latency of an addition; only `M` decides.
-    let chains = if M == 1 { 4 } else { 2 };
+    let chains = if M == 1 { 8 } else { 2 };
     let mut sums = [[_mm512_setzero_ps(); P]; M];
     let len = panels[0].units;
     for b in 0..panels[0].scales.len() {
         let (units, steps) = block(&panels, &x, b);
-        let mut acc = [[[_mm512_setzero_ps(); 4]; P]; M];
+        let mut acc = [[[_mm512_setzero_ps(); 8]; P]; M];
         // What 2^23 + u has too much.
         let mut extra = [_mm512_set1_ps(POWER - book.floats[0]); P];
         if CODE == ZERO_POINT {
@@ -181,6 +185,9 @@ fn float_tile<const FIELDS: usize, const CODE: u8, const P: usize, const M: usiz
             let mut w = [_mm512_setzero_si512(); P];
             for p in 0..P {
                 w[p] = load(&units[p][u]);
+                if M == 1 {
+                    ahead(&units[p][u]);
+                }
             }
             for q in 0..QUAD {
                 for j in 0..FIELDS {
@@ -202,15 +209,26 @@ fn float_tile<const FIELDS: usize, const CODE: u8, const P: usize, const M: usiz
         for p in 0..P {
             let scales = load_floats(&panels[p].scales[b]);
             for t in 0..M {
-                let mut sum = acc[t][p][0];
-                for chain in &acc[t][p][1..chains] {
-                    sum = _mm512_add_ps(sum, *chain);
-                }
+                let sum = joined(acc[t][p], chains);
                 sums[t][p] = _mm512_fmadd_ps(sum, scales, sums[t][p]);
             }
         }
     }
     store(&sums)
+}
+
+/// The sum of the first `chains`, a power of two, by halves: in turn they would hold up the end of
+/// a block for eight latencies.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn joined(mut sums: [__m512; 8], chains: usize) -> __m512 {
+    let mut left = chains;
+    while left > 1 {
+        left /= 2;
+        for i in 0..left {
+            sums[i] = _mm512_add_ps(sums[i], sums[i + left]);
+        }
+    }
+    sums[0]
 }
 
 /// 2^23: the floats from here on are whole numbers.

@@ -212,7 +212,7 @@ impl<I: Tile<T>, T: Value, const FIELDS: usize, const CODE: u8> Prepared
             self.inputs.arrange();
         }
         let inputs = &self.inputs;
-        let tasks = split(&mut self.y, inputs.n, inputs.pool.ranges(inputs.n, PANELS * ROWS));
+        let tasks = split(&mut self.y, inputs.n, inputs.pool.pieces(inputs.n, PANELS * ROWS));
         inputs.pool.for_each(tasks, |(columns, mut y)| inputs.columns(columns, &mut y));
         Ok(())
     }
