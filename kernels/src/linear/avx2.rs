@@ -35,8 +35,8 @@ impl Kernel<Linear> for Avx2 {
     fn arithmetic(&self, problem: &LinearProblem) -> Arithmetic {
         rows::arithmetic(problem)
     }
-    fn accepts(&self, _: &LinearProblem) -> Result<(), String> {
-        Ok(())
+    fn accepts(&self, problem: &LinearProblem) -> Result<(), String> {
+        blocks::accepts(problem)
     }
     fn prepare<'p>(
         &self,

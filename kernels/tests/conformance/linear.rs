@@ -34,6 +34,7 @@ pub(crate) fn cases() -> Vec<String> {
     ids.extend(whole_tiles());
     ids.extend(layouts());
     ids.extend(several_passes());
+    ids.extend(offsets());
     ids.extend(crate::linear_blocks::cases());
     ids
 }
@@ -98,6 +99,19 @@ fn other_weights() -> Vec<String> {
         }
     }
     ids
+}
+
+/// Blocks with an offset, which have no exact data.
+fn offsets() -> Vec<String> {
+    let shapes = [(1, 256, 1), (2, 512, 5), (5, 768, 17), (3, 2304, 33)];
+    let activations = [("f32", "none"), ("int8", "absmax"), ("int4", "absmax"), ("uint8", "onnx")];
+    let id = |(activation, rule): (&str, &str), (m, k, n): (usize, usize, usize)| {
+        format!(
+            "linear/weight=q4_k/activation={activation}/weight_rule=none/activation_rule={rule}\
+             /m={m}/k={k}/n={n}/data=realistic/seed=11"
+        )
+    };
+    activations.into_iter().flat_map(|a| shapes.map(|shape| id(a, shape))).collect()
 }
 
 /// Rows of activations with something between them, and matrices without values.

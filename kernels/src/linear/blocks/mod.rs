@@ -87,6 +87,11 @@ pub(super) fn takes(problem: &LinearProblem) -> bool {
     rows::accepts(problem).is_err()
 }
 
+/// Whether these loops, or those of whole rows, know the weights of a problem.
+pub(super) fn accepts(problem: &LinearProblem) -> Result<(), String> {
+    if takes(problem) { Weights::of(&problem.weight).map(drop) } else { Ok(()) }
+}
+
 /// Bind a problem to an instruction set. A table of floats makes floats of integer activations.
 pub(super) fn prepare<'p, I: Tile<i8> + Tile<f32> + 'p>(
     isa: I,
