@@ -6,11 +6,13 @@
 //! Prints how many kernel-cases each row ran. A row that never ran fails, unless its hardware is
 //! missing, and then that is printed. `cargo test -p lowbit-kernels --test conformance -- avx2`.
 mod attention;
+mod blocks;
 mod conv2d;
 mod latent;
 mod linear;
 mod linear_blocks;
 mod pack_linear;
+mod packing;
 mod pool2d;
 mod projection;
 mod quantize;
@@ -75,6 +77,55 @@ fn main() -> ExitCode {
     trials.extend(rows(
         lowbit_kernels::rho_unpack::KERNELS,
         rho::cases("rho_unpack"),
+        &hardware,
+        &sender,
+    ));
+    trials.extend(rows(lowbit_kernels::pack::KERNELS, packing::cases("pack"), &hardware, &sender));
+    trials.extend(rows(
+        lowbit_kernels::unpack::KERNELS,
+        packing::cases("unpack"),
+        &hardware,
+        &sender,
+    ));
+    trials.extend(rows(
+        lowbit_kernels::dequantize::KERNELS,
+        packing::dequantize_cases(),
+        &hardware,
+        &sender,
+    ));
+    trials.extend(rows(
+        lowbit_kernels::quantize_blocks::KERNELS,
+        blocks::block_cases("quantize_blocks"),
+        &hardware,
+        &sender,
+    ));
+    trials.extend(rows(
+        lowbit_kernels::dequantize_blocks::KERNELS,
+        blocks::block_cases("dequantize_blocks"),
+        &hardware,
+        &sender,
+    ));
+    trials.extend(rows(
+        lowbit_kernels::quantize_nf4::KERNELS,
+        blocks::nf4_cases("quantize_nf4"),
+        &hardware,
+        &sender,
+    ));
+    trials.extend(rows(
+        lowbit_kernels::dequantize_nf4::KERNELS,
+        blocks::nf4_cases("dequantize_nf4"),
+        &hardware,
+        &sender,
+    ));
+    trials.extend(rows(
+        lowbit_kernels::quantize_int8::KERNELS,
+        blocks::int8_cases("quantize_int8"),
+        &hardware,
+        &sender,
+    ));
+    trials.extend(rows(
+        lowbit_kernels::dequantize_int8::KERNELS,
+        blocks::int8_cases("dequantize_int8"),
         &hardware,
         &sender,
     ));

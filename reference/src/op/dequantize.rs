@@ -135,12 +135,7 @@ impl Op for Dequantize {
         problem.values()
     }
 
-    fn expect(
-        _: &DequantizeProblem,
-        values: &Vec<f32>,
-        _: Arithmetic,
-        _: &Outputs,
-    ) -> Expectation {
+    fn expect(_: &DequantizeProblem, values: &Vec<f32>, _: Arithmetic, _: &Outputs) -> Expectation {
         expect(values)
     }
 

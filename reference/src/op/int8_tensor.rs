@@ -4,8 +4,8 @@
 //! asymmetric with ONNX's DynamicQuantizeLinear. The tensor `[N, K]` is one run of blocks over its
 //! row-major values, the last of which may be short; `block_size` 0 is the whole tensor.
 use super::blocks::{K, N};
-use super::int8::rule;
 use super::dequantize::{DequantizeProblem, expect as expect_values};
+use super::int8::rule;
 use super::quantize::{QuantizeProblem, expect, weight::storage};
 use super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
 use crate::case::{Case, CaseError, Kind, Param, Word};
@@ -30,16 +30,8 @@ const SYMMETRY: Param = Param {
     when: None,
     default: None,
 };
-const PARAMS: &[Param] = &[
-    SYMMETRY,
-    BLOCK_SIZE,
-    K,
-    N,
-    inputs::DRAWN,
-    inputs::DISTRIBUTION,
-    inputs::SIGMA,
-    inputs::SEED,
-];
+const PARAMS: &[Param] =
+    &[SYMMETRY, BLOCK_SIZE, K, N, inputs::DRAWN, inputs::DISTRIBUTION, inputs::SIGMA, inputs::SEED];
 
 fn symmetry_words() -> Vec<Word> {
     ["symmetric", "asymmetric"].map(|name| Word { name, aliases: &[] }).to_vec()
@@ -162,12 +154,7 @@ impl Op for DequantizeInt8 {
     fn reference(problem: &DequantizeProblem) -> Vec<f32> {
         problem.values()
     }
-    fn expect(
-        _: &DequantizeProblem,
-        values: &Vec<f32>,
-        _: Arithmetic,
-        _: &Outputs,
-    ) -> Expectation {
+    fn expect(_: &DequantizeProblem, values: &Vec<f32>, _: Arithmetic, _: &Outputs) -> Expectation {
         expect_values(values)
     }
     fn quality(problem: &DequantizeProblem, _: &Vec<f32>) -> Option<Quality> {

@@ -10,7 +10,9 @@
 use super::blocks::{K, N};
 use super::dequantize::{FORMAT, format};
 use super::quantize::pack;
-use super::{Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs};
+use super::{
+    Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs,
+};
 use crate::case::{Case, CaseError, Kind, Param, Word};
 use crate::codes::Levels;
 use crate::data::{Files, Stream, block_rng};

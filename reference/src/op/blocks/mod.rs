@@ -47,7 +47,9 @@ fn validate(case: &Case) -> Result<(), CaseError> {
     let block = format(case).block_len();
     match case.number("k").is_multiple_of(block) {
         true => Ok(()),
-        false => Err(case.conflict("k", format!("is no multiple of the format's blocks of {block}"))),
+        false => {
+            Err(case.conflict("k", format!("is no multiple of the format's blocks of {block}")))
+        }
     }
 }
 
