@@ -27,6 +27,11 @@ impl Blocks for Avx2 {
         digits_of(inverse: f32);
         e2m1(inverse: f32);
     }
+    #[inline(always)]
+    fn largest(self, x: &[f32; STEP], absmax: f32) -> (u32, u32) {
+        // SAFETY: `self` exists only where the CPU has AVX2.
+        unsafe { largest(x, absmax) }
+    }
 }
 
 /// Largest float below one half.
@@ -56,6 +61,19 @@ fn store([a, b, c, d]: [__m256i; 4], codes: &mut [u8; STEP]) {
     let bytes = _mm256_permutevar8x32_epi32(bytes, order);
     // SAFETY: the array is one vector of 32 bytes; the store needs no alignment.
     unsafe { _mm256_storeu_si256(codes.as_mut_ptr().cast(), bytes) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn largest(x: &[f32; STEP], absmax: f32) -> (u32, u32) {
+    let (absmax, sign) = (_mm256_set1_ps(absmax), _mm256_set1_ps(-0.0));
+    let (mut largest, mut negative) = (0, 0);
+    for (i, x) in load(x).into_iter().enumerate() {
+        let found = _mm256_cmp_ps::<_CMP_EQ_OQ>(_mm256_andnot_ps(sign, x), absmax);
+        largest |= _mm256_movemask_ps(found).cast_unsigned() << (8 * i);
+        negative |= _mm256_movemask_ps(x).cast_unsigned() << (8 * i);
+    }
+    (largest, negative)
 }
 
 #[inline]

@@ -28,6 +28,11 @@ impl Blocks for Avx512 {
         digits_of(inverse: f32);
         e2m1(inverse: f32);
     }
+    #[inline(always)]
+    fn largest(self, x: &[f32; STEP], absmax: f32) -> (u32, u32) {
+        // SAFETY: `self` exists only where the CPU has the features.
+        unsafe { largest(x, absmax) }
+    }
 }
 
 /// Largest float below one half.
@@ -50,6 +55,21 @@ fn load(x: &[f32; 16]) -> __m512 {
 fn store_bytes(lanes: __m512i, codes: &mut [u8; 16]) {
     // SAFETY: the array is one vector of 16 bytes; the store needs no alignment.
     unsafe { _mm_storeu_si128(codes.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(lanes)) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn largest(x: &[f32; STEP], absmax: f32) -> (u32, u32) {
+    let absmax = _mm512_set1_ps(absmax);
+    let (mut largest, mut negative) = (0, 0);
+    for (i, x) in x.as_chunks::<16>().0.iter().enumerate() {
+        let x = load(x);
+        let found = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(_mm512_abs_ps(x), absmax);
+        let sign = _mm512_cmplt_epi32_mask(_mm512_castps_si512(x), _mm512_setzero_si512());
+        largest |= u32::from(found) << (16 * i);
+        negative |= u32::from(sign) << (16 * i);
+    }
+    (largest, negative)
 }
 
 #[inline]

@@ -40,6 +40,11 @@ pub(crate) trait Blocks: Codes {
     fn halves(self, x: &[f32; STEP], (inverse, half): (f32, u8), codes: &mut [u8; STEP]) {
         plain::halves(x, (inverse, half), codes);
     }
+    /// Bit `i` for value `i`: whether it is of this magnitude, and whether it is negative.
+    #[inline(always)]
+    fn largest(self, x: &[f32; STEP], absmax: f32) -> (u32, u32) {
+        plain::largest(x, absmax)
+    }
     /// 1, and 2 or 0 where `x inverse` is at least 1/2 or at most -1/2.
     #[inline(always)]
     fn digits_of(self, x: &[f32; STEP], inverse: f32, digits: &mut [u8; STEP]) {

@@ -11,7 +11,7 @@
 //! right. Codes are a comparison with the seven midpoints, ties toward zero, what rounds to zero
 //! positive; multiplying by a power of two is exact, or ends below 1/4. NaN does not count and becomes
 //! 0, an infinity is taken as the largest float.
-use super::q4_0::nibbles;
+use super::q4_0::{nibbles, put_nibbles};
 use super::{Blocks, Format, Shared};
 use crate::codes::Codes;
 
@@ -25,7 +25,7 @@ static DOUBLED: [f32; 16] =
 
 /// The scale byte for a largest magnitude.
 #[inline(always)]
-fn scale(absmax: f32) -> u8 {
+fn scale_byte(absmax: f32) -> u8 {
     let bits = absmax.to_bits();
     if bits & 0x7f_ffff >= 0x7f_ffc0 {
         return rounded_scale(absmax);
@@ -39,6 +39,16 @@ fn scale(absmax: f32) -> u8 {
 fn rounded_scale(absmax: f32) -> u8 {
     // A cast to a byte makes 0 of what is negative.
     ((f64::from(absmax).log2() as f32).floor() + 125.0) as u8
+}
+
+/// The byte of `2^126`, of values just below `2^128`.
+const LAST_SCALE: u8 = 253;
+
+/// Under the last scale 4 and 6 are infinite, and 3 is the nearest to what is above.
+#[cold]
+#[inline(never)]
+fn finite_codes(codes: &mut [u8; 32]) {
+    codes.iter_mut().for_each(|code| *code = *code & 8 | (*code & 7).min(5));
 }
 
 /// The largest magnitude where there are infinities or NaN.
@@ -63,15 +73,17 @@ impl Format<32, 17> for Mxfp4 {
     #[inline(always)]
     fn encode<I: Blocks>(isa: I, x: &[f32; 32], shared: &Shared, bytes: &mut [u8; 17]) {
         let usual = shared.absmax < f32::INFINITY;
-        let byte = scale(if usual { shared.absmax } else { finite_absmax(x) });
+        let byte = scale_byte(if usual { shared.absmax } else { finite_absmax(x) });
         // 2^(127 - byte), and byte is at most 253.
         let inverse = f32::from_bits((254 - u32::from(byte)) << 23);
         let mut codes = [0; 32];
         isa.e2m1(x, inverse, &mut codes);
-        bytes[0] = byte;
-        for i in 0..16 {
-            bytes[1 + i] = codes[i] | codes[i + 16] << 4;
+        if byte == LAST_SCALE {
+            finite_codes(&mut codes);
         }
+        let [scale, fours @ ..] = bytes;
+        *scale = byte;
+        put_nibbles(&codes, fours);
     }
 
     #[inline(always)]

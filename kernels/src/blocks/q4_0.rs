@@ -9,7 +9,7 @@
 //! Only the sign of `d` is not known from the largest magnitude: it is that of the first value that
 //! has it. Of several NaN the last counts, whose sign a division keeps.
 use super::{Blocks, Format, Shared};
-use crate::codes::{Codes, floats, from_nibbles, half::from_f16};
+use crate::codes::{Codes, floats, half::from_f16};
 
 /// See the module.
 #[derive(Debug)]
@@ -20,23 +20,18 @@ pub(crate) struct Q5_0;
 
 /// Whether `d` is negative: the first value of largest magnitude is not.
 #[inline(always)]
-fn negative(x: &[f32; 32], absmax: f32) -> bool {
+fn negative<I: Blocks>(isa: I, x: &[f32; 32], absmax: f32) -> bool {
     if absmax.is_nan() {
         return x.iter().rfind(|x| x.is_nan()).is_some_and(|x| x.is_sign_negative());
     }
-    // Bit `i` is value `i`'s: a search without branches.
-    let (mut largest, mut positive) = (0u32, 0u32);
-    for (i, x) in x.iter().enumerate() {
-        largest |= u32::from(x.abs() == absmax) << i;
-        positive |= u32::from(x.is_sign_positive()) << i;
-    }
-    positive & largest & largest.wrapping_neg() != 0
+    let (largest, negative) = isa.largest(x, absmax);
+    !negative & largest & largest.wrapping_neg() != 0
 }
 
 /// The scale's bytes and the codes of a block of `2 half` levels.
 #[inline(always)]
 fn codes_of<I: Blocks>(isa: I, x: &[f32; 32], shared: &Shared, half: u8) -> ([u8; 2], [u8; 32]) {
-    let negative = negative(x, shared.absmax);
+    let negative = negative(isa, x, shared.absmax);
     let sign = if negative { -1.0 } else { 1.0 };
     let scale = shared.half | u16::from(negative) << 15;
     let mut codes = [0; 32];
@@ -61,20 +56,19 @@ fn single(x: &[f32; 32], (inverse, half): (f32, u8), codes: &mut [u8; 32]) {
 
 /// The first half of the codes in low nibbles, the second in high ones.
 #[inline(always)]
-fn put_nibbles(codes: &[u8; 32], bytes: &mut [u8]) {
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        *byte = codes[i] & 15 | codes[i + 16] << 4;
+pub(super) fn put_nibbles(codes: &[u8; 32], bytes: &mut [u8; 16]) {
+    for i in 0..16 {
+        bytes[i] = codes[i] & 15 | codes[i + 16] << 4;
     }
 }
 
 /// The codes of [`put_nibbles`].
 #[inline(always)]
 pub(super) fn nibbles(bytes: &[u8; 16]) -> [u8; 32] {
-    let (mut pairs, mut codes) = ([0; 32], [0; 32]);
-    from_nibbles(bytes, false, &mut pairs);
+    let mut codes = [0; 32];
     for i in 0..16 {
-        codes[i] = pairs[2 * i];
-        codes[i + 16] = pairs[2 * i + 1];
+        codes[i] = bytes[i] & 15;
+        codes[i + 16] = bytes[i] >> 4;
     }
     codes
 }
@@ -85,8 +79,9 @@ impl Format<32, 18> for Q4_0 {
     #[inline(always)]
     fn encode<I: Blocks>(isa: I, x: &[f32; 32], shared: &Shared, bytes: &mut [u8; 18]) {
         let (scale, codes) = codes_of(isa, x, shared, 8);
-        bytes[..2].copy_from_slice(&scale);
-        put_nibbles(&codes, &mut bytes[2..]);
+        let [low, high, fours @ ..] = bytes;
+        [*low, *high] = scale;
+        put_nibbles(&codes, fours);
     }
 
     #[inline(always)]
@@ -103,11 +98,15 @@ impl Format<32, 22> for Q5_0 {
     #[inline(always)]
     fn encode<I: Blocks>(isa: I, x: &[f32; 32], shared: &Shared, bytes: &mut [u8; 22]) {
         let (scale, codes) = codes_of(isa, x, shared, 16);
-        bytes[..2].copy_from_slice(&scale);
-        // A code whose fifth bit is set is +1 to `signs` if that is its bit 7, inverted.
-        let fifths = isa.signs(&codes.map(|code| !(code << 3)));
-        bytes[2..6].copy_from_slice(&fifths.to_le_bytes());
-        put_nibbles(&codes, &mut bytes[6..]);
+        let [low, high, a, b, c, d, fours @ ..] = bytes;
+        [*low, *high] = scale;
+        // A code is +1 to `signs` where its bit 7 is not set.
+        let mut fifths = [0; 32];
+        for (fifth, code) in fifths.iter_mut().zip(&codes) {
+            *fifth = !(code << 3);
+        }
+        [*a, *b, *c, *d] = isa.signs(&fifths).to_le_bytes();
+        put_nibbles(&codes, fours);
     }
 
     #[inline(always)]
@@ -118,7 +117,7 @@ impl Format<32, 22> for Q5_0 {
         let mut codes = nibbles(fours);
         for (code, fifth) in codes.iter_mut().zip(fifths) {
             // 16 for +1, 0 for -1.
-            *code += 8 + (fifth << 3);
+            *code += 8u8.wrapping_add(fifth << 3);
         }
         let d = from_f16(u16::from_le_bytes([*low, *high]));
         floats(&codes, false, (16.0, d), x);

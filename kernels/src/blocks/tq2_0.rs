@@ -40,7 +40,10 @@ impl Format<256, 66> for Tq2_0 {
         let (halves, runs) = (bytes[..64].as_chunks::<32>().0, x.as_chunks_mut::<128>().0);
         for (bytes, x) in halves.iter().zip(runs) {
             for (place, x) in x.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-                let codes = bytes.map(|byte| byte >> (2 * place) & 3);
+                let mut codes = [0; 32];
+                for (code, byte) in codes.iter_mut().zip(bytes) {
+                    *code = byte >> (2 * place) & 3;
+                }
                 floats(&codes, false, (1.0, d), x);
             }
         }

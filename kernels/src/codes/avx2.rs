@@ -18,6 +18,11 @@ impl Codes for Avx2 {
         unsafe { from_signs(bits, codes) }
     }
     #[inline(always)]
+    fn from_nibbles(self, bytes: &[u8; STEP / 2], signed: bool, codes: &mut [u8; STEP]) {
+        // SAFETY: `self` exists only where the CPU has AVX2.
+        unsafe { from_nibbles(bytes, signed, codes) }
+    }
+    #[inline(always)]
     fn looked_up(self, codes: &[u8; STEP], table: &[f32; 16], x: &mut [f32; STEP]) {
         // SAFETY: `self` exists only where the CPU has AVX2.
         unsafe { looked_up(codes, table, x) }
@@ -45,6 +50,21 @@ fn from_signs(bits: u32, codes: &mut [u8; STEP]) {
     let codes_of = _mm256_sub_epi8(_mm256_set1_epi8(-1), _mm256_add_epi8(set, set));
     // SAFETY: the array is one vector of 32 bytes; the store needs no alignment.
     unsafe { _mm256_storeu_si256(codes.as_mut_ptr().cast(), codes_of) }
+}
+
+/// Two codes in the lane of each byte; the sign is `(u ^ 8) - 8`.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn from_nibbles(bytes: &[u8; STEP / 2], signed: bool, codes: &mut [u8; STEP]) {
+    // SAFETY: the array is one vector of 16 bytes; the load needs no alignment.
+    let bytes = unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) };
+    let wide = _mm256_cvtepu8_epi16(bytes);
+    let wide = _mm256_or_si256(wide, _mm256_slli_epi16::<4>(wide));
+    let fours = _mm256_and_si256(wide, _mm256_set1_epi8(15));
+    let flip = _mm256_set1_epi8(if signed { 8 } else { 0 });
+    let fours = _mm256_sub_epi8(_mm256_xor_si256(fours, flip), flip);
+    // SAFETY: the array is one vector of 32 bytes; the store needs no alignment.
+    unsafe { _mm256_storeu_si256(codes.as_mut_ptr().cast(), fours) }
 }
 
 #[inline]

@@ -15,6 +15,11 @@ impl Codes for Avx512 {
         unsafe { from_signs(bits, codes) }
     }
     #[inline(always)]
+    fn from_nibbles(self, bytes: &[u8; STEP / 2], signed: bool, codes: &mut [u8; STEP]) {
+        // SAFETY: `self` exists only where the CPU has AVX-512, and so AVX2.
+        unsafe { super::avx2::from_nibbles(bytes, signed, codes) }
+    }
+    #[inline(always)]
     fn looked_up(self, codes: &[u8; STEP], table: &[f32; 16], x: &mut [f32; STEP]) {
         // SAFETY: `self` exists only where the CPU has AVX-512 F.
         unsafe { looked_up(codes, table, x) }

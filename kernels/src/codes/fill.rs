@@ -205,12 +205,10 @@ impl<I: Codes, M: Make<T>, T: Number> Work<I> for Filling<'_, M, T> {
         let mut stage = Stage([T::default(); PIECE]);
         for piece in pieces {
             let (now, later) = to.split_at_mut(piece.len());
+            let made = if stream { &mut stage.0[..piece.len()] } else { &mut *now };
+            maker.make(isa, piece, &mut *made);
             if stream {
-                let made = &mut stage.0[..now.len()];
-                maker.make(isa, piece, &mut *made);
-                isa.stream(T::bytes(made), T::bytes(now));
-            } else {
-                maker.make(isa, piece, now);
+                isa.stream(T::bytes(&mut stage.0[..now.len()]), T::bytes(now));
             }
             to = later;
         }

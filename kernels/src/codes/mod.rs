@@ -50,6 +50,17 @@ pub(crate) trait Codes: Isa {
         }
     }
 
+    /// The low nibble of each byte, then its high one; two's complement if `signed`.
+    #[inline(always)]
+    fn from_nibbles(self, bytes: &[u8; STEP / 2], signed: bool, codes: &mut [u8; STEP]) {
+        let flip = if signed { 0x0808_0808 } else { 0 };
+        for (two, codes) in bytes.as_chunks::<2>().0.iter().zip(codes.as_chunks_mut::<4>().0) {
+            let b = u32::from(two[0]) | u32::from(two[1]) << 16;
+            let w = ((b | b << 4) & 0x0f0f_0f0f) ^ flip;
+            *codes = (((w | 0x8080_8080) - flip) ^ 0x8080_8080).to_le_bytes();
+        }
+    }
+
     /// `table[code]` for codes below 16.
     #[inline(always)]
     fn looked_up(self, codes: &[u8; STEP], table: &[f32; 16], x: &mut [f32; STEP]) {
@@ -69,17 +80,6 @@ fn from_pairs(bytes: &[u8; STEP / 4], codes: &mut [u8; STEP]) {
         let w = (b | b << 12) & 0x000f_000f;
         let w = (w | w << 6) & 0x0303_0303;
         *codes = (((w | 0x8080_8080) - 0x0101_0101) ^ 0x8080_8080).to_le_bytes();
-    }
-}
-
-/// Two codes of four bits from each byte, the low nibble first; two's complement if `signed`.
-#[inline(always)]
-pub(crate) fn from_nibbles(bytes: &[u8; STEP / 2], signed: bool, codes: &mut [u8; STEP]) {
-    let flip = if signed { 0x0808 } else { 0 };
-    for (byte, codes) in bytes.iter().zip(codes.as_chunks_mut::<2>().0) {
-        let b = u16::from(*byte);
-        let w = ((b | b << 4) & 0x0f0f) ^ flip;
-        *codes = (((w | 0x8080) - flip) ^ 0x8080).to_le_bytes();
     }
 }
 
@@ -122,8 +122,8 @@ impl FromBytes<8> for Pairs {
 }
 impl FromBytes<16> for Nibbles {
     #[inline(always)]
-    fn step<I: Codes>(_: I, signed: bool, bytes: &[u8; 16], codes: &mut [u8; STEP]) {
-        from_nibbles(bytes, signed, codes);
+    fn step<I: Codes>(isa: I, signed: bool, bytes: &[u8; 16], codes: &mut [u8; STEP]) {
+        isa.from_nibbles(bytes, signed, codes);
     }
 }
 
@@ -161,6 +161,16 @@ pub(crate) fn pack<I: Codes>(isa: I, packing: Packing, codes: &[u8], bytes: &mut
     }
 }
 
+/// Ternary codes as digits: one more.
+#[inline(always)]
+fn digits<const N: usize>(codes: &[u8; N]) -> [u8; N] {
+    let mut digits = [0; N];
+    for (digit, code) in digits.iter_mut().zip(codes) {
+        *digit = code.wrapping_add(1);
+    }
+    digits
+}
+
 /// How a step of codes becomes bytes.
 trait ToBytes<const CODES: usize, const BYTES: usize> {
     /// What stands where there is no code.
@@ -182,21 +192,21 @@ impl ToBytes<STEP, 8> for Pairs {
     const MISSING: u8 = 0xff;
     #[inline(always)]
     fn step<I: Codes>(isa: I, codes: &[u8; STEP], bytes: &mut [u8; 8]) {
-        *bytes = isa.ternary2(&codes.map(|code| code.wrapping_add(1))).to_le_bytes();
+        *bytes = isa.ternary2(&digits(codes)).to_le_bytes();
     }
 }
 impl ToBytes<STEP, 16> for Nibbles {
     const MISSING: u8 = 0;
     #[inline(always)]
     fn step<I: Codes>(isa: I, codes: &[u8; STEP], bytes: &mut [u8; 16]) {
-        isa.nibbles(&codes.map(|code| code & 15), bytes);
+        isa.nibbles(codes, bytes);
     }
 }
 impl ToBytes<FIVES, STEP> for Fives {
     const MISSING: u8 = 0;
     #[inline(always)]
     fn step<I: Codes>(isa: I, codes: &[u8; FIVES], bytes: &mut [u8; STEP]) {
-        isa.ternary3(&codes.map(|code| code.wrapping_add(1)), bytes);
+        isa.ternary3(&digits(codes), bytes);
     }
 }
 

@@ -5,8 +5,8 @@
 use super::double;
 use super::low_first;
 use crate::buffer::Buffer;
+use crate::codes::Codes;
 use crate::codes::fill::{Filled, Make, Runs};
-use crate::codes::{Codes, from_nibbles};
 use crate::context::Context;
 use crate::hardware::Need;
 use crate::pool::Pool;
@@ -142,7 +142,7 @@ impl Coded {
         x: &mut [f32; STEP],
     ) {
         let mut codes = [0; STEP];
-        from_nibbles(&low_first(bytes, self.nibbles), false, &mut codes);
+        isa.from_nibbles(&low_first(bytes, self.nibbles), false, &mut codes);
         isa.looked_up(&codes, table, x);
     }
 }

@@ -42,13 +42,15 @@ pub(crate) trait Nf4: Codes {
     /// Codes of `x reciprocal`, from -1 to 1 to within an ulp.
     #[inline(always)]
     fn codes(self, x: &[f32; STEP], reciprocal: f32, codes: &mut [u8; STEP]) {
-        for (code, x) in codes.iter_mut().zip(x) {
+        let mut lanes = [0u32; STEP];
+        for (lane, x) in lanes.iter_mut().zip(x) {
             let quotient = x * reciprocal;
-            let mut below = 0;
             for midpoint in MIDPOINTS {
-                below += u8::from(quotient > midpoint);
+                *lane += u32::from(quotient > midpoint);
             }
-            *code = below;
+        }
+        for (code, lane) in codes.iter_mut().zip(&lanes) {
+            *code = lane.to_le_bytes()[0];
         }
     }
 }
@@ -69,7 +71,11 @@ fn code(quotient: f32) -> u8 {
 fn low_first(bytes: &[u8; STEP / 2], nibbles: Nibbles) -> [u8; STEP / 2] {
     match nibbles {
         Nibbles::LowFirst => *bytes,
-        Nibbles::HighFirst => bytes.map(|byte| byte.rotate_left(4)),
+        Nibbles::HighFirst => {
+            const LOW: u128 = 0x0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f;
+            let all = u128::from_le_bytes(*bytes);
+            (all >> 4 & LOW | (all & LOW) << 4).to_le_bytes()
+        }
     }
 }
 
