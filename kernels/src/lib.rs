@@ -3,6 +3,7 @@
 //! Rows take problems and types from the reference crate, never its arithmetic or its packing.
 //! No row falls back to another: a row that cannot run says why.
 pub mod attention;
+pub mod awq_search;
 mod blocks;
 pub mod buffer;
 #[cfg(feature = "burn")]

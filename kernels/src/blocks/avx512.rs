@@ -49,12 +49,20 @@ fn load(x: &[f32; 16]) -> __m512 {
     unsafe { _mm512_loadu_ps(x.as_ptr()) }
 }
 
-/// The low bytes of 16 lanes.
+/// The upper eight lanes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn upper(x: __m512) -> __m256 {
+    _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(x)))
+}
+
+/// The low bytes of all lanes in one store: who loads them next waits for two that meet.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl")]
-fn store_bytes(lanes: __m512i, codes: &mut [u8; 16]) {
-    // SAFETY: the array is one vector of 16 bytes; the store needs no alignment.
-    unsafe { _mm_storeu_si128(codes.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(lanes)) }
+pub(crate) fn store_bytes([a, b]: [__m512i; 2], codes: &mut [u8; STEP]) {
+    let (a, b) = (_mm512_cvtepi32_epi8(a), _mm512_cvtepi32_epi8(b));
+    // SAFETY: the array is one vector of 32 bytes; the store needs no alignment.
+    unsafe { _mm256_storeu_si256(codes.as_mut_ptr().cast(), _mm256_set_m128i(b, a)) }
 }
 
 #[inline]
@@ -78,13 +86,14 @@ fn nearest(x: &[f32; STEP], inverse: f32, codes: &mut [u8; STEP]) {
     let inverse = _mm512_set1_ps(inverse);
     let sign = _mm512_set1_epi32(i32::MIN);
     let half = _mm512_castps_si512(_mm512_set1_ps(BELOW_HALF));
-    for (x, codes) in x.as_chunks::<16>().0.iter().zip(codes.as_chunks_mut::<16>().0) {
+    let mut lanes = [_mm512_setzero_si512(); 2];
+    for (lane, x) in lanes.iter_mut().zip(x.as_chunks::<16>().0) {
         let q = _mm512_mul_ps(load(x), inverse);
         // half | (q & sign)
         let half = _mm512_ternarylogic_epi32::<0xf8>(half, _mm512_castps_si512(q), sign);
-        let whole = _mm512_cvttps_epi32(_mm512_add_ps(q, _mm512_castsi512_ps(half)));
-        store_bytes(whole, codes);
+        *lane = _mm512_cvttps_epi32(_mm512_add_ps(q, _mm512_castsi512_ps(half)));
     }
+    store_bytes(lanes, codes);
 }
 
 #[inline]
@@ -92,14 +101,20 @@ fn nearest(x: &[f32; STEP], inverse: f32, codes: &mut [u8; STEP]) {
 fn halves(x: &[f32; STEP], (inverse, half): (f32, u8), codes: &mut [u8; STEP]) {
     let inverse = _mm512_set1_pd(inverse.into());
     let middle = _mm512_set1_pd(f64::from(half) + 0.5);
-    let most = _mm256_set1_epi32(i32::from(2 * half) - 1);
-    for (x, codes) in x.as_chunks::<8>().0.iter().zip(codes.as_chunks_mut::<8>().0) {
-        // SAFETY: 8 values are a vector; the load needs no alignment.
-        let x = unsafe { _mm256_loadu_ps(x.as_ptr()) };
-        let sum = _mm512_fmadd_pd(_mm512_cvtps_pd(x), inverse, middle);
-        let whole = _mm256_min_epi32(_mm256_cvttps_epi32(_mm512_cvtpd_ps(sum)), most);
-        *codes = _mm_cvtsi128_si64(_mm256_cvtepi32_epi8(whole)).to_le_bytes();
+    let most = _mm512_set1_epi32(i32::from(2 * half) - 1);
+    let mut lanes = [_mm512_setzero_si512(); 2];
+    for (lane, x) in lanes.iter_mut().zip(x.as_chunks::<16>().0) {
+        let x = load(x);
+        let (low, high) = (_mm512_castps512_ps256(x), upper(x));
+        let low = _mm512_fmadd_pd(_mm512_cvtps_pd(low), inverse, middle);
+        let high = _mm512_fmadd_pd(_mm512_cvtps_pd(high), inverse, middle);
+        let low = _mm512_castps256_ps512(_mm512_cvtpd_ps(low));
+        let high = _mm256_castps_pd(_mm512_cvtpd_ps(high));
+        let sums = _mm512_insertf64x4::<1>(_mm512_castps_pd(low), high);
+        let sums = _mm512_castpd_ps(sums);
+        *lane = _mm512_min_epi32(_mm512_cvttps_epi32(sums), most);
     }
+    store_bytes(lanes, codes);
 }
 
 #[inline]
@@ -107,15 +122,16 @@ fn halves(x: &[f32; STEP], (inverse, half): (f32, u8), codes: &mut [u8; STEP]) {
 fn digits_of(x: &[f32; STEP], inverse: f32, digits: &mut [u8; STEP]) {
     let inverse = _mm512_set1_ps(inverse);
     let (half, other) = (_mm512_set1_ps(0.5), _mm512_set1_ps(-0.5));
-    for (x, digits) in x.as_chunks::<16>().0.iter().zip(digits.as_chunks_mut::<16>().0) {
+    let (mut above, mut below) = (0, 0);
+    for (i, x) in x.as_chunks::<16>().0.iter().enumerate() {
         let q = _mm512_mul_ps(load(x), inverse);
-        let above = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(q, half);
-        let below = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(q, other);
-        let bytes = _mm_mask_mov_epi8(_mm_set1_epi8(1), above, _mm_set1_epi8(2));
-        let bytes = _mm_mask_mov_epi8(bytes, below, _mm_setzero_si128());
-        // SAFETY: the array is one vector of 16 bytes; the store needs no alignment.
-        unsafe { _mm_storeu_si128(digits.as_mut_ptr().cast(), bytes) }
+        above |= u32::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(q, half)) << (16 * i);
+        below |= u32::from(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(q, other)) << (16 * i);
     }
+    let bytes = _mm256_mask_mov_epi8(_mm256_set1_epi8(1), above, _mm256_set1_epi8(2));
+    let bytes = _mm256_mask_mov_epi8(bytes, below, _mm256_setzero_si256());
+    // SAFETY: the array is one vector of 32 bytes; the store needs no alignment.
+    unsafe { _mm256_storeu_si256(digits.as_mut_ptr().cast(), bytes) }
 }
 
 #[inline]
@@ -129,7 +145,8 @@ fn e2m1(x: &[f32; STEP], inverse: f32, codes: &mut [u8; STEP]) {
     };
     let (inverse, four) = (_mm512_set1_ps(inverse), _mm512_set1_ps(4.0));
     let zero = _mm512_setzero_ps();
-    for (x, codes) in x.as_chunks::<16>().0.iter().zip(codes.as_chunks_mut::<16>().0) {
+    let mut lanes = [_mm512_setzero_si512(); 2];
+    for (lane, x) in lanes.iter_mut().zip(x.as_chunks::<16>().0) {
         let x = load(x);
         let quarters = _mm512_mul_ps(_mm512_abs_ps(_mm512_mul_ps(x, inverse)), four);
         let quarters = _mm512_min_ps(quarters, _mm512_set1_ps(31.0));
@@ -138,7 +155,7 @@ fn e2m1(x: &[f32; STEP], inverse: f32, codes: &mut [u8; STEP]) {
         let code = _mm512_permutex2var_epi32(low, index, high);
         let negative = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(x, zero);
         let negative = _mm512_mask_test_epi32_mask(negative, code, code);
-        let code = _mm512_mask_or_epi32(code, negative, code, _mm512_set1_epi32(8));
-        store_bytes(code, codes);
+        *lane = _mm512_mask_or_epi32(code, negative, code, _mm512_set1_epi32(8));
     }
+    store_bytes(lanes, codes);
 }

@@ -62,14 +62,32 @@ pub(super) fn put_nibbles(codes: &[u8; 32], bytes: &mut [u8; 16]) {
     }
 }
 
-/// The codes of [`put_nibbles`].
+/// The first half of the codes of [`put_nibbles`].
+#[inline(always)]
+fn lower(bytes: &[u8; 16]) -> [u8; 16] {
+    let mut codes = [0; 16];
+    for (code, byte) in codes.iter_mut().zip(bytes) {
+        *code = byte & 15;
+    }
+    codes
+}
+
+/// The second.
+#[inline(always)]
+fn upper(bytes: &[u8; 16]) -> [u8; 16] {
+    let mut codes = [0; 16];
+    for (code, byte) in codes.iter_mut().zip(bytes) {
+        *code = byte >> 4;
+    }
+    codes
+}
+
+/// Both.
 #[inline(always)]
 pub(super) fn nibbles(bytes: &[u8; 16]) -> [u8; 32] {
     let mut codes = [0; 32];
-    for i in 0..16 {
-        codes[i] = bytes[i] & 15;
-        codes[i + 16] = bytes[i] >> 4;
-    }
+    codes[..16].copy_from_slice(&lower(bytes));
+    codes[16..].copy_from_slice(&upper(bytes));
     codes
 }
 
@@ -88,7 +106,9 @@ impl Format<32, 18> for Q4_0 {
     fn decode<I: Codes>(_: I, bytes: &[u8; 18], x: &mut [f32; 32]) {
         let [low, high, fours @ ..] = bytes;
         let d = from_f16(u16::from_le_bytes([*low, *high]));
-        floats(&nibbles(fours), false, (8.0, d), x);
+        let (low, high) = x.split_at_mut(16);
+        floats(&lower(fours), false, (8.0, d), low);
+        floats(&upper(fours), false, (8.0, d), high);
     }
 }
 

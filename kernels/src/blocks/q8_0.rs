@@ -28,8 +28,8 @@ impl Format<32, 34> for Q8_0 {
 
     #[inline(always)]
     fn decode<I: Codes>(_: I, bytes: &[u8; 34], x: &mut [f32; 32]) {
-        let d = from_f16(u16::from_le_bytes([bytes[0], bytes[1]]));
-        floats(&bytes[2..], true, (0.0, d), x);
+        let [low, high, codes @ ..] = *bytes;
+        floats(&codes, true, (0.0, from_f16(u16::from_le_bytes([low, high]))), x);
     }
 }
 

@@ -1,6 +1,7 @@
 //! AVX-512 F and VL: a cell of 32, its midpoint and the number below it by two permutations of two
 //! vectors each, one comparison: 8 operations for 16 values.
 use super::{MIDPOINTS, Nf4};
+use crate::blocks::avx512::store_bytes;
 use crate::quantize::avx512::Avx512;
 use crate::quantize::isa::STEP;
 use std::arch::x86_64::*;
@@ -44,7 +45,8 @@ fn codes_of(x: &[f32; STEP], reciprocal: f32, codes: &mut [u8; STEP]) {
         )
     };
     let (reciprocal, sixteen) = (_mm512_set1_ps(reciprocal), _mm512_set1_ps(16.0));
-    for (x, codes) in x.as_chunks::<16>().0.iter().zip(codes.as_chunks_mut::<16>().0) {
+    let mut lanes = [_mm512_setzero_si512(); 2];
+    for (lane, x) in lanes.iter_mut().zip(x.as_chunks::<16>().0) {
         // SAFETY: 16 values are a vector; the load needs no alignment.
         let q = unsafe { _mm512_mul_ps(_mm512_loadu_ps(x.as_ptr()), reciprocal) };
         let cell = _mm512_cvttps_epi32(_mm512_fmadd_ps(q, sixteen, sixteen));
@@ -52,8 +54,7 @@ fn codes_of(x: &[f32; STEP], reciprocal: f32, codes: &mut [u8; STEP]) {
         let midpoint = _mm512_permutex2var_ps(midpoints[0], cell, midpoints[1]);
         let code = _mm512_permutex2var_epi32(below[0], cell, below[1]);
         let above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(q, midpoint);
-        let code = _mm512_mask_add_epi32(code, above, code, _mm512_set1_epi32(1));
-        // SAFETY: the array is one vector of 16 bytes; the store needs no alignment.
-        unsafe { _mm_storeu_si128(codes.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(code)) }
+        *lane = _mm512_mask_add_epi32(code, above, code, _mm512_set1_epi32(1));
     }
+    store_bytes(lanes, codes);
 }

@@ -6,6 +6,7 @@
 //! Prints how many kernel-cases each row ran. A row that never ran fails, unless its hardware is
 //! missing, and then that is printed. `cargo test -p lowbit-kernels --test conformance -- avx2`.
 mod attention;
+mod awq;
 mod blocks;
 mod conv2d;
 mod latent;
@@ -129,6 +130,7 @@ fn main() -> ExitCode {
         &hardware,
         &sender,
     ));
+    trials.extend(rows(lowbit_kernels::awq_search::KERNELS, awq::cases(), &hardware, &sender));
     drop(sender);
     let conclusion = libtest_mimic::run(&arguments, trials);
     let mut counts: Vec<Count> = counts.iter().collect();

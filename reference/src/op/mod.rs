@@ -46,6 +46,7 @@ pub static OPS: &[&OpSpec] = &[
     &nf4::dequantize::SPEC,
     &int8_tensor::QUANTIZE,
     &int8_tensor::DEQUANTIZE,
+    &awq::SPEC,
     &linear::SPEC,
     &pack_linear::SPEC,
     &packing::PACK,
