@@ -11,7 +11,6 @@
 //! right. Codes are a comparison with the seven midpoints, ties toward zero, what rounds to zero
 //! positive; multiplying by a power of two is exact, or ends below 1/4. NaN does not count and becomes
 //! 0, an infinity is taken as the largest float.
-use super::q4_0::{nibbles, put_nibbles};
 use super::{Blocks, Format, Shared};
 use crate::codes::Codes;
 
@@ -83,7 +82,7 @@ impl Format<32, 17> for Mxfp4 {
         }
         let [scale, fours @ ..] = bytes;
         *scale = byte;
-        put_nibbles(&codes, fours);
+        isa.halves_in(&codes, fours);
     }
 
     #[inline(always)]
@@ -91,6 +90,8 @@ impl Format<32, 17> for Mxfp4 {
         let [byte, fours @ ..] = bytes;
         let half = half_power(*byte);
         let table = DOUBLED.map(|doubled| doubled * half);
-        isa.looked_up(&nibbles(fours), &table, x);
+        let mut codes = [0; 32];
+        isa.from_halves(fours, &mut codes);
+        isa.looked_up(&codes, &table, x);
     }
 }

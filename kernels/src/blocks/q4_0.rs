@@ -54,43 +54,6 @@ fn single(x: &[f32; 32], (inverse, half): (f32, u8), codes: &mut [u8; 32]) {
     }
 }
 
-/// The first half of the codes in low nibbles, the second in high ones.
-#[inline(always)]
-pub(super) fn put_nibbles(codes: &[u8; 32], bytes: &mut [u8; 16]) {
-    for i in 0..16 {
-        bytes[i] = codes[i] & 15 | codes[i + 16] << 4;
-    }
-}
-
-/// The first half of the codes of [`put_nibbles`].
-#[inline(always)]
-fn lower(bytes: &[u8; 16]) -> [u8; 16] {
-    let mut codes = [0; 16];
-    for (code, byte) in codes.iter_mut().zip(bytes) {
-        *code = byte & 15;
-    }
-    codes
-}
-
-/// The second.
-#[inline(always)]
-fn upper(bytes: &[u8; 16]) -> [u8; 16] {
-    let mut codes = [0; 16];
-    for (code, byte) in codes.iter_mut().zip(bytes) {
-        *code = byte >> 4;
-    }
-    codes
-}
-
-/// Both.
-#[inline(always)]
-pub(super) fn nibbles(bytes: &[u8; 16]) -> [u8; 32] {
-    let mut codes = [0; 32];
-    codes[..16].copy_from_slice(&lower(bytes));
-    codes[16..].copy_from_slice(&upper(bytes));
-    codes
-}
-
 impl Format<32, 18> for Q4_0 {
     const DIVISOR: f32 = 8.0;
 
@@ -99,16 +62,16 @@ impl Format<32, 18> for Q4_0 {
         let (scale, codes) = codes_of(isa, x, shared, 8);
         let [low, high, fours @ ..] = bytes;
         [*low, *high] = scale;
-        put_nibbles(&codes, fours);
+        isa.halves_in(&codes, fours);
     }
 
     #[inline(always)]
-    fn decode<I: Codes>(_: I, bytes: &[u8; 18], x: &mut [f32; 32]) {
+    fn decode<I: Codes>(isa: I, bytes: &[u8; 18], x: &mut [f32; 32]) {
         let [low, high, fours @ ..] = bytes;
         let d = from_f16(u16::from_le_bytes([*low, *high]));
-        let (low, high) = x.split_at_mut(16);
-        floats(&lower(fours), false, (8.0, d), low);
-        floats(&upper(fours), false, (8.0, d), high);
+        let mut codes = [0; 32];
+        isa.from_halves(fours, &mut codes);
+        floats(&codes, false, (8.0, d), x);
     }
 }
 
@@ -126,7 +89,7 @@ impl Format<32, 22> for Q5_0 {
             *fifth = !(code << 3);
         }
         [*a, *b, *c, *d] = isa.signs(&fifths).to_le_bytes();
-        put_nibbles(&codes, fours);
+        isa.halves_in(&codes, fours);
     }
 
     #[inline(always)]
@@ -134,7 +97,8 @@ impl Format<32, 22> for Q5_0 {
         let [low, high, a, b, c, d, fours @ ..] = bytes;
         let mut fifths = [0; 32];
         isa.from_signs(u32::from_le_bytes([*a, *b, *c, *d]), &mut fifths);
-        let mut codes = nibbles(fours);
+        let mut codes = [0; 32];
+        isa.from_halves(fours, &mut codes);
         for (code, fifth) in codes.iter_mut().zip(fifths) {
             // 16 for +1, 0 for -1.
             *code += 8u8.wrapping_add(fifth << 3);

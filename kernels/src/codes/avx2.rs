@@ -23,6 +23,21 @@ impl Codes for Avx2 {
         unsafe { from_nibbles(bytes, signed, codes) }
     }
     #[inline(always)]
+    fn from_high_nibbles(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
+        // SAFETY: `self` exists only where the CPU has AVX2.
+        unsafe { from_high_nibbles(bytes, codes) }
+    }
+    #[inline(always)]
+    fn from_halves(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
+        // SAFETY: `self` exists only where the CPU has AVX2.
+        unsafe { from_halves(bytes, codes) }
+    }
+    #[inline(always)]
+    fn halves_in(self, codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
+        // SAFETY: `self` exists only where the CPU has AVX2.
+        unsafe { halves_in(codes, bytes) }
+    }
+    #[inline(always)]
     fn looked_up(self, codes: &[u8; STEP], table: &[f32; 16], x: &mut [f32; STEP]) {
         // SAFETY: `self` exists only where the CPU has AVX2.
         unsafe { looked_up(codes, table, x) }
@@ -52,19 +67,59 @@ fn from_signs(bits: u32, codes: &mut [u8; STEP]) {
     unsafe { _mm256_storeu_si256(codes.as_mut_ptr().cast(), codes_of) }
 }
 
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_half(bytes: &[u8; STEP / 2]) -> __m128i {
+    // SAFETY: the array is one vector of 16 bytes; the load needs no alignment.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+}
+
+/// One store of all codes: who loads them next would wait for two that meet.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store(vector: __m256i, codes: &mut [u8; STEP]) {
+    // SAFETY: the array is one vector of 32 bytes; the store needs no alignment.
+    unsafe { _mm256_storeu_si256(codes.as_mut_ptr().cast(), vector) }
+}
+
+/// In the lane of each byte, the code of its high nibble below that of the low one.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn from_high_nibbles(bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
+    let wide = _mm256_cvtepu8_epi16(load_half(bytes));
+    let pairs = _mm256_or_si256(_mm256_srli_epi16::<4>(wide), _mm256_slli_epi16::<8>(wide));
+    store(_mm256_and_si256(pairs, _mm256_set1_epi8(15)), codes);
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn from_halves(bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
+    let bytes = load_half(bytes);
+    let both = _mm256_set_m128i(_mm_srli_epi16::<4>(bytes), bytes);
+    store(_mm256_and_si256(both, _mm256_set1_epi8(15)), codes);
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn halves_in(codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
+    // SAFETY: the array is one vector of 32 bytes; the load needs no alignment.
+    let codes = unsafe { _mm256_loadu_si256(codes.as_ptr().cast()) };
+    let fours = _mm256_and_si256(codes, _mm256_set1_epi8(15));
+    let (low, high) = (_mm256_castsi256_si128(fours), _mm256_extracti128_si256::<1>(fours));
+    let pairs = _mm_or_si128(low, _mm_slli_epi16::<4>(high));
+    // SAFETY: the array is one vector of 16 bytes; the store needs no alignment.
+    unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), pairs) }
+}
+
 /// Two codes in the lane of each byte; the sign is `(u ^ 8) - 8`.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn from_nibbles(bytes: &[u8; STEP / 2], signed: bool, codes: &mut [u8; STEP]) {
-    // SAFETY: the array is one vector of 16 bytes; the load needs no alignment.
-    let bytes = unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) };
-    let wide = _mm256_cvtepu8_epi16(bytes);
+    let wide = _mm256_cvtepu8_epi16(load_half(bytes));
     let wide = _mm256_or_si256(wide, _mm256_slli_epi16::<4>(wide));
     let fours = _mm256_and_si256(wide, _mm256_set1_epi8(15));
     let flip = _mm256_set1_epi8(if signed { 8 } else { 0 });
-    let fours = _mm256_sub_epi8(_mm256_xor_si256(fours, flip), flip);
-    // SAFETY: the array is one vector of 32 bytes; the store needs no alignment.
-    unsafe { _mm256_storeu_si256(codes.as_mut_ptr().cast(), fours) }
+    store(_mm256_sub_epi8(_mm256_xor_si256(fours, flip), flip), codes);
 }
 
 #[inline]

@@ -1,5 +1,6 @@
-//! AVX-512 F, BW and VL: signs are mask registers, a table of 16 floats is one vector.
-use super::{Codes, STEP};
+//! AVX-512 F, BW and VL: signs are mask registers, a table of 16 floats is one vector; nibbles as
+//! AVX2 has them, whose vectors hold a step.
+use super::{Codes, STEP, avx2};
 use crate::quantize::avx512::Avx512;
 use std::arch::x86_64::*;
 
@@ -17,7 +18,22 @@ impl Codes for Avx512 {
     #[inline(always)]
     fn from_nibbles(self, bytes: &[u8; STEP / 2], signed: bool, codes: &mut [u8; STEP]) {
         // SAFETY: `self` exists only where the CPU has AVX-512, and so AVX2.
-        unsafe { super::avx2::from_nibbles(bytes, signed, codes) }
+        unsafe { avx2::from_nibbles(bytes, signed, codes) }
+    }
+    #[inline(always)]
+    fn from_high_nibbles(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
+        // SAFETY: `self` exists only where the CPU has AVX-512, and so AVX2.
+        unsafe { avx2::from_high_nibbles(bytes, codes) }
+    }
+    #[inline(always)]
+    fn from_halves(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
+        // SAFETY: `self` exists only where the CPU has AVX-512, and so AVX2.
+        unsafe { avx2::from_halves(bytes, codes) }
+    }
+    #[inline(always)]
+    fn halves_in(self, codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
+        // SAFETY: `self` exists only where the CPU has AVX-512, and so AVX2.
+        unsafe { avx2::halves_in(codes, bytes) }
     }
     #[inline(always)]
     fn looked_up(self, codes: &[u8; STEP], table: &[f32; 16], x: &mut [f32; STEP]) {

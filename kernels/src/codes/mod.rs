@@ -61,6 +61,32 @@ pub(crate) trait Codes: Isa {
         }
     }
 
+    /// The high nibble of each byte, then its low one.
+    #[inline(always)]
+    fn from_high_nibbles(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
+        for (byte, codes) in bytes.iter().zip(codes.as_chunks_mut::<2>().0) {
+            *codes = [byte >> 4, byte & 15];
+        }
+    }
+
+    /// All low nibbles, then all high ones.
+    #[inline(always)]
+    fn from_halves(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
+        let (low, high) = codes.split_at_mut(STEP / 2);
+        for ((low, high), byte) in low.iter_mut().zip(high).zip(bytes) {
+            (*low, *high) = (byte & 15, byte >> 4);
+        }
+    }
+
+    /// The low four bits of codes: the first half of them in low nibbles, the second in high ones.
+    #[inline(always)]
+    fn halves_in(self, codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
+        let (low, high) = codes.split_at(STEP / 2);
+        for ((low, high), byte) in low.iter().zip(high).zip(bytes) {
+            *byte = low & 15 | high << 4;
+        }
+    }
+
     /// `table[code]` for codes below 16.
     #[inline(always)]
     fn looked_up(self, codes: &[u8; STEP], table: &[f32; 16], x: &mut [f32; STEP]) {

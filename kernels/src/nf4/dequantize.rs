@@ -3,7 +3,6 @@
 //! The table times the absmax of a block is one vector of 16, whose products are those of the values:
 //! a value is then looked up, and rounded no more. Quantized absmax are made floats first.
 use super::double;
-use super::low_first;
 use crate::buffer::Buffer;
 use crate::codes::Codes;
 use crate::codes::fill::{Filled, Make, Runs};
@@ -142,7 +141,10 @@ impl Coded {
         x: &mut [f32; STEP],
     ) {
         let mut codes = [0; STEP];
-        isa.from_nibbles(&low_first(bytes, self.nibbles), false, &mut codes);
+        match self.nibbles {
+            Nibbles::HighFirst => isa.from_high_nibbles(bytes, &mut codes),
+            Nibbles::LowFirst => isa.from_nibbles(bytes, false, &mut codes),
+        }
         isa.looked_up(&codes, table, x);
     }
 }
