@@ -36,8 +36,8 @@ fn scale_byte(absmax: f32) -> u8 {
 #[cold]
 #[inline(never)]
 fn rounded_scale(absmax: f32) -> u8 {
-    // A cast to a byte makes 0 of what is negative.
-    ((f64::from(absmax).log2() as f32).floor() + 125.0) as u8
+    let byte = (f64::from(absmax).log2() as f32).floor() + 125.0;
+    (byte.max(0.0) as i16).to_le_bytes()[0]
 }
 
 /// The byte of `2^126`, of values just below `2^128`.
@@ -82,7 +82,7 @@ impl Format<32, 17> for Mxfp4 {
         }
         let [scale, fours @ ..] = bytes;
         *scale = byte;
-        isa.halves_in(&codes, fours);
+        isa.join_halves(&codes, fours);
     }
 
     #[inline(always)]
@@ -91,7 +91,7 @@ impl Format<32, 17> for Mxfp4 {
         let half = half_power(*byte);
         let table = DOUBLED.map(|doubled| doubled * half);
         let mut codes = [0; 32];
-        isa.from_halves(fours, &mut codes);
+        isa.split_halves(fours, &mut codes);
         isa.looked_up(&codes, &table, x);
     }
 }

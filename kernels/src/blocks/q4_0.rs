@@ -48,9 +48,11 @@ fn codes_of<I: Blocks>(isa: I, x: &[f32; 32], shared: &Shared, half: u8) -> ([u8
 #[inline(never)]
 fn single(x: &[f32; 32], (inverse, half): (f32, u8), codes: &mut [u8; 32]) {
     let (inverse, middle) = (f64::from(inverse), f64::from(half) + 0.5);
+    let most = i16::from(2 * half - 1);
     for (code, x) in codes.iter_mut().zip(x) {
-        // A cast to a byte cuts off fractions, saturates, and makes 0 of NaN.
-        *code = ((f64::from(*x) * inverse + middle) as f32 as u8).min(2 * half - 1);
+        // The cast cuts off fractions, saturates, and makes 0 of NaN.
+        let whole = (f64::from(*x) * inverse + middle) as f32 as i16;
+        *code = whole.clamp(0, most).to_le_bytes()[0];
     }
 }
 
@@ -62,7 +64,7 @@ impl Format<32, 18> for Q4_0 {
         let (scale, codes) = codes_of(isa, x, shared, 8);
         let [low, high, fours @ ..] = bytes;
         [*low, *high] = scale;
-        isa.halves_in(&codes, fours);
+        isa.join_halves(&codes, fours);
     }
 
     #[inline(always)]
@@ -70,7 +72,7 @@ impl Format<32, 18> for Q4_0 {
         let [low, high, fours @ ..] = bytes;
         let d = from_f16(u16::from_le_bytes([*low, *high]));
         let mut codes = [0; 32];
-        isa.from_halves(fours, &mut codes);
+        isa.split_halves(fours, &mut codes);
         floats(&codes, false, (8.0, d), x);
     }
 }
@@ -89,16 +91,16 @@ impl Format<32, 22> for Q5_0 {
             *fifth = !(code << 3);
         }
         [*a, *b, *c, *d] = isa.signs(&fifths).to_le_bytes();
-        isa.halves_in(&codes, fours);
+        isa.join_halves(&codes, fours);
     }
 
     #[inline(always)]
     fn decode<I: Codes>(isa: I, bytes: &[u8; 22], x: &mut [f32; 32]) {
         let [low, high, a, b, c, d, fours @ ..] = bytes;
         let mut fifths = [0; 32];
-        isa.from_signs(u32::from_le_bytes([*a, *b, *c, *d]), &mut fifths);
+        isa.split_signs(u32::from_le_bytes([*a, *b, *c, *d]), &mut fifths);
         let mut codes = [0; 32];
-        isa.from_halves(fours, &mut codes);
+        isa.split_halves(fours, &mut codes);
         for (code, fifth) in codes.iter_mut().zip(fifths) {
             // 16 for +1, 0 for -1.
             *code += 8u8.wrapping_add(fifth << 3);

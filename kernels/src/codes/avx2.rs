@@ -1,6 +1,6 @@
 //! AVX2: signs by comparison of single bits, tables of 16 floats as two of 8.
 //!
-//! `from_signs`: byte `i / 8` of the word goes to byte `i`, whose bit `i % 8` is compared. A lookup
+//! `split_signs`: byte `i / 8` of the word goes to byte `i`, whose bit `i % 8` is compared. A lookup
 //! takes the low three bits of a code in both halves of the table and chooses by the fourth.
 use super::{Codes, STEP};
 use crate::quantize::avx2::Avx2;
@@ -13,29 +13,29 @@ impl Codes for Avx2 {
         unsafe { signs(codes) }
     }
     #[inline(always)]
-    fn from_signs(self, bits: u32, codes: &mut [u8; STEP]) {
+    fn split_signs(self, bits: u32, codes: &mut [u8; STEP]) {
         // SAFETY: `self` exists only where the CPU has AVX2.
-        unsafe { from_signs(bits, codes) }
+        unsafe { split_signs(bits, codes) }
     }
     #[inline(always)]
-    fn from_nibbles(self, bytes: &[u8; STEP / 2], signed: bool, codes: &mut [u8; STEP]) {
+    fn split_nibbles(self, bytes: &[u8; STEP / 2], signed: bool, codes: &mut [u8; STEP]) {
         // SAFETY: `self` exists only where the CPU has AVX2.
-        unsafe { from_nibbles(bytes, signed, codes) }
+        unsafe { split_nibbles(bytes, signed, codes) }
     }
     #[inline(always)]
-    fn from_high_nibbles(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
+    fn split_high_nibbles(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
         // SAFETY: `self` exists only where the CPU has AVX2.
-        unsafe { from_high_nibbles(bytes, codes) }
+        unsafe { split_high_nibbles(bytes, codes) }
     }
     #[inline(always)]
-    fn from_halves(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
+    fn split_halves(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
         // SAFETY: `self` exists only where the CPU has AVX2.
-        unsafe { from_halves(bytes, codes) }
+        unsafe { split_halves(bytes, codes) }
     }
     #[inline(always)]
-    fn halves_in(self, codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
+    fn join_halves(self, codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
         // SAFETY: `self` exists only where the CPU has AVX2.
-        unsafe { halves_in(codes, bytes) }
+        unsafe { join_halves(codes, bytes) }
     }
     #[inline(always)]
     fn looked_up(self, codes: &[u8; STEP], table: &[f32; 16], x: &mut [f32; STEP]) {
@@ -54,7 +54,7 @@ fn signs(codes: &[u8; STEP]) -> u32 {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn from_signs(bits: u32, codes: &mut [u8; STEP]) {
+fn split_signs(bits: u32, codes: &mut [u8; STEP]) {
     let word = _mm256_set1_epi32(bits.cast_signed());
     let (first, second) = (0x0101_0101_0101_0101, 0x0303_0303_0303_0303);
     let spread = _mm256_setr_epi64x(0, first, 2 * first, second);
@@ -85,7 +85,7 @@ fn store(vector: __m256i, codes: &mut [u8; STEP]) {
 /// In the lane of each byte, the code of its high nibble below that of the low one.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn from_high_nibbles(bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
+pub(super) fn split_high_nibbles(bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
     let wide = _mm256_cvtepu8_epi16(load_half(bytes));
     let pairs = _mm256_or_si256(_mm256_srli_epi16::<4>(wide), _mm256_slli_epi16::<8>(wide));
     store(_mm256_and_si256(pairs, _mm256_set1_epi8(15)), codes);
@@ -93,7 +93,7 @@ pub(super) fn from_high_nibbles(bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) 
 
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn from_halves(bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
+pub(super) fn split_halves(bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
     let bytes = load_half(bytes);
     let both = _mm256_set_m128i(_mm_srli_epi16::<4>(bytes), bytes);
     store(_mm256_and_si256(both, _mm256_set1_epi8(15)), codes);
@@ -101,7 +101,7 @@ pub(super) fn from_halves(bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn halves_in(codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
+pub(super) fn join_halves(codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
     // SAFETY: the array is one vector of 32 bytes; the load needs no alignment.
     let codes = unsafe { _mm256_loadu_si256(codes.as_ptr().cast()) };
     let fours = _mm256_and_si256(codes, _mm256_set1_epi8(15));
@@ -114,7 +114,7 @@ pub(super) fn halves_in(codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
 /// Two codes in the lane of each byte; the sign is `(u ^ 8) - 8`.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn from_nibbles(bytes: &[u8; STEP / 2], signed: bool, codes: &mut [u8; STEP]) {
+pub(super) fn split_nibbles(bytes: &[u8; STEP / 2], signed: bool, codes: &mut [u8; STEP]) {
     let wide = _mm256_cvtepu8_epi16(load_half(bytes));
     let wide = _mm256_or_si256(wide, _mm256_slli_epi16::<4>(wide));
     let fours = _mm256_and_si256(wide, _mm256_set1_epi8(15));

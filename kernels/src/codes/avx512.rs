@@ -11,29 +11,29 @@ impl Codes for Avx512 {
         unsafe { signs(codes) }
     }
     #[inline(always)]
-    fn from_signs(self, bits: u32, codes: &mut [u8; STEP]) {
+    fn split_signs(self, bits: u32, codes: &mut [u8; STEP]) {
         // SAFETY: `self` exists only where the CPU has AVX-512 BW and VL.
-        unsafe { from_signs(bits, codes) }
+        unsafe { split_signs(bits, codes) }
     }
     #[inline(always)]
-    fn from_nibbles(self, bytes: &[u8; STEP / 2], signed: bool, codes: &mut [u8; STEP]) {
+    fn split_nibbles(self, bytes: &[u8; STEP / 2], signed: bool, codes: &mut [u8; STEP]) {
         // SAFETY: `self` exists only where the CPU has AVX-512, and so AVX2.
-        unsafe { avx2::from_nibbles(bytes, signed, codes) }
+        unsafe { avx2::split_nibbles(bytes, signed, codes) }
     }
     #[inline(always)]
-    fn from_high_nibbles(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
+    fn split_high_nibbles(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
         // SAFETY: `self` exists only where the CPU has AVX-512, and so AVX2.
-        unsafe { avx2::from_high_nibbles(bytes, codes) }
+        unsafe { avx2::split_high_nibbles(bytes, codes) }
     }
     #[inline(always)]
-    fn from_halves(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
+    fn split_halves(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
         // SAFETY: `self` exists only where the CPU has AVX-512, and so AVX2.
-        unsafe { avx2::from_halves(bytes, codes) }
+        unsafe { avx2::split_halves(bytes, codes) }
     }
     #[inline(always)]
-    fn halves_in(self, codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
+    fn join_halves(self, codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
         // SAFETY: `self` exists only where the CPU has AVX-512, and so AVX2.
-        unsafe { avx2::halves_in(codes, bytes) }
+        unsafe { avx2::join_halves(codes, bytes) }
     }
     #[inline(always)]
     fn looked_up(self, codes: &[u8; STEP], table: &[f32; 16], x: &mut [f32; STEP]) {
@@ -52,7 +52,7 @@ fn signs(codes: &[u8; STEP]) -> u32 {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn from_signs(bits: u32, codes: &mut [u8; STEP]) {
+fn split_signs(bits: u32, codes: &mut [u8; STEP]) {
     let signs = _mm256_mask_mov_epi8(_mm256_set1_epi8(-1), bits, _mm256_set1_epi8(1));
     // SAFETY: the array is one vector of 32 bytes; the store needs no alignment.
     unsafe { _mm256_storeu_si256(codes.as_mut_ptr().cast(), signs) }

@@ -41,7 +41,7 @@ pub(crate) trait Codes: Isa {
 
     /// The codes of [`signs`](Codes::signs).
     #[inline(always)]
-    fn from_signs(self, bits: u32, codes: &mut [u8; STEP]) {
+    fn split_signs(self, bits: u32, codes: &mut [u8; STEP]) {
         const ONES: u64 = 0x0101_0101_0101_0101;
         for (byte, codes) in bits.to_le_bytes().iter().zip(codes.as_chunks_mut::<8>().0) {
             let spread = (ONES * u64::from(*byte)) & 0x8040_2010_0804_0201;
@@ -52,7 +52,7 @@ pub(crate) trait Codes: Isa {
 
     /// The low nibble of each byte, then its high one; two's complement if `signed`.
     #[inline(always)]
-    fn from_nibbles(self, bytes: &[u8; STEP / 2], signed: bool, codes: &mut [u8; STEP]) {
+    fn split_nibbles(self, bytes: &[u8; STEP / 2], signed: bool, codes: &mut [u8; STEP]) {
         let flip = if signed { 0x0808_0808 } else { 0 };
         for (two, codes) in bytes.as_chunks::<2>().0.iter().zip(codes.as_chunks_mut::<4>().0) {
             let b = u32::from(two[0]) | u32::from(two[1]) << 16;
@@ -63,7 +63,7 @@ pub(crate) trait Codes: Isa {
 
     /// The high nibble of each byte, then its low one.
     #[inline(always)]
-    fn from_high_nibbles(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
+    fn split_high_nibbles(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
         for (byte, codes) in bytes.iter().zip(codes.as_chunks_mut::<2>().0) {
             *codes = [byte >> 4, byte & 15];
         }
@@ -71,7 +71,7 @@ pub(crate) trait Codes: Isa {
 
     /// All low nibbles, then all high ones.
     #[inline(always)]
-    fn from_halves(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
+    fn split_halves(self, bytes: &[u8; STEP / 2], codes: &mut [u8; STEP]) {
         let (low, high) = codes.split_at_mut(STEP / 2);
         for ((low, high), byte) in low.iter_mut().zip(high).zip(bytes) {
             (*low, *high) = (byte & 15, byte >> 4);
@@ -80,7 +80,7 @@ pub(crate) trait Codes: Isa {
 
     /// The low four bits of codes: the first half of them in low nibbles, the second in high ones.
     #[inline(always)]
-    fn halves_in(self, codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
+    fn join_halves(self, codes: &[u8; STEP], bytes: &mut [u8; STEP / 2]) {
         let (low, high) = codes.split_at(STEP / 2);
         for ((low, high), byte) in low.iter().zip(high).zip(bytes) {
             *byte = low & 15 | high << 4;
@@ -137,7 +137,7 @@ struct Nibbles;
 impl FromBytes<4> for Signs {
     #[inline(always)]
     fn step<I: Codes>(isa: I, _: bool, bytes: &[u8; 4], codes: &mut [u8; STEP]) {
-        isa.from_signs(u32::from_le_bytes(*bytes), codes);
+        isa.split_signs(u32::from_le_bytes(*bytes), codes);
     }
 }
 impl FromBytes<8> for Pairs {
@@ -149,7 +149,7 @@ impl FromBytes<8> for Pairs {
 impl FromBytes<16> for Nibbles {
     #[inline(always)]
     fn step<I: Codes>(isa: I, signed: bool, bytes: &[u8; 16], codes: &mut [u8; STEP]) {
-        isa.from_nibbles(bytes, signed, codes);
+        isa.split_nibbles(bytes, signed, codes);
     }
 }
 

@@ -21,7 +21,7 @@ const fn cells() -> ([f32; 32], [i32; 32]) {
     let (mut midpoints, mut below) = ([f32::INFINITY; 32], [0; 32]);
     let mut i = 0;
     while i < MIDPOINTS.len() {
-        let mut cell = (16.0 * MIDPOINTS[i] + 16.0) as usize;
+        let mut cell = ((16.0 * MIDPOINTS[i] + 16.0) as i32).cast_unsigned() as usize;
         midpoints[cell] = MIDPOINTS[i];
         cell += 1;
         while cell < 32 {

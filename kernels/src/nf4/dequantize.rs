@@ -142,8 +142,8 @@ impl Coded {
     ) {
         let mut codes = [0; STEP];
         match self.nibbles {
-            Nibbles::HighFirst => isa.from_high_nibbles(bytes, &mut codes),
-            Nibbles::LowFirst => isa.from_nibbles(bytes, false, &mut codes),
+            Nibbles::HighFirst => isa.split_high_nibbles(bytes, &mut codes),
+            Nibbles::LowFirst => isa.split_nibbles(bytes, false, &mut codes),
         }
         isa.looked_up(&codes, table, x);
     }
