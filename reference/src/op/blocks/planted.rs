@@ -44,7 +44,14 @@ fn plant(rng: &mut impl Rng, kind: usize, x: &mut [f32]) {
         let mut whole = |most: i16| f32::from(rng.random_range(-most..=most));
         *x = match kind {
             0 => 0.0 * sign,
-            1 => 0.5 * whole(254) * unit,
+            // The neighbours of one half are no ties.
+            1 => match 0.5 * whole(254) {
+                half if half.abs() == 0.5 => {
+                    let ulps = rng.random_range(-1..=1);
+                    f32::from_bits(half.to_bits().wrapping_add_signed(ulps)) * unit
+                }
+                x => x * unit,
+            },
             2 => whole(128) / 16.0 * unit,
             3 => whole(24) / 4.0 * unit,
             4 => {
