@@ -169,6 +169,26 @@ mod tests {
     }
 
     #[test]
+    fn codes_are_those_of_the_schemes_at_ties_and_beyond() {
+        let ties: Vec<f32> = (0..256u16).map(|i| f32::from(i) / 2.0).chain([128.0]).collect();
+        for (scheme, offset) in DoubleQuant::ALL.into_iter().flat_map(|s| [(s, 0.0), (s, 64.0)]) {
+            for absmax in [&ties[1..], &ties[..100], &[0.0; 3], &[1e-40, 2e-40]] {
+                let mut codes = vec![0; absmax.len()];
+                let absmax2 = encode(scheme, offset, (absmax, &mut codes));
+                let want = scheme.quantize_around(absmax, offset);
+                assert_eq!(
+                    (&codes[..], &[absmax2][..]),
+                    (want.codes(), want.absmax2()),
+                    "{scheme:?}"
+                );
+                let mut values = vec![0.0; absmax.len()];
+                decode(scheme, (absmax2, want.offset()), (&codes, &mut values));
+                assert_eq!(values, want.dequantize(), "{scheme:?}");
+            }
+        }
+    }
+
+    #[test]
     fn the_search_counts_midpoints() {
         let count = |q: f32| MIDPOINTS[..255].iter().filter(|m| **m < q || q.is_nan()).count();
         let near = MIDPOINTS[..255].iter().flat_map(|m| [m.next_down(), *m, m.next_up()]);
