@@ -1,12 +1,59 @@
 //! Cases of the ops on blocks that carry a scale: block formats, NF4 and INT8 per tensor and block.
-use crate::LENGTHS;
+use crate::{Count, LENGTHS, awq, rows};
+use libtest_mimic::Trial;
+use lowbit_kernels as kernels;
+use lowbit_kernels::hardware::Hardware;
+use std::sync::mpsc::Sender;
+
+/// Every row of these ops, and of the search that quantizes blocks.
+pub(crate) fn trials(hardware: &Hardware, sender: &Sender<Count>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    trials.extend(rows(
+        kernels::quantize_blocks::KERNELS,
+        block_cases("quantize_blocks"),
+        hardware,
+        sender,
+    ));
+    trials.extend(rows(
+        kernels::dequantize_blocks::KERNELS,
+        block_cases("dequantize_blocks"),
+        hardware,
+        sender,
+    ));
+    trials.extend(rows(
+        kernels::quantize_nf4::KERNELS,
+        nf4_cases("quantize_nf4"),
+        hardware,
+        sender,
+    ));
+    trials.extend(rows(
+        kernels::dequantize_nf4::KERNELS,
+        nf4_cases("dequantize_nf4"),
+        hardware,
+        sender,
+    ));
+    trials.extend(rows(
+        kernels::quantize_int8::KERNELS,
+        int8_cases("quantize_int8"),
+        hardware,
+        sender,
+    ));
+    trials.extend(rows(
+        kernels::dequantize_int8::KERNELS,
+        int8_cases("dequantize_int8"),
+        hardware,
+        sender,
+    ));
+    trials.extend(rows(kernels::awq_search::KERNELS, awq::cases(), hardware, sender));
+    trials
+}
 
 const DATA: [&str; 3] = ["exact", "realistic", "realistic/distribution=lognormal"];
 
 /// Around a batch of sixteen blocks, a stage of 64, a task and a piece of the way back.
 const BLOCKS: [usize; 12] = [0, 1, 2, 3, 15, 16, 17, 40, 41, 63, 64, 131];
 
-pub(crate) fn block_cases(op: &str) -> Vec<String> {
+fn block_cases(op: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for (format, len) in [("q8_0", 32), ("q4_0", 32), ("q5_0", 32), ("tq2_0", 256), ("mxfp4", 32)] {
         for (i, blocks) in BLOCKS.into_iter().enumerate() {
@@ -24,15 +71,15 @@ pub(crate) fn block_cases(op: &str) -> Vec<String> {
         for (n, data) in [(260, "exact"), (1600, "realistic")] {
             ids.push(format!("{op}/format={format}/k=4096/n={n}/data={data}"));
         }
-        ids.extend((0..20).map(|seed| {
-            format!("{op}/format={format}/k=4096/n=3/data=exact/sigma=1/seed={}", 100 + seed)
-                .replace("/sigma=1", "")
-        }));
+        ids.extend(
+            (100..120)
+                .map(|seed| format!("{op}/format={format}/k=4096/n=3/data=exact/seed={seed}")),
+        );
     }
     ids
 }
 
-pub(crate) fn nf4_cases(op: &str) -> Vec<String> {
+fn nf4_cases(op: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for double_quant in ["none", "dynamic8", "int8_mean", "fp8_e4m3"] {
         let form = |block: usize, (n, k): (usize, usize), data: &str, seed: usize| {
@@ -60,7 +107,7 @@ pub(crate) fn nf4_cases(op: &str) -> Vec<String> {
     ids
 }
 
-pub(crate) fn int8_cases(op: &str) -> Vec<String> {
+fn int8_cases(op: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for symmetry in ["symmetric", "asymmetric"] {
         let form = |block: usize, (n, k): (usize, usize), data: &str, seed: usize| {

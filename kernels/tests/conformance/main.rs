@@ -81,56 +81,8 @@ fn main() -> ExitCode {
         &hardware,
         &sender,
     ));
-    trials.extend(rows(lowbit_kernels::pack::KERNELS, packing::cases("pack"), &hardware, &sender));
-    trials.extend(rows(
-        lowbit_kernels::unpack::KERNELS,
-        packing::cases("unpack"),
-        &hardware,
-        &sender,
-    ));
-    trials.extend(rows(
-        lowbit_kernels::dequantize::KERNELS,
-        packing::dequantize_cases(),
-        &hardware,
-        &sender,
-    ));
-    trials.extend(rows(
-        lowbit_kernels::quantize_blocks::KERNELS,
-        blocks::block_cases("quantize_blocks"),
-        &hardware,
-        &sender,
-    ));
-    trials.extend(rows(
-        lowbit_kernels::dequantize_blocks::KERNELS,
-        blocks::block_cases("dequantize_blocks"),
-        &hardware,
-        &sender,
-    ));
-    trials.extend(rows(
-        lowbit_kernels::quantize_nf4::KERNELS,
-        blocks::nf4_cases("quantize_nf4"),
-        &hardware,
-        &sender,
-    ));
-    trials.extend(rows(
-        lowbit_kernels::dequantize_nf4::KERNELS,
-        blocks::nf4_cases("dequantize_nf4"),
-        &hardware,
-        &sender,
-    ));
-    trials.extend(rows(
-        lowbit_kernels::quantize_int8::KERNELS,
-        blocks::int8_cases("quantize_int8"),
-        &hardware,
-        &sender,
-    ));
-    trials.extend(rows(
-        lowbit_kernels::dequantize_int8::KERNELS,
-        blocks::int8_cases("dequantize_int8"),
-        &hardware,
-        &sender,
-    ));
-    trials.extend(rows(lowbit_kernels::awq_search::KERNELS, awq::cases(), &hardware, &sender));
+    trials.extend(packing::trials(&hardware, &sender));
+    trials.extend(blocks::trials(&hardware, &sender));
     drop(sender);
     let conclusion = libtest_mimic::run(&arguments, trials);
     let mut counts: Vec<Count> = counts.iter().collect();

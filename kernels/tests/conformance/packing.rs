@@ -1,11 +1,24 @@
 //! Cases of `pack`, `unpack` and `dequantize`: every format, rows that end within a byte, tensors of
 //! several tasks.
-use crate::LENGTHS;
 use crate::quantize::weight_cases;
+use crate::{Count, LENGTHS, rows};
+use libtest_mimic::Trial;
+use lowbit_kernels as kernels;
+use lowbit_kernels::hardware::Hardware;
+use std::sync::mpsc::Sender;
+
+/// Every row of these ops.
+pub(crate) fn trials(hardware: &Hardware, sender: &Sender<Count>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    trials.extend(rows(kernels::pack::KERNELS, cases("pack"), hardware, sender));
+    trials.extend(rows(kernels::unpack::KERNELS, cases("unpack"), hardware, sender));
+    trials.extend(rows(kernels::dequantize::KERNELS, dequantize_cases(), hardware, sender));
+    trials
+}
 
 const FORMATS: [&str; 7] = ["ternary2", "ternary3", "sign1", "int8", "int4", "uint4", "uint8"];
 
-pub(crate) fn cases(op: &str) -> Vec<String> {
+fn cases(op: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for weight in FORMATS {
         for (i, k) in LENGTHS.into_iter().chain([0, 320, 1280, 1281, 30_720, 30_721]).enumerate() {
@@ -22,7 +35,7 @@ pub(crate) fn cases(op: &str) -> Vec<String> {
 }
 
 /// The cases of the way there, unsigned bytes, and matrices of several tasks.
-pub(crate) fn dequantize_cases() -> Vec<String> {
+fn dequantize_cases() -> Vec<String> {
     let there = weight_cases().into_iter().map(|id| id.replace("quantize_weight/", "dequantize/"));
     let mut ids: Vec<String> = there.collect();
     let groups = r#"{"granularity":"group","group_size":3,"range":"minmax"}"#;
