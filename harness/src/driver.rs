@@ -63,6 +63,20 @@ pub static DRIVERS: &[&dyn Driver] = &[
     &OpDriver::<op::quantize::activation::QuantizeActivation> {
         kernels: kernels::quantize_activation::KERNELS,
     },
+    &OpDriver::<op::awq::AwqSearch> { kernels: kernels::awq_search::KERNELS },
+    &OpDriver::<op::packing::Pack> { kernels: kernels::pack::KERNELS },
+    &OpDriver::<op::packing::Unpack> { kernels: kernels::unpack::KERNELS },
+    &OpDriver::<op::dequantize::Dequantize> { kernels: kernels::dequantize::KERNELS },
+    &OpDriver::<op::blocks::quantize::QuantizeBlocks> {
+        kernels: kernels::quantize_blocks::KERNELS,
+    },
+    &OpDriver::<op::blocks::dequantize::DequantizeBlocks> {
+        kernels: kernels::dequantize_blocks::KERNELS,
+    },
+    &OpDriver::<op::nf4::quantize::QuantizeNf4> { kernels: kernels::quantize_nf4::KERNELS },
+    &OpDriver::<op::nf4::dequantize::DequantizeNf4> { kernels: kernels::dequantize_nf4::KERNELS },
+    &OpDriver::<op::int8_tensor::QuantizeInt8> { kernels: kernels::quantize_int8::KERNELS },
+    &OpDriver::<op::int8_tensor::DequantizeInt8> { kernels: kernels::dequantize_int8::KERNELS },
     &OpDriver::<op::pack_linear::PackLinear> { kernels: kernels::pack_linear::KERNELS },
     &OpDriver::<op::linear::Linear> { kernels: kernels::linear::KERNELS },
     &OpDriver::<op::conv2d::Conv2d> { kernels: kernels::conv2d::KERNELS },

@@ -3,18 +3,27 @@
 //! Rows take problems and types from the reference crate, never its arithmetic or its packing.
 //! No row falls back to another: a row that cannot run says why.
 pub mod attention;
+pub mod awq_search;
+mod blocks;
 pub mod buffer;
 #[cfg(feature = "burn")]
 mod burn_quantize;
+mod codes;
 pub mod context;
 pub mod conv2d;
 #[cfg(feature = "wgpu")]
 mod cube;
 pub mod decoder_tail;
+pub mod dequantize;
+pub mod dequantize_blocks;
+pub mod dequantize_int8;
+pub mod dequantize_nf4;
 pub mod hadamard;
 pub mod hardware;
 pub mod linear;
 pub mod lowrank_projection;
+mod nf4;
+pub mod pack;
 pub mod pack_linear;
 mod plane;
 pub mod pool;
@@ -23,6 +32,9 @@ pub mod probe;
 mod projection;
 mod quantize;
 pub mod quantize_activation;
+pub mod quantize_blocks;
+pub mod quantize_int8;
+pub mod quantize_nf4;
 pub mod quantize_weight;
 mod rho_codec;
 pub mod rho_decode;
@@ -32,6 +44,7 @@ pub mod rho_unpack;
 #[cfg(any(feature = "burn", feature = "peers", feature = "wgpu"))]
 mod rules;
 pub mod top_k;
+pub mod unpack;
 use context::Context;
 use hardware::Need;
 use lowbit_reference::op::{Arithmetic, Op, Outputs};

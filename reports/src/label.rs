@@ -13,6 +13,9 @@ const ORDER: &[&str] = &[
     "activation_rule",
     "format",
     "rule",
+    "symmetry",
+    "block_size",
+    "double_quant",
     "m",
     "k",
     "n",
@@ -102,7 +105,7 @@ impl Labels {
         }
         if varying.is_empty() {
             // A single case is still called by something: its formats and sizes.
-            let named = |key: &&str| ORDER.iter().take(26).any(|k| k == key);
+            let named = |key: &&str| ORDER.iter().take(29).any(|k| k == key);
             varying = values.keys().copied().filter(named).map(str::to_owned).collect();
         }
         let mut fixed: Vec<&str> = fixed.into_iter().map(|(key, _)| *key).collect();

@@ -6,11 +6,14 @@
 //! Prints how many kernel-cases each row ran. A row that never ran fails, unless its hardware is
 //! missing, and then that is printed. `cargo test -p lowbit-kernels --test conformance -- avx2`.
 mod attention;
+mod awq;
+mod blocks;
 mod conv2d;
 mod latent;
 mod linear;
 mod linear_blocks;
 mod pack_linear;
+mod packing;
 mod pool2d;
 mod projection;
 mod quantize;
@@ -67,6 +70,8 @@ fn main() -> ExitCode {
         &sender,
     ));
     trials.extend(rho::trials(&hardware, &sender));
+    trials.extend(packing::trials(&hardware, &sender));
+    trials.extend(blocks::trials(&hardware, &sender));
     drop(sender);
     let conclusion = libtest_mimic::run(&arguments, trials);
     let mut counts: Vec<Count> = counts.iter().collect();

@@ -44,6 +44,11 @@ impl Nf4 {
         Ok(Nf4 { table, block_size, double_quant, nibbles })
     }
 
+    /// The same with another way to store absmax.
+    pub fn with_double_quant(self, double_quant: Option<DoubleQuant>) -> Nf4 {
+        Nf4 { double_quant, ..self }
+    }
+
     /// The table.
     pub fn table(&self) -> Table {
         self.table

@@ -29,15 +29,20 @@ pub struct Int8Tensor {
     pub block_len: usize,
 }
 
+/// How a block becomes a scale, a zero point and codes.
+pub(super) fn rule(config: &Int8Config) -> (Rule, Levels) {
+    match config.symmetric {
+        true => (Rule::default(), Levels::Int8),
+        false => (onnx(Levels::Uint8), Levels::Uint8),
+    }
+}
+
 /// Quantize a tensor.
 pub fn quantize_int8(config: &Int8Config, x: &[f32]) -> Result<Int8Tensor, Invalid> {
     config.validate()?;
     Invalid::check_finite("x", x)?;
     let block_len = if config.block_size == 0 { x.len().max(1) } else { config.block_size };
-    let (rule, levels) = match config.symmetric {
-        true => (Rule::default(), Levels::Int8),
-        false => (onnx(Levels::Uint8), Levels::Uint8),
-    };
+    let (rule, levels) = rule(config);
     let q = quantize(&rule, levels, x, block_len);
     if q.shared.iter().any(|block| !block.scale.is_finite()) {
         return Err(Invalid::new("x", "a wider range", "a range within f32"));

@@ -1,7 +1,9 @@
 //! Operations: what goes in, what comes out, what it costs and how exact it must be.
 pub mod attention;
 pub mod awq;
+pub mod blocks;
 pub mod conv2d;
+pub mod dequantize;
 pub mod exact;
 mod expected;
 pub mod exported;
@@ -9,12 +11,15 @@ pub mod hadamard;
 mod image;
 mod inputs;
 pub mod int8;
+pub mod int8_tensor;
 pub mod integer;
 pub mod linear;
 pub mod matmul_nbits;
+pub mod nf4;
 pub mod nf4_linear;
 pub mod pack;
 pub mod pack_linear;
+pub mod packing;
 pub mod pool2d;
 pub mod projection;
 pub mod quantize;
@@ -34,8 +39,18 @@ pub use expected::{Arithmetic, Bound, Expectation, Expected, Operands, Outputs, 
 pub static OPS: &[&OpSpec] = &[
     &quantize::weight::SPEC,
     &quantize::activation::SPEC,
+    &dequantize::SPEC,
+    &blocks::quantize::SPEC,
+    &blocks::dequantize::SPEC,
+    &nf4::quantize::SPEC,
+    &nf4::dequantize::SPEC,
+    &int8_tensor::QUANTIZE,
+    &int8_tensor::DEQUANTIZE,
+    &awq::SPEC,
     &linear::SPEC,
     &pack_linear::SPEC,
+    &packing::PACK,
+    &packing::UNPACK,
     &conv2d::SPEC,
     &pool2d::SPEC,
     &projection::LOWRANK,

@@ -12,12 +12,14 @@
 //! Layout: weight `[N, K]`, tokens `[T, K]`, row-major, all finite. Means and products are summed
 //! in f64; scales and quantized values are f32, as in llm-awq.
 mod clip;
+mod operation;
 mod search;
 mod weight;
 use crate::format::Levels;
 use crate::invalid::Invalid;
 use crate::op::exact::f64_dot;
 use crate::rule::{Groups, Quantized, Rule, quantize_groups, weight_rule};
+pub use operation::{AwqProblem, AwqSearch, SPEC};
 pub use search::{Candidate, Search};
 pub use weight::AwqWeight;
 

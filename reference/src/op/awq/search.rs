@@ -26,6 +26,8 @@ pub struct Candidate {
     pub weight: Vec<f32>,
     /// Mean squared error of the product.
     pub loss: f64,
+    /// Squared error of the weight, summed.
+    pub weight_error: f64,
 }
 
 /// What a search found.
@@ -33,6 +35,8 @@ pub struct Candidate {
 pub struct Search {
     /// The loss of each ratio, in order.
     pub losses: Vec<f64>,
+    /// The squared error of the weight under each, summed.
+    pub weight_errors: Vec<f64>,
     /// The first of the least.
     pub best: Candidate,
 }
@@ -41,17 +45,19 @@ impl Awq<'_> {
     /// Try every ratio.
     pub fn search(&self) -> Result<Search, Invalid> {
         let (rule, want) = (self.check()?, self.product(self.weight));
-        let (mut losses, mut best) = (Vec::new(), None::<Candidate>);
+        let (mut losses, mut weight_errors) = (Vec::new(), Vec::new());
+        let mut best = None::<Candidate>;
         for i in 0..self.config.n_grid {
             let candidate = self.try_ratio(&rule, i as f64 / self.config.n_grid as f64, &want)?;
             losses.push(candidate.loss);
+            weight_errors.push(candidate.weight_error);
             let least = best.as_ref().map_or(f64::INFINITY, |best| best.loss);
             if candidate.loss < least {
                 best = Some(candidate);
             }
         }
         let none = || Invalid::new("weight", "no loss", "groups whose range is a finite float");
-        Ok(Search { losses, best: best.ok_or_else(none)? })
+        Ok(Search { losses, weight_errors, best: best.ok_or_else(none)? })
     }
 
     /// One ratio, from 0 to 1.
@@ -71,7 +77,9 @@ impl Awq<'_> {
         let got = self.product(&weight);
         let squares = want.iter().zip(&got).map(|(want, got)| (want - got) * (want - got));
         let loss = squares.sum::<f64>() / want.len() as f64;
-        Ok(Candidate { ratio, scales, weight, loss })
+        let errors = self.weight.iter().zip(&weight);
+        let weight_error = errors.map(|(w, q)| (f64::from(*w) - f64::from(*q)).powi(2)).sum();
+        Ok(Candidate { ratio, scales, weight, loss, weight_error })
     }
 
     /// The normalized channel scales of a ratio. Powers are f64, rounded once.

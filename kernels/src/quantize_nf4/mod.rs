@@ -1,0 +1,16 @@
+//! Rows of `quantize_nf4`: those of `nf4/quantize.rs`, by instruction set.
+use crate::Kernel;
+use crate::nf4::quantize::Row;
+use crate::quantize::scalar::Scalar;
+#[cfg(target_arch = "x86_64")]
+use crate::quantize::{avx2::Avx2, avx512::Avx512};
+use lowbit_reference::op::nf4::quantize::QuantizeNf4;
+
+/// The table. Tests, benches and the harness read it; nothing else lists rows.
+pub static KERNELS: &[&dyn Kernel<QuantizeNf4>] = &[
+    &Row::<Scalar>::new(),
+    #[cfg(target_arch = "x86_64")]
+    &Row::<Avx2>::new(),
+    #[cfg(target_arch = "x86_64")]
+    &Row::<Avx512>::new(),
+];
