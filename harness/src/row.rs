@@ -258,7 +258,7 @@ fn seen(agreement: &Agreement, most_zeros: f64) -> record::Agreement {
         max_abs_error: finite(agreement.max_abs_error),
         error_over_bound: finite(agreement.error_over_bound),
         zero_share: agreement.zero_share,
-        most_zeros,
+        most_zeros: Some(most_zeros),
         sampled: agreement.sampled,
     }
 }

@@ -143,7 +143,7 @@ fn help_and_schema_are_worth_reading() {
 fn random_cases_are_drawn_until_every_row_has_had_its_share() {
     let suite = "scenarios/suites/smoke.json";
     let run = |seed: &str, arguments: &[&str]| {
-        let fixed = [suite, "--seeds", "3", "--seed", seed, "--op", "rho_*"];
+        let fixed = [suite, "--seeds", "3", "--seed", seed, "--op", "rho_{pack,unpack}"];
         lowbit(&[arguments, &fixed].concat())
     };
     let listed = stdout(&run("5", &["list"]));

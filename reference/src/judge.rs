@@ -10,7 +10,7 @@ pub const ZERO_SLACK: f64 = 0.05;
 const ZERO_DEVIATIONS: f64 = 6.0;
 /// Where nothing is known beforehand, more zeros than this are too many.
 pub const ZERO_UNKNOWN: f64 = 0.9;
-/// However few values there are, more zeros than this are too many.
+/// However few values there are, more zeros than this are too many, unless they are predicted.
 const ZERO_MOST: f64 = 0.95;
 /// Outputs smaller than this say nothing about shares of zeros.
 pub const ZERO_MINIMUM: usize = 100;
@@ -28,8 +28,10 @@ pub struct Agreement {
     pub max_abs_error: f64,
     /// Largest difference over its bound.
     pub error_over_bound: f64,
-    /// Share of zeros in the last output compared.
+    /// Share of zeros in the last output of the expectation: its main one.
     pub zero_share: f64,
+    /// Elements of that output that were compared.
+    pub main: u64,
     /// Whether only a sample was compared.
     pub sampled: bool,
     /// The first thing wrong, as a sentence; `None` when nothing is.
@@ -96,6 +98,7 @@ fn compare(expected: &Expected, got: &Tensor, seen: &mut Agreement) {
     }
     seen.compared += want.len() as u64;
     seen.sampled |= expected.at.is_some();
+    seen.main = want.len() as u64;
     seen.zero_share = zeros as f64 / want.len().max(1) as f64;
 }
 
@@ -107,12 +110,14 @@ impl Agreement {
     /// The largest share of zeros that format, rule and distribution let one expect: more mean
     /// that little of the output could have been wrong. 1 for an output too small to say.
     pub fn most_zeros(&self, predicted: Option<f64>) -> f64 {
-        if (self.compared as usize) < ZERO_MINIMUM {
+        if (self.main as usize) < ZERO_MINIMUM {
             return 1.0;
         }
         predicted.map_or(ZERO_UNKNOWN, |share| {
-            let deviation = (share * (1.0 - share) / self.compared.max(1) as f64).sqrt();
-            (share + ZERO_DEVIATIONS * deviation).min(ZERO_MOST).max(share + ZERO_SLACK)
+            let deviation = (share * (1.0 - share) / self.main.max(1) as f64).sqrt();
+            let most = share + ZERO_SLACK.max(ZERO_DEVIATIONS * deviation);
+            // What is known to be zero, such as padding, may be more than that.
+            most.min(ZERO_MOST).max(share + ZERO_SLACK * (1.0 - share))
         })
     }
 
@@ -192,10 +197,12 @@ mod tests {
         let of = |zero_share| Agreement { zero_share, ..seen.clone() };
         assert_eq!(of(0.70).vacuous(of(0.70).most_zeros(Some(0.5))), None);
         assert!(of(0.72).vacuous(of(0.72).most_zeros(Some(0.5))).is_some());
-        let large = Agreement { compared: 1 << 20, zero_share: 0.56, ..seen.clone() };
+        let large = Agreement { main: 1 << 20, zero_share: 0.56, ..seen.clone() };
         assert!(large.vacuous(large.most_zeros(Some(0.5))).is_some());
         assert!(large.vacuous(large.most_zeros(None)).is_none());
-        let small = Agreement { compared: 99, ..seen };
+        // Padding may be nearly all, and an output of nothing else still proves nothing.
+        assert!(large.most_zeros(Some(0.99)) > 0.99 && large.most_zeros(Some(0.99)) < 1.0);
+        let small = Agreement { main: 99, ..seen };
         assert_eq!(small.most_zeros(Some(0.0)), 1.0);
     }
 }

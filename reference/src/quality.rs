@@ -65,11 +65,12 @@ pub struct Predicted {
 }
 
 impl Predicted {
-    /// What `values` normal values with this noise must show.
-    pub(crate) fn new(noise: Noise, values: usize) -> Self {
+    /// What `values` normal values with this noise must show; nothing of values without noise,
+    /// each of which is its own group's largest.
+    pub(crate) fn new(noise: Noise, values: usize) -> Option<Self> {
         let of_noise = noise.variance.max(0.0).sqrt() / noise.mean;
         let standard_error = (of_noise + 2.0f64.sqrt()) / (values.max(1) as f64).sqrt();
-        Self { nmse: noise.mean, standard_error, values }
+        (noise.mean > 0.0).then_some(Self { nmse: noise.mean, standard_error, values })
     }
 }
 
@@ -162,18 +163,19 @@ mod tests {
         let quality = |nmse| Quality { nmse, ..Quality::default() };
         let noise = Noise { mean: 0.1, variance: 0.02 };
         // (sqrt(2) + sqrt(2)) / 256: five of those are 5.5 %.
-        let predicted = Predicted::new(noise, 1 << 16);
+        let predicted = Predicted::new(noise, 1 << 16).unwrap();
         assert_eq!(quality(0.105).unexpected(predicted), None);
         assert!(quality(0.106).unexpected(predicted).is_some());
         assert!(quality(0.094).unexpected(predicted).is_some());
         assert!(quality(f64::NAN).unexpected(predicted).is_some());
-        assert_eq!(quality(0.5).unexpected(Predicted::new(noise, 100)), None);
+        assert_eq!(quality(0.5).unexpected(Predicted::new(noise, 100).unwrap()), None);
     }
 
     #[test]
     fn a_few_clipped_values_widen_the_interval() {
-        let seldom = Predicted::new(Noise { mean: 0.1, variance: 2.0 }, 1 << 16);
-        let often = Predicted::new(Noise { mean: 0.1, variance: 0.02 }, 1 << 16);
+        let seldom = Predicted::new(Noise { mean: 0.1, variance: 2.0 }, 1 << 16).unwrap();
+        let often = Predicted::new(Noise { mean: 0.1, variance: 0.02 }, 1 << 16).unwrap();
+        assert_eq!(Predicted::new(Noise { mean: 0.0, variance: 0.0 }, 1 << 16), None);
         assert!(seldom.standard_error > 5.0 * often.standard_error);
         let half = Noise::average(
             [Noise { mean: 1.0, variance: 0.0 }, Noise { mean: 3.0, variance: 4.0 }].into_iter(),

@@ -32,7 +32,7 @@ const FIXED: &[Column] = &[
     ("max_abs_error", |r| number(r.agreement.as_ref().map(|a| a.max_abs_error))),
     ("error_over_bound", |r| number(r.agreement.as_ref().map(|a| a.error_over_bound))),
     ("zero_share", |r| number(r.agreement.as_ref().map(|a| a.zero_share))),
-    ("most_zeros", |r| number(r.agreement.as_ref().map(|a| a.most_zeros))),
+    ("most_zeros", |r| number(r.agreement.as_ref().and_then(|a| a.most_zeros))),
     ("sampled", |r| cell(r.agreement.as_ref().map(|a| a.sampled))),
     ("sqnr_db", |r| number(r.quality.and_then(|q| q.sqnr_db))),
     ("nmse", |r| number(r.quality.map(|q| q.nmse))),

@@ -116,7 +116,7 @@ pub struct Agreement {
     pub zero_share: f64,
     /// The largest share that format, rule and distribution let one expect.
     #[serde(default)]
-    pub most_zeros: f64,
+    pub most_zeros: Option<f64>,
     /// Whether only a seeded sample of the output was compared exactly.
     pub sampled: bool,
 }

@@ -24,10 +24,12 @@ pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<Exit> {
     std::fs::create_dir_all(folder)
         .map_err(|e| Usage(format!("--out {}: {e}", folder.display())))?;
     // Answers to another case may lie beside it.
-    if folder.join(CASE_FILE).exists() && super::merge::case(folder)? != case {
-        let other = super::merge::case(folder)?;
-        let folder = folder.display();
-        return Err(Usage(format!("--out {folder}: holds {other}; name a new folder")).into());
+    if folder.join(CASE_FILE).exists() {
+        let held = super::merge::case(folder)?;
+        if held != case {
+            let folder = folder.display();
+            return Err(Usage(format!("--out {folder}: holds {held}; name a new folder")).into());
+        }
     }
     let metadata = [("case", case.to_string()), ("op", case.op().to_owned())];
     let path = folder.join(INPUTS_FILE);

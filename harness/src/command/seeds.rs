@@ -82,7 +82,7 @@ impl<'a> Draws<'a> {
             let (id, rows) = (case.to_string(), rows.collect());
             let (before, settings) = (self.most(), source.settings[sweep].clone());
             let records = engine.run(&Job { sweep: settings, case, rows }, Mode::Check);
-            let accepted = records.iter().any(|r| r.verdict != Verdict::Skipped);
+            let accepted = records.iter().any(|r| r.verdict != Verdict::Skipped && !empty(r));
             self.urns[at].useful += usize::from(accepted);
             for record in records {
                 note(&mut self.tallies, &record);
@@ -207,7 +207,7 @@ fn empty(record: &Record) -> bool {
 }
 
 fn of_zeros(seen: &Agreement) -> bool {
-    seen.zero_share > seen.most_zeros
+    seen.most_zeros.is_some_and(|most| seen.zero_share > most)
 }
 
 fn note(tallies: &mut BTreeMap<&str, Tally>, record: &Record) {
@@ -243,6 +243,7 @@ fn fell_short(op: &str, tallies: &BTreeMap<&str, Tally>, wanted: usize) -> Strin
     let short = tallies.iter().filter(|(_, tally)| tally.accepted < wanted);
     let line = |(row, tally): (&&str, &Tally)| {
         let why = match tally.refusal.as_str() {
+            _ if tally.empty > 0 => format!("{} proved nothing", count(tally.empty, "case")),
             "" => "no draw made a case of at most 2^20 operations and bytes".to_owned(),
             refusal => format!("last refusal: {refusal}"),
         };
@@ -271,7 +272,8 @@ mod tests {
 
     #[test]
     fn only_an_output_of_zeros_is_empty() {
-        let seen = |zero_share| Agreement { zero_share, most_zeros: 0.9, ..Agreement::default() };
+        let seen =
+            |zero_share| Agreement { zero_share, most_zeros: Some(0.9), ..Agreement::default() };
         assert!(of_zeros(&seen(0.91)));
         // Mistrusted for another reason, such as its quality: that counts.
         assert!(!of_zeros(&seen(0.9)));

@@ -1,7 +1,7 @@
-//! AVX-512 F, BW and VL (no VNNI: there is no product to add): vectors of 16 values.
+//! AVX-512 F, BW and VL: vectors of 16 values. VNNI is asked for as in the other rows of that name;
+//! nothing here uses it.
 //!
-//! Integers are in `avx512/integers.rs`.
-//! `sign1`: the comparison's mask register is the bits. Ternary: a byte a digit, 1, or 2 under the
+//! Integers are in `avx512/integers.rs`. `sign1`: the comparison's mask register is the bits. Ternary: a byte a digit, 1, or 2 under the
 //! mask `|x| > limit`, or 0 under that and `x < 0`; four neighbours meet by `maddubs` with 1, 4
 //! and `madd` with 1, 16, at most 170; five by `maddubs` with 1, 3, 9, 27, 81, at most 162 a pair,
 //! and additions, at most 242: nothing saturates.

@@ -2,8 +2,9 @@
 //!
 //! Sixteen at a time: their statistics are one vector, their scales one division of it and the
 //! reciprocals of these another. Codes of a byte are made a line at a time, each half under the
-//! scale of its block, and leave as they are made. Smaller codes are 128, 256 or 64 bytes a batch;
-//! past the caches they leave from a stage, as in `encode.rs`.
+//! scale of its block, and leave as they are made. Smaller codes are 64 to 256 bytes a batch (112 of
+//! `ternary3`, whose blocks end within a byte); past the caches they leave from a stage, as in
+//! `encode.rs`.
 use super::encode::{AHEAD, Encode, Stage, encode};
 use super::isa::{BATCH, BLOCKS, Fold, Halves, Isa, LINE, STEP, lines};
 use super::plan::{Packing, Plan, Shared};
@@ -24,7 +25,8 @@ impl Groups<'_> {
         mut stage: Option<&mut Stage>,
     ) -> usize {
         let plan = *self.plan;
-        let bytes = BLOCKS / plan.packing.per_byte();
+        let each = plan.group_bytes();
+        let bytes = BATCH * each;
         let batches = self.x.as_chunks().0.iter().zip(self.scales.as_chunks_mut().0);
         let mut packed = &mut *self.packed;
         let mut done = 0;
@@ -49,7 +51,7 @@ impl Groups<'_> {
                     for (i, x) in x.as_chunks::<STEP>().0.iter().enumerate() {
                         let group = plan.symmetric(scales[i]);
                         let group = Shared { reciprocal: reciprocals[i], ..group };
-                        let to = &mut to[i * (bytes / BATCH)..][..bytes / BATCH];
+                        let to = &mut to[i * each..][..each];
                         encode(isa, &E::new(&plan, &group), (x, to), plan.stream);
                     }
                     if let Some(stage) = stage.as_deref_mut() {

@@ -1,9 +1,10 @@
-//! What the rows of `quantize_weight`, `quantize_activation` and `rho_pack` share.
+//! What the rows of `quantize_weight`, `quantize_activation`, `quantize_int8` and `rho_pack` share.
 //!
 //! Groups up to [`FUSED`] values take their statistic and their codes while in cache: one read of
 //! memory. Larger ones take the statistics of all blocks first, then all codes: two reads.
-//! Both go forward: what a task asks for at its end is where the next begins. Blocks are counted from the start of their group and combined in order, so an answer depends
-//! neither on the number of threads nor on which of the two ways was taken.
+//! Both go forward: what a task asks for at its end is where the next begins. Blocks are counted
+//! from the start of their group and combined in order, so an answer depends neither on the number
+//! of threads nor on which of the two ways was taken.
 //!
 //! Where input and output together are larger than caches, results go past them and values are
 //! asked for ahead of use (`encode.rs`, [`STREAMED`]). Groups of a row that are whole steps are

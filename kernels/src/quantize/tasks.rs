@@ -6,7 +6,7 @@ use super::plan::{Packing, Plan, Shared};
 /// Values whose statistic is taken in f32 lanes. Even one lane would chain 4096 additions, below
 /// the 16384 that the bound of a scale allows; blocks are added in f64.
 pub(crate) const BLOCK: usize = 4096;
-/// Largest group of a batch: all of its values are 8 KiB, their codes 2 KiB, which stay in L1 for their codes.
+/// Largest group of a batch: all of its values are 8 KiB, their codes 2 KiB, which stay in L1.
 const SHORT: usize = 128;
 
 /// The statistic of a group, from those of its blocks in order.

@@ -227,6 +227,22 @@ fn groups_of_a_row_have_scales_of_their_own_in_batches_and_after() {
 }
 
 #[test]
+fn short_rows_have_scales_of_their_own_in_batches_and_after() {
+    let formats = [&INT8 as &dyn WeightFormat, &INT4, &TERNARY2, &TERNARY3, &SIGN1];
+    for (row_len, format) in [31, 32, 33, 64].into_iter().flat_map(|k| formats.map(|f| (k, f))) {
+        let mut x = values(37 * row_len);
+        for (i, row) in x.chunks_mut(row_len).enumerate() {
+            row.iter_mut().for_each(|x| *x *= 1.0 + i as f32);
+        }
+        for range in [Range::Absmax, Range::Absmean] {
+            let granularity = Granularity::Row;
+            let rule = Rule { granularity, range, steps: 7.0, min_code: -7, ..Rule::default() };
+            check(&problem(x.clone(), row_len, rule, format));
+        }
+    }
+}
+
+#[test]
 fn groups_that_end_within_a_byte_are_refused_by_name() {
     let rule = Rule { granularity: Granularity::Group, group_size: 3, ..Rule::default() };
     let problem = problem(values(30), 6, rule, &INT4);

@@ -1,4 +1,5 @@
-//! Rows of `quantize_int8`: those of every op that quantizes (`quantize/mod.rs`); a block is a group that belongs to no row.
+//! Rows of `quantize_int8`: those of every op that quantizes (`quantize/mod.rs`); a block is a group
+//! that belongs to no row.
 use crate::Kernel;
 use crate::quantize::Row;
 use crate::quantize::scalar::Scalar;

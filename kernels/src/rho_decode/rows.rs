@@ -186,6 +186,13 @@ fn too_short(payload: &[u8]) -> Failure {
 impl<I: Positive> Decode<I> {
     fn flat(&mut self) -> Result<(), Failure> {
         let Decode { isa, codec, .. } = *self;
+        let (whole, tail) = (self.values.len() / BLOCK, self.values.len() % BLOCK);
+        // Values that a short last block lacks are bytes it lacks: two each of bf16, else one.
+        let lacking = if tail == 0 { BLOCK } else { BLOCK - tail } * (codec.block_bytes() / BLOCK);
+        let last = if tail == 0 { 0 } else { codec.block_bytes() - lacking };
+        if self.payload.len() < whole * codec.block_bytes() + last {
+            return Err(too_short(&self.payload));
+        }
         let stream = 4 * self.values.len() + self.payload.len() >= STREAMED;
         let payload = self.payload.chunks(TASK / BLOCK * codec.block_bytes());
         let tasks = payload.zip(self.values.chunks_mut(TASK));

@@ -10,6 +10,7 @@ use super::{
 use crate::case::{Case, CaseError, Kind, Param, Word};
 use crate::data::{Files, Stream};
 use crate::format::{INT8, UINT8, WEIGHT_FORMATS, WeightFormat};
+use crate::judge::ZERO_UNKNOWN;
 use crate::quality::Quality;
 use crate::rule::{Code, Quantized, Range};
 use std::sync::Arc;
@@ -79,6 +80,14 @@ pub struct DequantizeProblem {
 }
 
 impl DequantizeProblem {
+    /// Share of values that are zero because their codes say so; however many are, an output of
+    /// nothing but zeros proves nothing.
+    pub fn zero_share(&self) -> f64 {
+        let values = self.values();
+        let zeros = values.iter().filter(|x| **x == 0.0).count() as f64;
+        (zeros / values.len().max(1) as f64).min(ZERO_UNKNOWN)
+    }
+
     /// Quantize what is to come back.
     pub(super) fn new(source: QuantizeProblem) -> DequantizeProblem {
         let quantized = source.reference();
@@ -147,10 +156,7 @@ impl Op for Dequantize {
         storage(&problem.source)
     }
 
-    /// The zeros of the codes themselves.
     fn predicted_zeros(problem: &DequantizeProblem) -> Option<f64> {
-        let values = problem.values();
-        let zeros = values.iter().filter(|x| **x == 0.0).count() as f64;
-        Some((zeros / values.len().max(1) as f64).min(0.9))
+        Some(problem.zero_share())
     }
 }

@@ -164,7 +164,7 @@ impl Op for DequantizeInt8 {
         storage(&problem.source)
     }
     fn predicted_zeros(problem: &DequantizeProblem) -> Option<f64> {
-        problem.source.predicted_zeros()
+        Some(problem.zero_share())
     }
 }
 

@@ -4,8 +4,7 @@
 //! row must answer the same bytes. Bits that hold no code are zero (digits of code 0 for `ternary3`).
 //! Signed codes are two's complement bytes.
 //!
-//! The reference refuses codes out of range. A row need not look: it takes the low bits of a code,
-//! and what it makes of one out of range is not said. Unpacking, bits beyond the last code of a row
+//! The reference refuses codes out of range. A row need not look: what it makes of one is not said. Unpacking, bits beyond the last code of a row
 //! are not read.
 use super::blocks::{K, N};
 use super::dequantize::{FORMAT, format};
@@ -59,11 +58,6 @@ pub struct PackingProblem {
 }
 
 impl PackingProblem {
-    /// Bytes of a row.
-    pub fn row_bytes(&self) -> usize {
-        self.format.row_bytes(self.k)
-    }
-
     fn new(case: &Case) -> PackingProblem {
         let format = format(case);
         let (n, k) = (case.number("n"), case.number("k"));

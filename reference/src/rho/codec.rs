@@ -23,6 +23,11 @@ pub trait RhoCodec: Sync + std::fmt::Debug {
     /// Exact where the length does not depend on them.
     fn most_bytes(&self, shape: StateShape) -> u64;
 
+    /// The fewest bytes a payload of this shape has: what must move whatever the values are.
+    fn least_bytes(&self, shape: StateShape) -> u64 {
+        self.most_bytes(shape)
+    }
+
     /// The payload of `state`. `anchor` is an earlier state that the reader has as well; without
     /// one it is zero. Only [`LowrankDelta`] looks at it.
     ///

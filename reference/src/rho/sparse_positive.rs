@@ -100,6 +100,11 @@ impl RhoCodec for SparsePositive {
         (shape.len().div_ceil(RHO_BLOCK) * HEADER + kept) as u64
     }
 
+    /// Headers: a block may keep nothing.
+    fn least_bytes(&self, shape: StateShape) -> u64 {
+        (shape.len().div_ceil(RHO_BLOCK) * HEADER) as u64
+    }
+
     fn encode(&self, state: State, _: Option<State>) -> Result<Vec<u8>, Invalid> {
         Ok(state.values().chunks(RHO_BLOCK).flat_map(|block| self.encode_block(block)).collect())
     }

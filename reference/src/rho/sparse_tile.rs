@@ -95,6 +95,11 @@ impl RhoCodec for SparseTile {
         all.div_ceil(8).saturating_add(all.saturating_mul(self.tile_bytes())) as u64
     }
 
+    /// The bitmap: no tile may live.
+    fn least_bytes(&self, shape: StateShape) -> u64 {
+        tiles(shape).div_ceil(8) as u64
+    }
+
     fn encode(&self, state: State, _: Option<State>) -> Result<Vec<u8>, Invalid> {
         let all = tiles(state.shape());
         let (mut payload, mut values) = (vec![0u8; all.div_ceil(8)], Vec::new());

@@ -1,7 +1,7 @@
 //! AVX-512: values to integers, in steps of 32 or lines of 64.
 //!
-//! `w = round(x r)`, `r = 1 / step`, by the conversion
-//! instruction, and `d = x r - w` by one fused operation, exact but for its own rounding. Where
+//! `w = round(x r)`, `r = 1 / step`, by the conversion instruction, and `d = x r - w` by one fused
+//! operation, exact but for its own rounding. Where
 //! `|d| <= 0.49996` for all 64 values the code is that of the true quotient, whichever way ties go
 //! (`isa::CLEAR` has the bound); a line with another value (1 in 200) divides. The distances are
 //! compared as integers, `2 bits(d)`, which drops the sign and puts NaN above all: two operations

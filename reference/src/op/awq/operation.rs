@@ -178,8 +178,8 @@ impl Op for AwqSearch {
         let rounded = bounds.iter().zip(&search.losses).map(|(b, loss)| b + gamma(2) * loss);
         let least =
             Bound::Componentwise(rounded.map(|b| b + f64::from(f32::MIN_POSITIVE)).collect());
+        let losses = Expected::all("losses", want, least);
         let mut out = Expectation::default();
-        out.outputs.push(Expected::all("losses", want, least));
         let choice = match got.get("choice") {
             Some(Tensor::I32(choice)) => choice.first().and_then(|c| usize::try_from(*c).ok()),
             _ => None,
@@ -188,6 +188,8 @@ impl Op for AwqSearch {
             out.faults.push("`choice` is no ratio of the grid".into());
             return out;
         };
+        let chosen = Tensor::I32(vec![i32::try_from(choice).unwrap_or(i32::MAX)]);
+        out.outputs.push(Expected::all("choice", chosen, Bound::Exact));
         let beaten = (0..search.losses.len())
             .find(|i| search.losses[*i] + bounds[*i] < search.losses[choice] - bounds[choice]);
         if let Some(better) = beaten {
@@ -201,6 +203,7 @@ impl Op for AwqSearch {
             }
             Err(why) => out.faults.push(why.to_string()),
         }
+        out.outputs.push(losses);
         out
     }
 

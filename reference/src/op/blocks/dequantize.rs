@@ -1,4 +1,4 @@
-//! `dequantize_blocks`: the bytes of a block format to f32 `[N, K]`, to the bit.
+//! `dequantize_blocks`: the bytes of a block format to f32 `[N, K]`, exactly (a zero of either sign is a zero).
 //!
 //! Tier `exact` has any bytes, and so every code under scales of either sign, subnormal, infinite
 //! and NaN.

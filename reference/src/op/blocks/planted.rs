@@ -30,7 +30,7 @@ pub(in crate::op) fn planted(
     let mut x = vec![0.0f32; len];
     for (block, x) in x.chunks_mut(block_len.max(1)).enumerate() {
         let mut rng = block_rng(seed, stream, block);
-        plant(&mut rng, (block + seed as usize) % kinds, x);
+        plant(&mut rng, block.wrapping_add(seed as usize) % kinds, x);
     }
     x
 }

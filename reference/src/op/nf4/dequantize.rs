@@ -1,4 +1,4 @@
-//! `dequantize_nf4`: NF4 codes and absmax to f32, to the bit: `x = table[code] * absmax`, where a
+//! `dequantize_nf4`: NF4 codes and absmax to f32, exactly: `x = table[code] * absmax`, where a
 //! double-quantized absmax is `number(code) * step + offset`, rounded after each operation.
 //!
 //! Tier `exact` has any bytes for codes, and planted absmax.

@@ -90,7 +90,7 @@ impl QuantizeProblem {
         let width = (most - least) / POINTS as f32;
         // Equal scales, all but for rounding, need no grid.
         if width <= least * 1e-6 {
-            return Some(Predicted::new(self.normal_noise(least), self.x.len()));
+            return Predicted::new(self.normal_noise(least), self.x.len());
         }
         let noise: Vec<Noise> =
             (0..=POINTS).map(|i| self.normal_noise(least + width * i as f32)).collect();
@@ -100,7 +100,7 @@ impl QuantizeProblem {
             noise[low].towards(noise[low + 1], at - low as f64)
         };
         let noise = Noise::average(scales.iter().map(interpolated));
-        Some(Predicted::new(noise, self.x.len()))
+        Predicted::new(noise, self.x.len())
     }
 
     /// Squared error of a normal value under a scale, over its variance.

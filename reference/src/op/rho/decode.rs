@@ -25,7 +25,7 @@ pub static SPEC: OpSpec = OpSpec {
     work,
 };
 
-/// Sparse payloads count as the longest of their shape.
+/// Sparse payloads count as the shortest of their shape.
 fn work(case: &Case) -> Work {
     let (values, payload) = payload::bytes(case);
     Work { macs: 0, bytes_read: payload, bytes_written: values }

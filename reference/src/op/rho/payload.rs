@@ -59,12 +59,13 @@ pub(super) fn validate(case: &Case) -> Result<(), CaseError> {
     }
 }
 
-/// Bytes of the values and the most bytes of their payload.
+/// Bytes of the values and the fewest bytes of their payload: a roof must not count what values
+/// without anything to keep would spare.
 pub(super) fn bytes(case: &Case) -> (u64, u64) {
     let shape = StateShape::new(&dimensions(case));
     let most = codec(case.word("codec")).zip(shape.ok()).map(|((_, codec), shape)| {
         let values = shape.len() as u64;
-        (4 * values, codec.most_bytes(shape))
+        (4 * values, codec.least_bytes(shape))
     });
     most.unwrap_or_default()
 }
