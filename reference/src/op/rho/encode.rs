@@ -2,6 +2,7 @@
 use super::payload::{self, StateProblem};
 use crate::case::Case;
 use crate::data::Files;
+use crate::judge::ZERO_UNKNOWN;
 use crate::op::{
     Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs,
 };
@@ -63,7 +64,11 @@ impl Op for RhoEncode {
         Storage { elements: problem.x.len() as u64, artifact_bytes, scale_bytes: 0 }
     }
 
-    fn predicted_zeros(_: &StateProblem) -> Option<f64> {
-        None
+    /// A value that is not zero has a byte that is not; what tiles have beyond the state is zero. Of
+    /// the rest nothing is known.
+    fn predicted_zeros(problem: &StateProblem) -> Option<f64> {
+        let values = problem.x.iter().filter(|x| **x != 0.0).count();
+        let known = 1.0 - (values as f64 / problem.most_bytes.max(1) as f64).min(1.0);
+        Some(known + ZERO_UNKNOWN * (1.0 - known))
     }
 }
