@@ -147,7 +147,8 @@ def main():
                 run([*peer.split(), exported, *threads, *settings])
     shutil.rmtree(os.path.join(args.out, "round"), ignore_errors=True)
     rewrite(first, rounds)
-    exported = [folder for _, folder in cases]
+    # A case that every peer skipped has no answer.
+    exported = [folder for _, folder in cases if peers_rounds(folder)]
     run([args.lowbit, "merge", first, *exported], RAN)
     if args.into:
         replace(args.into, first)
