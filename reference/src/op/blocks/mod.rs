@@ -4,7 +4,7 @@
 //! gap. What a block is, each file of [`format`](crate::format) says; the bytes are to be the same
 //! ones, since every formula is made of divisions, products and roundings that IEEE defines.
 //!
-//! Tier `exact` plants what tells formulas apart ([`planted`]): ties, equal magnitudes of either
+//! Tier `exact` plants what tells formulas apart (`planted`): ties, equal magnitudes of either
 //! sign, zeros of either sign, subnormal and huge values, infinities and NaN. Dequantizing, it is
 //! any bytes at all.
 pub mod dequantize;
