@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::hardware::Need;
 use crate::pool::Pool;
 use crate::quantize::STREAMED;
-use crate::quantize::isa::{BATCH, Fold, STEP, Work};
+use crate::quantize::isa::{AHEAD, BATCH, Fold, STEP, Work};
 use crate::{Failure, Kernel, Prepared};
 use lowbit_reference::op::blocks::quantize::{QuantizeBlocks, QuantizeBlocksProblem};
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
@@ -21,8 +21,6 @@ const STAGED: usize = 4 * BATCH;
 const STAGE: usize = STAGED * 66;
 /// Values of a task, whole stages of every format.
 const TASK: usize = 2 * STAGED * 256;
-/// Values further on that are asked for.
-const AHEAD: usize = 4096;
 
 /// The row of an instruction set.
 #[derive(Debug)]

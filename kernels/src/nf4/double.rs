@@ -8,6 +8,7 @@
 //!
 //! A sixty-fourth of the values or fewer: plain loops. The mean is summed in f64, eight sums side by
 //! side in the order of the blocks, on one thread. The code of the map is searched for in 8 steps.
+use crate::rho_codec::floats::{e4m3, from_e4m3};
 use lowbit_reference::format::DYNAMIC_MAP;
 use lowbit_reference::format::double_quant::{DOUBLE_QUANT_BLOCK, DoubleQuant};
 
@@ -69,7 +70,7 @@ pub(super) fn encode(
         DoubleQuant::Fp8E4m3 => {
             let step = most / E4M3_MOST;
             for (code, c) in codes.iter_mut().zip(&*centred) {
-                *code = if step == 0.0 { 0 } else { to_e4m3(c / step) };
+                *code = if step == 0.0 { 0 } else { e4m3(c / step) };
             }
             most
         }
@@ -97,30 +98,6 @@ fn searched(quotient: f32) -> u8 {
         at += if above { 0 } else { step };
     }
     at as u8
-}
-
-/// The nearest E4M3 of a magnitude, ties to even, at most 448; NaN is 0x7f.
-fn to_e4m3(x: f32) -> u8 {
-    let bits = x.to_bits();
-    if x.is_nan() {
-        return 0x7f;
-    }
-    // Below 2^-6 multiples of 2^-9, which is the last place of 2^14; both ways without overflow.
-    let small = (x + 16_384.0).to_bits().wrapping_sub(16_384.0f32.to_bits());
-    let normal = bits.wrapping_sub(120 << 23).wrapping_add(0x7_ffff + (bits >> 20 & 1)) >> 20;
-    let code = if x < 0.015_625 { small } else { normal };
-    if x < E4M3_MOST { code.min(0x7e) as u8 } else { 0x7e }
-}
-
-/// The value of an E4M3, of either sign.
-fn from_e4m3(code: u8) -> f32 {
-    let (exponent, mantissa) = (u32::from(code >> 3 & 15), u32::from(code & 7));
-    let magnitude = match (exponent, mantissa) {
-        (15, 7) => f32::NAN,
-        (0, _) => mantissa as f32 / 512.0,
-        _ => f32::from_bits((exponent + 120) << 23 | mantissa << 20),
-    };
-    if code < 128 { magnitude } else { -magnitude }
 }
 
 /// The absmax of a block of codes: `number * step + offset`, rounded after each operation.
@@ -158,12 +135,12 @@ mod tests {
         let format = E4M3FN.saturating();
         for bits in (0..0x4500_0000u32).step_by(0x1_0001).chain([0x7f80_0000, 0x7fc0_0000]) {
             let x = f32::from_bits(bits);
-            assert_eq!(u16::from(to_e4m3(x)), format.encode(x), "{x:e}");
+            assert_eq!(u16::from(e4m3(x)), format.encode(x), "{x:e}");
         }
         for code in 0..126u8 {
             let middle = f32::midpoint(from_e4m3(code), from_e4m3(code + 1));
             for x in [middle.next_down(), middle, middle.next_up()] {
-                assert_eq!(u16::from(to_e4m3(x)), format.encode(x), "{x:e}");
+                assert_eq!(u16::from(e4m3(x)), format.encode(x), "{x:e}");
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::hardware::Need;
 use crate::pool::Pool;
 use crate::quantize::STREAMED;
-use crate::quantize::isa::{BATCH, Fold, STEP, Work};
+use crate::quantize::isa::{AHEAD, BATCH, Fold, STEP, Work};
 use crate::{Failure, Kernel, Prepared};
 use lowbit_reference::format::codebook::Table;
 use lowbit_reference::format::double_quant::{DOUBLE_QUANT_BLOCK, DoubleQuant};
@@ -20,8 +20,6 @@ use std::marker::PhantomData;
 const TASK: usize = 32_768;
 /// Values of a stage: whole blocks of every size, 2 KiB of codes.
 const STAGED: usize = 4096;
-/// Values further on that are asked for.
-const AHEAD: usize = 4096;
 
 /// The row of an instruction set.
 #[derive(Debug)]

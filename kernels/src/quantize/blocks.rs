@@ -5,8 +5,8 @@
 //! scale of its block, and leave as they are made. Smaller codes are 64 to 256 bytes a batch (112 of
 //! `ternary3`, whose blocks end within a byte); past the caches they leave from a stage, as in
 //! `encode.rs`.
-use super::encode::{AHEAD, Encode, Stage, encode};
-use super::isa::{BATCH, BLOCKS, Fold, Halves, Isa, LINE, STEP, lines};
+use super::encode::{Encode, Stage, encode};
+use super::isa::{AHEAD, BATCH, BLOCKS, Fold, Halves, Isa, LINE, STEP, lines};
 use super::plan::{Packing, Plan, Shared};
 use super::tasks::{Groups, means};
 

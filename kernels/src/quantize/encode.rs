@@ -3,11 +3,9 @@
 //! Where results go past the caches, bytes do so a line at a time as they are made. Smaller codes
 //! are made in a stage of 2.5 KiB first, which stays in L1, and leave it as whole lines: a store
 //! past the caches that fills no line costs a read as well. (Bytes would lose 5 % by a stage.)
-use super::isa::{FIVES, Integer, Isa, LINE, STEP, Sign, Ternary, lines};
+use super::isa::{AHEAD, FIVES, Integer, Isa, LINE, STEP, Sign, Ternary, lines};
 use super::plan::{Plan, Shared};
 
-/// Values further on that are asked for while codes are made, where these come from memory.
-pub(crate) const AHEAD: usize = 4096;
 /// Values coded before their codes leave the stage: whole steps, and whole lines, of every packing.
 const STAGED: usize = 16 * FIVES;
 

@@ -9,6 +9,8 @@ use crate::hardware::Need;
 
 /// Values a fold takes: a rho block, two AVX-512 vectors, 4 bytes of signs.
 pub(crate) const STEP: usize = 32;
+/// Values further on that are asked for while codes are made, where these come from memory.
+pub(crate) const AHEAD: usize = 4096;
 /// Bytes of a cache line; integer codes are made a line at a time.
 pub(crate) const LINE: usize = 64;
 /// A line of bytes at its place.

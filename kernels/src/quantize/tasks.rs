@@ -1,6 +1,6 @@
 //! Pieces of quantization that one thread does at a time, for any instruction set.
-use super::encode::{AHEAD, Encode, Stage, encode, runs};
-use super::isa::{BATCH, FIVES, Fold, Integer, Isa, LINE, STEP, Sign, Ternary, Work, join};
+use super::encode::{Encode, Stage, encode, runs};
+use super::isa::{AHEAD, BATCH, FIVES, Fold, Integer, Isa, LINE, STEP, Sign, Ternary, Work, join};
 use super::plan::{Packing, Plan, Shared};
 
 /// Values whose statistic is taken in f32 lanes. Even one lane would chain 4096 additions, below

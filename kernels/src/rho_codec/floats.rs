@@ -26,7 +26,7 @@ pub(super) fn from_bf16(bits: u16) -> f32 {
 }
 
 #[inline(always)]
-pub(super) fn e4m3(x: f32) -> u8 {
+pub(crate) fn e4m3(x: f32) -> u8 {
     let m = x.to_bits() & 0x7fff_ffff;
     let normal = ((m + 0x7_ffff + (m >> 20 & 1)) >> 20).wrapping_sub(960);
     let tiny = (f32::from_bits(m) + 16384.0).to_bits().wrapping_sub(16384f32.to_bits());
@@ -37,7 +37,7 @@ pub(super) fn e4m3(x: f32) -> u8 {
 }
 
 #[inline(always)]
-pub(super) fn from_e4m3(code: u8) -> f32 {
+pub(crate) fn from_e4m3(code: u8) -> f32 {
     let m = u32::from(code & 0x7f);
     let normal = f32::from_bits((m << 20) + (120 << 23));
     let tiny = m as f32 * (1.0 / 512.0);

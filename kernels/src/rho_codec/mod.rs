@@ -17,7 +17,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub(crate) mod blocks;
-mod floats;
+pub(crate) mod floats;
 pub(crate) mod sparse_positive;
 pub(crate) mod sparse_tile;
 #[cfg(test)]
@@ -30,9 +30,6 @@ pub(crate) const TASK: usize = 1024 * BLOCK;
 /// Blocks that pass through a stage at a time on their way past the caches: whole lines of bytes,
 /// whatever a block has.
 pub(crate) const STAGED: usize = 64;
-/// Values further on that are asked for where a state comes from memory.
-pub(crate) const AHEAD: usize = 4096;
-
 /// A codec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codec {
