@@ -63,6 +63,7 @@ pub static DRIVERS: &[&dyn Driver] = &[
     &OpDriver::<op::quantize::activation::QuantizeActivation> {
         kernels: kernels::quantize_activation::KERNELS,
     },
+    &OpDriver::<op::quantize::fake::FakeQuantize> { kernels: kernels::fake_quantize::KERNELS },
     &OpDriver::<op::awq::AwqSearch> { kernels: kernels::awq_search::KERNELS },
     &OpDriver::<op::packing::Pack> { kernels: kernels::pack::KERNELS },
     &OpDriver::<op::packing::Unpack> { kernels: kernels::unpack::KERNELS },

@@ -18,6 +18,7 @@ pub mod dequantize;
 pub mod dequantize_blocks;
 pub mod dequantize_int8;
 pub mod dequantize_nf4;
+pub mod fake_quantize;
 pub mod hadamard;
 pub mod hardware;
 pub mod linear;

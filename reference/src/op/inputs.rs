@@ -44,6 +44,16 @@ pub(super) const ACTIVATION_RULE: Param = Param {
     when: None,
     default: None,
 };
+/// Rule of either operand.
+pub(super) const RULE: Param = required(
+    "rule",
+    Kind::WordOrConfig {
+        words: named::rule_words,
+        canonical: Rule::canonical,
+        schema: Rule::schema,
+    },
+    "how values become scales and codes: a named rule or one spelled out",
+);
 /// Format activations are quantized to.
 pub(super) const CODES: Param = Param {
     key: "activation",
@@ -128,12 +138,16 @@ pub(super) fn area(
 
 /// The weight rule of a case, for the levels of its format.
 pub(super) fn weight_rule(case: &Case, levels: Levels) -> Result<Rule, CaseError> {
-    let rule = find_rule(case, "weight_rule", levels, named::weight_rule_words(), |name| {
+    weight_rule_at(case, "weight_rule", levels)
+}
+
+fn weight_rule_at(case: &Case, key: &'static str, levels: Levels) -> Result<Rule, CaseError> {
+    let rule = find_rule(case, key, levels, named::weight_rule_words(), |name| {
         named::weight_rule(name, levels)
     })?;
     if levels.unsigned() && rule.range != Range::Minmax {
         return Err(case.conflict(
-            "weight_rule",
+            key,
             "has no zero point, so that unsigned codes lose every negative weight; use `minmax`",
         ));
     }
@@ -142,9 +156,23 @@ pub(super) fn weight_rule(case: &Case, levels: Levels) -> Result<Rule, CaseError
 
 /// The activation rule of a case, for the levels of its format.
 pub(super) fn activation_rule(case: &Case, levels: Levels) -> Result<Rule, CaseError> {
-    find_rule(case, "activation_rule", levels, named::activation_rule_words(), |name| {
+    activation_rule_at(case, "activation_rule", levels)
+}
+
+fn activation_rule_at(case: &Case, key: &'static str, levels: Levels) -> Result<Rule, CaseError> {
+    find_rule(case, key, levels, named::activation_rule_words(), |name| {
         named::activation_rule(name, levels)
     })
+}
+
+/// The rule of a case with one operand, which is a weight or an activation.
+pub(super) fn operand_rule(
+    case: &Case,
+    is_weight: bool,
+    levels: Levels,
+) -> Result<Rule, CaseError> {
+    let find = if is_weight { weight_rule_at } else { activation_rule_at };
+    find(case, "rule", levels)
 }
 
 /// Groups must fill rows whose length is the parameter `columns`, which have no heads; a

@@ -39,6 +39,7 @@ pub use expected::{Arithmetic, Bound, Expectation, Expected, Operands, Outputs, 
 pub static OPS: &[&OpSpec] = &[
     &quantize::weight::SPEC,
     &quantize::activation::SPEC,
+    &quantize::fake::SPEC,
     &dequantize::SPEC,
     &blocks::quantize::SPEC,
     &blocks::dequantize::SPEC,
