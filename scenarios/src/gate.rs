@@ -39,7 +39,13 @@ pub(crate) const MAX_LIMIT: f64 = 1e9;
 
 /// Whether the op compresses a state, so that the quality gate applies.
 pub(crate) fn gates_rho(op: &str) -> bool {
-    let specs = [&rho::pack::SPEC, &rho::unpack::SPEC, &rho::encode::SPEC, &rho::decode::SPEC];
+    let specs = [
+        &rho::pack::SPEC,
+        &rho::unpack::SPEC,
+        &rho::encode::SPEC,
+        &rho::decode::SPEC,
+        &rho::drift::SPEC,
+    ];
     specs.iter().any(|spec| spec.name == op)
 }
 

@@ -236,6 +236,26 @@ pub(super) fn seed(case: &Case) -> u64 {
     case.number("seed") as u64
 }
 
+/// The case with half of what `key` counts, if that is some and its data begin as this one's do:
+/// drawn ones, but for columns of outliers, whose place a row's length decides.
+pub(super) fn fewer(case: &Case, key: &str) -> Option<Case> {
+    let count = case.number(key);
+    let drawn = case.word("data") == "realistic" && case.word("distribution") != "lognormal";
+    if count < 2 || !drawn {
+        return None;
+    }
+    let id = case.to_string();
+    let (from, to) = (format!("/{key}={count}/"), format!("/{key}={}/", count / 2));
+    format!("{id}/").replacen(&from, &to, 1).trim_end_matches('/').parse().ok()
+}
+
+/// Whether every row of the activations of a case has scales of its own, or needs none.
+pub(super) fn own_scales(case: &Case, format: &str) -> bool {
+    let Some(format) = format::activation_format(format) else { return true };
+    let rule = activation_rule(case, format.levels());
+    rule.is_ok_and(|rule| matches!(rule.granularity, Granularity::Row | Granularity::Group))
+}
+
 /// The values of a case for one stream: planted, drawn or read, `len` of them in rows of
 /// `row_len`. `rule` decides what tier `exact` plants; without one it plants small integers. A
 /// rotated rule quantizes the rows as its rotation leaves them: planted values are already that.

@@ -15,7 +15,7 @@ use crate::format::{
     ACTIVATION_FORMATS, INT8, WEIGHT_FORMATS, WeightFormat, activation_format, weight_format,
 };
 use crate::quality::{Predicted, Quality};
-use crate::rule::{Quantized, Rule};
+use crate::rule::{Granularity, Quantized, Rule};
 use std::sync::Arc;
 
 fn operands() -> Vec<Word> {
@@ -180,6 +180,12 @@ impl Op for FakeQuantize {
 
     fn expected_nmse(problem: &FakeQuantizeProblem, reference: &Quantized) -> Option<Predicted> {
         problem.quantize.expected_nmse(reference)
+    }
+
+    /// Rows, where each has a scale of its own.
+    fn fewer(case: &Case) -> Option<Case> {
+        let own = rule(case).is_ok_and(|rule| rule.granularity != Granularity::Tensor);
+        inputs::fewer(case, "m").filter(|_| own)
     }
 
     fn storage(problem: &FakeQuantizeProblem) -> Storage {
