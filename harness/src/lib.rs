@@ -6,6 +6,7 @@ mod command;
 pub mod driver;
 pub mod engine;
 pub mod exit;
+pub mod fault;
 pub mod files;
 pub mod machine;
 pub mod measure;
