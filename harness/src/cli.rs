@@ -33,6 +33,12 @@ enum Command {
     Check(CheckArgs),
     /// Check and time, as `run` does, but print the table alone unless --out is given.
     Measure(RunArgs),
+    /// Plant faults around rows, and see whether the checks notice.
+    ///
+    /// Every fault changes what a row reads, computes or answers; the check that the row has to
+    /// pass then has to refuse it on one of the cases. Prints which check caught which fault, and
+    /// exits with 7 when one survives. A fault that changes no answer counts for nothing.
+    Mutate(MutateArgs),
     /// Print the cases of scenarios without running them.
     List(ListArgs),
     /// Write the report of a run's folder anew from its records.jsonl and machine.json.
@@ -141,6 +147,16 @@ impl SeedArgs {
     }
 }
 
+/// Arguments of `mutate`.
+#[derive(Debug, Args)]
+pub(crate) struct MutateArgs {
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
+    /// Folder for `mutants.csv`: every fault at every place around every row, with its fate.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
 /// Hardware that can be required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Required {
@@ -241,6 +257,7 @@ fn run(command: Command, drivers: &[&dyn Driver], heap: &'static Counting) -> Ex
         Command::Run(args) => command::run::run(drivers, &args, command::run::Verb::Run),
         Command::Check(args) => command::run::check(drivers, &args),
         Command::Measure(args) => command::run::run(drivers, &args, command::run::Verb::Measure),
+        Command::Mutate(args) => command::mutate::run(drivers, &args),
         Command::List(args) => command::list::run(drivers, &args),
         Command::Report(args) => command::report::run(&args),
         Command::Export(args) => command::export::run(&args),

@@ -1,5 +1,6 @@
 //! Operations with their types erased, so that one table holds them all.
 use crate::bench::Bench;
+use crate::fault::plant::{self, Planting};
 use crate::memory::Counting;
 use crate::protocol::{Reply, Settings};
 use crate::row::RowRun;
@@ -35,6 +36,13 @@ pub trait Driver: Sync {
     fn run(
         &self,
         task: &Task<'_>,
+        bench: &mut Bench,
+        answer: &mut dyn FnMut(Reply),
+    ) -> Result<(), String>;
+    /// Plant faults around the named rows on a case, and answer what became of each.
+    fn mutate(
+        &self,
+        planting: &Planting<'_>,
         bench: &mut Bench,
         answer: &mut dyn FnMut(Reply),
     ) -> Result<(), String>;
@@ -128,7 +136,7 @@ impl<O: Op> Driver for OpDriver<O> {
         for name in task.rows {
             let kernel = self.kernels.iter().find(|k| k.name() == name);
             let kernel = kernel.ok_or_else(|| format!("op {} has no row {name}", O::SPEC.name))?;
-            runs.push(RowRun::<O> { kernel: *kernel, task, problem: &problem });
+            runs.push(RowRun::<O> { kernel: *kernel, task, problem: &problem, given: &problem });
         }
         // Rows that take turns are all alive at once; else one is done before the next begins.
         let together = if task.measure.is_some_and(|m| m.rounds > 1) { runs.len() } else { 1 };
@@ -136,6 +144,15 @@ impl<O: Op> Driver for OpDriver<O> {
             turns::run(runs, &mut reference, bench, answer);
         }
         Ok(())
+    }
+
+    fn mutate(
+        &self,
+        planting: &Planting<'_>,
+        bench: &mut Bench,
+        answer: &mut dyn FnMut(Reply),
+    ) -> Result<(), String> {
+        plant::run(self.kernels, planting, bench, answer)
     }
 }
 

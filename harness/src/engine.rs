@@ -1,6 +1,7 @@
 //! The parent: hands cases to workers, survives them, and completes their records.
 use crate::child::{Lost, Worker};
 use crate::driver::{Driver, RowInfo};
+use crate::fault::{Fate, Site};
 use crate::machine;
 use crate::peaks::Peaks;
 use crate::plan::{self, Job, Settings};
@@ -11,7 +12,7 @@ use lowbit_reference::case::Case;
 use lowbit_reference::quality::Quality;
 use lowbit_reports::record::{Record, SCHEMA, Verdict, Violation};
 use lowbit_scenarios::GateMode;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -104,6 +105,48 @@ impl<'a> Engine<'a> {
             record.violations = violations(record, &job.sweep);
         }
         records
+    }
+
+    /// Plant faults around the rows of a job, each but those it is known to notice, and tell what
+    /// became of them. A fault that kills the worker has been noticed.
+    pub fn mutate(
+        &mut self,
+        job: &Job,
+        mut rows: Vec<(String, BTreeSet<Site>)>,
+        tell: &mut dyn FnMut(String, Site, Fate),
+    ) -> Result<(), String> {
+        let limit = Duration::from_secs_f64(job.sweep.measure.time_limit_seconds);
+        let threads = self.threads.unwrap_or(1);
+        loop {
+            let worker = self.worker(threads, false)?;
+            worker.ask(&Request::Mutate { case: job.case.to_string(), rows: rows.clone() });
+            let (mut row, mut planting) = (None, None);
+            let lost = loop {
+                match worker.reply(limit) {
+                    Ok(Reply::Started { kernel }) => row = Some(kernel),
+                    Ok(Reply::Planting { kernel, site }) => planting = Some((kernel, site)),
+                    Ok(Reply::Fate { kernel, site, fate }) => {
+                        let known = rows.iter_mut().find(|(name, _)| *name == kernel);
+                        known.map(|(_, known)| known.insert(site.clone()));
+                        tell(kernel, site, fate);
+                    }
+                    Ok(Reply::Done | Reply::Impossible { .. }) => return Ok(()),
+                    Ok(_) => {}
+                    Err(lost) => break sentence(&lost),
+                }
+            };
+            self.workers.remove(&threads);
+            match (planting, row) {
+                (Some((kernel, site)), _) => {
+                    let known = rows.iter_mut().find(|(name, _)| *name == kernel);
+                    known.map(|(_, known)| known.insert(site.clone()));
+                    tell(kernel, site, Fate::Caught { by: "row".into(), why: lost });
+                }
+                // The row dies without any fault: that is for `check` to say.
+                (None, Some(row)) => rows.retain(|(name, _)| *name != row),
+                (None, None) => return Ok(()),
+            }
+        }
     }
 
     fn rows(&self, case: &Case) -> Vec<RowInfo> {
@@ -208,7 +251,8 @@ fn converse(
                 rows.retain(|row| *row != record.kernel);
                 records.push(*record);
             }
-            Ok(Reply::Alive | Reply::Hardware(_)) => {}
+            Ok(Reply::Alive | Reply::Hardware(_) | Reply::Planting { .. } | Reply::Fate { .. }) => {
+            }
             Ok(Reply::Peaks(higher)) => *peaks = Some(higher),
             Ok(Reply::Done) => {
                 rows.clear();

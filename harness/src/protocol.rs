@@ -1,8 +1,10 @@
 //! What the parent and `lowbit worker` say to each other: one JSON object a line, each way.
+use crate::fault::{Fate, Site};
 use crate::peaks::Peaks;
 use lowbit_kernels::hardware::Hardware;
 use lowbit_reports::record::{Cache, Record};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// What a line of a worker begins with if it is a reply; libraries may print others.
 pub const REPLY: &str = "lowbit-reply ";
@@ -37,6 +39,13 @@ pub enum Request {
         /// How to measure; absent for a check.
         measure: Option<Settings>,
     },
+    /// Plant faults around these rows on a case.
+    Mutate {
+        /// Case id.
+        case: String,
+        /// Rows, each with the faults that need not be planted again.
+        rows: Vec<(String, BTreeSet<Site>)>,
+    },
     /// Look what the machine has. Asked of a worker because looking runs drivers' code.
     Hardware,
     /// Measure what the machine can do, unless an earlier worker has.
@@ -59,6 +68,22 @@ pub enum Reply {
     Alive,
     /// One record of a row; a measured row answers one per cache state.
     Record(Box<Record>),
+    /// A fault is about to be planted around a row.
+    Planting {
+        /// Row.
+        kernel: String,
+        /// Fault.
+        site: Site,
+    },
+    /// What became of it.
+    Fate {
+        /// Row.
+        kernel: String,
+        /// Fault.
+        site: Site,
+        /// What became of it.
+        fate: Fate,
+    },
     /// All rows are done.
     Done,
     /// What the machine has.

@@ -1,12 +1,13 @@
 //! One row on one case: its checks, and its records.
 use crate::bench::Bench;
+use crate::determinism::Passed;
 use crate::driver::Task;
 use crate::protocol::Reply;
 use crate::turns::RETRIES;
 use lowbit_kernels::context::{Context, Poison};
 use lowbit_kernels::hardware::Need;
 use lowbit_kernels::{Failure, Kernel, Prepared, Threads};
-use lowbit_reference::judge::{Agreement, judge};
+use lowbit_reference::judge::{Agreement, Broken, judge};
 use lowbit_reference::op::{Op, Outputs};
 use lowbit_reports::record::{self, Cache, Clock, Record, SCHEMA, SkipKind, Timing, Verdict};
 
@@ -18,6 +19,57 @@ pub(crate) struct RowRun<'a, O: Op> {
     pub(crate) kernel: &'static dyn Kernel<O>,
     pub(crate) task: &'a Task<'a>,
     pub(crate) problem: &'a O::Problem,
+    /// What the row is told the problem is: the same, unless a fault is planted there.
+    pub(crate) given: &'a O::Problem,
+}
+
+/// Which part of the check refused a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// The row itself: it failed, or its process died.
+    Row,
+    /// Two runs on buffers of different content disagree.
+    Runs,
+    /// An output, for what is broken.
+    Output(Broken),
+    /// More zeros than expected.
+    Zeros,
+    /// A quality that format, rule and distribution do not predict.
+    Quality,
+}
+
+impl Check {
+    /// One word for tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Check::Row => "row",
+            Check::Runs => "runs",
+            Check::Output(Broken::Form) => "form",
+            Check::Output(Broken::Exact) => "exact",
+            Check::Output(Broken::Bound) => "bound",
+            Check::Output(Broken::Code) => "code",
+            Check::Zeros => "zeros",
+            Check::Quality => "quality",
+        }
+    }
+
+    /// Whether the row is not wrong but proves nothing.
+    fn mistrusts(self) -> bool {
+        matches!(self, Check::Zeros | Check::Quality)
+    }
+}
+
+/// Why a check refused a row.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) by: Check,
+    pub(crate) why: String,
+}
+
+impl From<Failure> for Refusal {
+    fn from(Failure(why): Failure) -> Refusal {
+        Refusal { by: Check::Row, why }
+    }
 }
 
 /// A row that passed its check, ready to be timed.
@@ -52,9 +104,9 @@ impl<'a, O: Op> RowRun<'a, O> {
     ) -> Outcome<'a> {
         let mut record = Box::new(self.blank(bench));
         let need = bench.hardware.has(self.kernel.need());
-        let skip = need.map_err(|why| (SkipKind::Hardware, why)).and_then(|()| {
-            self.kernel.accepts(self.problem).map_err(|why| (SkipKind::Problem, why))
-        });
+        let skip = need
+            .map_err(|why| (SkipKind::Hardware, why))
+            .and_then(|()| self.kernel.accepts(self.given).map_err(|why| (SkipKind::Problem, why)));
         if let Err((kind, why)) = skip {
             (record.verdict, record.skip, record.reason) = (Verdict::Skipped, Some(kind), why);
             return Outcome::Said(record);
@@ -67,7 +119,7 @@ impl<'a, O: Op> RowRun<'a, O> {
                 Outcome::Ready(record, checked)
             }
             Ok(_) => Outcome::Said(record),
-            Err(Failure(why)) => {
+            Err(Refusal { why, .. }) => {
                 (record.verdict, record.reason) = (Verdict::Failed, why);
                 Outcome::Said(record)
             }
@@ -111,32 +163,62 @@ impl<'a, O: Op> RowRun<'a, O> {
         }
     }
 
-    /// Run under two poison patterns, compare the two answers with each other and the second
-    /// with the reference. `Err` is a failure; a mistrusted check is written into the record.
+    /// Run under two poison patterns and weigh the two answers. `Err` is a failure; a check that
+    /// proves nothing is written into the record.
     fn check(
         &self,
         reference: &O::Reference,
-        bench: &Bench,
+        bench: &mut Bench,
         record: &mut Record,
-    ) -> Result<Checked<'a>, Failure> {
+    ) -> Result<Checked<'a>, Refusal> {
         let first = self.once(bench, Poison::Ones)?.outputs;
-        let checked = self.once(bench, Poison::Sevens)?;
-        let agreement = self.judge(reference, &checked.outputs);
-        let most_zeros = agreement.most_zeros(O::predicted_zeros(self.problem));
+        let mut checked = self.once(bench, Poison::Sevens)?;
+        let (agreement, most_zeros, refusal) = self.weigh(reference, &first, &checked.outputs);
         record.agreement = Some(seen(&agreement, most_zeros));
-        if let Some(fault) = &agreement.fault {
-            return Err(Failure(fault.clone()));
-        }
-        if first != checked.outputs {
-            return Err(Failure("two runs on buffers of different content disagree".into()));
-        }
-        let vacuous = agreement.vacuous(most_zeros);
-        let expected = O::expected_nmse(self.problem, reference);
-        let unexpected = || O::quality(self.problem, reference)?.unexpected(expected?);
-        if let Some(why) = vacuous.or_else(unexpected) {
-            (record.verdict, record.reason) = (Verdict::Mistrusted, why);
+        match refusal {
+            Some(refusal) if refusal.by.mistrusts() => {
+                (record.verdict, record.reason) = (Verdict::Mistrusted, refusal.why);
+            }
+            Some(refusal) => return Err(refusal),
+            None if self.task.measure.is_none() => {
+                let passed = Passed {
+                    kernel: self.kernel,
+                    case: self.task.case,
+                    problem: self.problem,
+                    outputs: &checked.outputs,
+                    agreement: &agreement,
+                };
+                passed.verify(&mut *checked.prepared, bench)?;
+            }
+            None => {}
         }
         Ok(checked)
+    }
+
+    /// Compare the second answer with the reference and the first with the second. What was seen,
+    /// the largest share of zeros to be expected, and the first reason to refuse the row.
+    pub(crate) fn weigh(
+        &self,
+        reference: &O::Reference,
+        first: &Outputs,
+        second: &Outputs,
+    ) -> (Agreement, f64, Option<Refusal>) {
+        let agreement = self.judge(reference, second);
+        let most_zeros = agreement.most_zeros(O::predicted_zeros(self.problem));
+        let refused = |by, why| Some(Refusal { by, why });
+        let refusal = if let (Some(why), Some(broken)) = (&agreement.fault, agreement.broken) {
+            refused(Check::Output(broken), why.clone())
+        } else if first != second {
+            let why = "two runs on buffers of different content disagree";
+            refused(Check::Runs, why.to_owned())
+        } else if let Some(why) = agreement.vacuous(most_zeros) {
+            refused(Check::Zeros, why)
+        } else {
+            let expected = O::expected_nmse(self.problem, reference);
+            let unexpected = || O::quality(self.problem, reference)?.unexpected(expected?);
+            unexpected().and_then(|why| refused(Check::Quality, why))
+        };
+        (agreement, most_zeros, refusal)
     }
 
     fn judge(&self, reference: &O::Reference, outputs: &Outputs) -> Agreement {
@@ -144,10 +226,11 @@ impl<'a, O: Op> RowRun<'a, O> {
         judge(&O::expect(self.problem, reference, arithmetic, outputs), outputs)
     }
 
+    /// Prepare and launch the row once, on buffers that hold `poison`.
     fn once(&self, bench: &Bench, poison: Poison) -> Result<Checked<'a>, Failure> {
         let mut context = bench.context(poison);
         let before = bench.heap.mark();
-        let mut prepared = self.kernel.prepare(self.problem, &mut context)?;
+        let mut prepared = self.kernel.prepare(self.given, &mut context)?;
         prepared.launch()?;
         prepared.sync()?;
         let held = bench.heap.peak().saturating_sub(before);
@@ -156,6 +239,17 @@ impl<'a, O: Op> RowRun<'a, O> {
         let work = (O::SPEC.work)(self.task.case);
         let declared = work.bytes_read + work.bytes_written + O::storage(self.problem).scale_bytes;
         Ok(Checked { prepared, context, outputs, workspace: held.saturating_sub(declared) })
+    }
+
+    /// What the row answers, and what its buffers held before it was launched, where it can say.
+    pub(crate) fn answer(
+        &self,
+        bench: &Bench,
+        poison: Poison,
+    ) -> Result<(Outputs, Option<Outputs>), Refusal> {
+        let mut context = bench.context(poison);
+        let before = self.kernel.prepare(self.given, &mut context)?.read().ok();
+        Ok((self.once(bench, poison)?.outputs, before))
     }
 
     /// Whether the last timed output is what it must be.

@@ -4,6 +4,7 @@
 //! silent, and loses that row alone.
 use crate::bench::Bench;
 use crate::driver::{self, Driver, Task};
+use crate::fault::plant::Planting;
 use crate::files::Disk;
 use crate::memory::Counting;
 use crate::protocol::{REPLY, Reply, Request};
@@ -47,14 +48,26 @@ fn answer(
         Request::Peaks { known } => say(Reply::Peaks(bench.peaks(known))),
         Request::Case { case, rows, measure } => {
             let case: Case = case.parse()?;
-            let driver = drivers.iter().find(|d| d.spec().name == case.op());
-            let driver = driver.ok_or_else(|| anyhow!("no driver for op {}", case.op()))?;
+            let driver = driver_of(drivers, &case)?;
             let task = Task { case: &case, rows: &rows, measure: measure.as_ref() };
             match driver.run(&task, bench, &mut say) {
                 Ok(()) => say(Reply::Done),
                 Err(reason) => say(Reply::Impossible { reason }),
             }
         }
+        Request::Mutate { case, rows } => {
+            let case: Case = case.parse()?;
+            let planting = Planting { case: &case, rows: &rows };
+            match driver_of(drivers, &case)?.mutate(&planting, bench, &mut say) {
+                Ok(()) => say(Reply::Done),
+                Err(reason) => say(Reply::Impossible { reason }),
+            }
+        }
     }
     written.context("answering the parent")
+}
+
+fn driver_of<'d>(drivers: &[&'d dyn Driver], case: &Case) -> anyhow::Result<&'d dyn Driver> {
+    let driver = drivers.iter().find(|d| d.spec().name == case.op());
+    driver.copied().ok_or_else(|| anyhow!("no driver for op {}", case.op()))
 }

@@ -162,3 +162,17 @@ fn random_cases_are_drawn_until_every_row_has_had_its_share() {
     assert!(counts.iter().all(|row| row[2] == "3" && row[3] == "0"), "{text}");
     assert_eq!(lowbit(&["check", "--case", CASE, "--seeds", "3"]).status.code(), Some(2));
 }
+
+#[test]
+fn every_fault_around_a_few_rows_is_caught() {
+    let rows = ["--kernel", "plain", "--kernel", "scalar", "--kernel", "avx512vnni"];
+    let ops = ["--op", "linear", "--op", "quantize_*", "--op", "*_projection", "--op", "rho_*"];
+    let arguments = [&["mutate", "scenarios/suites/smoke.json"][..], &rows, &ops].concat();
+    let output = lowbit(&arguments);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
+    let last = text.lines().last().unwrap_or_default();
+    let numbers: Vec<usize> = last.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
+    let [caught, planted, rows, faults] = numbers[..] else { panic!("{last}") };
+    assert!(caught == planted && planted > 300 && rows >= 10 && faults >= 30, "{last}");
+}

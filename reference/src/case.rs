@@ -70,6 +70,16 @@ pub enum Kind {
     },
 }
 
+impl Kind {
+    /// The words that may stand there; none for numbers and text.
+    pub fn words(&self) -> Vec<Word> {
+        match self {
+            Kind::Word(words) | Kind::WordOrConfig { words, .. } => words(),
+            Kind::Number { .. } | Kind::Decimal | Kind::Text => Vec::new(),
+        }
+    }
+}
+
 /// One parameter of an op.
 #[derive(Clone, Copy, Debug)]
 pub struct Param {

@@ -15,6 +15,19 @@ const ZERO_MOST: f64 = 0.95;
 /// Outputs smaller than this say nothing about shares of zeros.
 pub const ZERO_MINIMUM: usize = 100;
 
+/// What a wrong output broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// It is missing, of another type or length, or faulty as a whole.
+    Form,
+    /// It had to be equal bit for bit.
+    Exact,
+    /// It is farther off than its bound.
+    Bound,
+    /// A code is another one, and not for being near a tie.
+    Code,
+}
+
 /// What the comparison saw.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Agreement {
@@ -36,33 +49,38 @@ pub struct Agreement {
     pub sampled: bool,
     /// The first thing wrong, as a sentence; `None` when nothing is.
     pub fault: Option<String>,
+    /// What it broke.
+    pub broken: Option<Broken>,
 }
 
 /// Compare outputs with what they must be.
 pub fn judge(expectation: &Expectation, got: &Outputs) -> Agreement {
     let mut seen = Agreement { fault: expectation.faults.first().cloned(), ..Agreement::default() };
+    seen.broken = seen.fault.as_ref().map(|_| Broken::Form);
     for expected in &expectation.outputs {
         let Some(tensor) = expected.decoded.as_ref().or_else(|| got.get(expected.name)) else {
-            fault(&mut seen, format!("output `{}` is missing", expected.name));
+            let text = format!("output `{}` is missing", expected.name);
+            fault(&mut seen, Broken::Form, text);
             continue;
         };
         if tensor.len() != expected.len || tensor.type_name() != expected.want.type_name() {
             let (name, len) = (expected.name, expected.len);
             let (t, w) = (tensor.type_name(), expected.want.type_name());
             let text = format!("output `{name}` is {t}[{}], must be {w}[{len}]", tensor.len());
-            fault(&mut seen, text);
+            fault(&mut seen, Broken::Form, text);
             continue;
         }
         compare(expected, tensor, &mut seen);
     }
     if expectation.outputs.is_empty() && seen.fault.is_none() {
-        seen.fault = Some("nothing was compared".into());
+        fault(&mut seen, Broken::Form, "nothing was compared".into());
     }
     seen
 }
 
-fn fault(seen: &mut Agreement, text: String) {
+fn fault(seen: &mut Agreement, broken: Broken, text: String) {
     seen.mismatches += 1;
+    seen.broken.get_or_insert(broken);
     seen.fault.get_or_insert(text);
 }
 
@@ -94,7 +112,12 @@ fn compare(expected: &Expected, got: &Tensor, seen: &mut Agreement) {
         let name = expected.name;
         seen.max_abs_error = if error.is_nan() { f64::MAX } else { seen.max_abs_error.max(error) };
         seen.error_over_bound = f64::MAX;
-        fault(seen, format!("`{name}`[{at}] is {g}, must be {w}{}", within(bound)));
+        let broken = match &expected.bound {
+            Bound::Exact => Broken::Exact,
+            Bound::Componentwise(_) => Broken::Bound,
+            Bound::Code(_) => Broken::Code,
+        };
+        fault(seen, broken, format!("`{name}`[{at}] is {g}, must be {w}{}", within(bound)));
     }
     seen.compared += want.len() as u64;
     seen.sampled |= expected.at.is_some();
@@ -146,7 +169,7 @@ mod tests {
     #[test]
     fn nan_passes_where_it_is_wanted() {
         let seen = one(floats(&[1.0, f32::NAN]), Bound::Exact, floats(&[1.0, f32::NAN]));
-        assert_eq!(seen.fault, None);
+        assert_eq!((seen.fault, seen.broken), (None, None));
         let seen = one(floats(&[f32::NAN]), Bound::Exact, floats(&[0.0]));
         assert!(seen.fault.is_some());
     }
@@ -155,7 +178,7 @@ mod tests {
     fn nan_and_unwritten_outputs_never_pass() {
         for bound in [Bound::Exact, Bound::Componentwise(vec![f64::INFINITY; 2])] {
             let seen = one(floats(&[1.0, 2.0]), bound, floats(&[1.0, f32::NAN]));
-            assert_eq!(seen.mismatches, 1);
+            assert_eq!((seen.mismatches, seen.broken.is_some()), (1, true));
             assert!(seen.fault.unwrap().contains("`y`[1] is NaN, must be 2"));
         }
     }

@@ -3,6 +3,7 @@ pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod list;
 pub(crate) mod merge;
+pub(crate) mod mutate;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod seeds;

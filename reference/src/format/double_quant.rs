@@ -144,6 +144,10 @@ impl DoubleQuantized {
     pub fn codes(&self) -> &[u8] {
         &self.codes
     }
+    /// Codes, second absmax and offset, to be replaced.
+    pub(crate) fn stored(&mut self) -> (&mut [u8], &mut [f32], &mut f32) {
+        (&mut self.codes, &mut self.absmax2, &mut self.offset)
+    }
     /// The largest `|absmax - offset|` of each 256.
     pub fn absmax2(&self) -> &[f32] {
         &self.absmax2

@@ -184,6 +184,10 @@ impl Nf4Tensor {
     pub fn packed(&self) -> &[u8] {
         &self.packed
     }
+    /// Codes and absmax, to be replaced.
+    pub(crate) fn stored(&mut self) -> (&mut [u8], &mut Absmax) {
+        (&mut self.packed, &mut self.absmax)
+    }
     /// The absmax of every block.
     pub fn absmax(&self) -> &Absmax {
         &self.absmax

@@ -11,6 +11,7 @@ use crate::case::{Case, CaseError, Kind, Param, Word};
 use crate::data::{Files, Stream};
 use crate::format::{INT8, UINT8, WEIGHT_FORMATS, WeightFormat};
 use crate::judge::ZERO_UNKNOWN;
+use crate::op::part::Part;
 use crate::quality::Quality;
 use crate::rule::{Code, Quantized, Range};
 use std::sync::Arc;
@@ -88,6 +89,14 @@ impl DequantizeProblem {
         (zeros / values.len().max(1) as f64).min(ZERO_UNKNOWN)
     }
 
+    /// What a row reads.
+    pub(super) fn parts(&mut self) -> Vec<Part<'_>> {
+        let row_bytes = self.source.format.row_bytes(self.source.packed_len);
+        let mut parts = self.quantized.parts(self.source.packed_len);
+        parts.push(Part::packed("packed", &mut self.packed, row_bytes));
+        parts
+    }
+
     /// Quantize what is to come back.
     pub(super) fn new(source: QuantizeProblem) -> DequantizeProblem {
         let quantized = source.reference();
@@ -146,6 +155,10 @@ impl Op for Dequantize {
 
     fn expect(_: &DequantizeProblem, values: &Vec<f32>, _: Arithmetic, _: &Outputs) -> Expectation {
         expect(values)
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        problem.parts()
     }
 
     fn quality(problem: &DequantizeProblem, _: &Vec<f32>) -> Option<Quality> {

@@ -12,6 +12,7 @@ use crate::case::{Case, CaseError, Kind, Param, Word};
 use crate::config::viva::Int8Config;
 use crate::data::{Files, Stream};
 use crate::format::{INT8, UINT8, WeightFormat};
+use crate::op::part::Part;
 use crate::quality::Quality;
 use crate::rule::{Granularity, Quantized, Rule};
 use std::sync::Arc;
@@ -128,6 +129,9 @@ impl Op for QuantizeInt8 {
     ) -> Expectation {
         expect(problem, reference, arithmetic, got)
     }
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        problem.parts()
+    }
     fn quality(problem: &QuantizeProblem, reference: &Quantized) -> Option<Quality> {
         Some(problem.quality(reference))
     }
@@ -156,6 +160,9 @@ impl Op for DequantizeInt8 {
     }
     fn expect(_: &DequantizeProblem, values: &Vec<f32>, _: Arithmetic, _: &Outputs) -> Expectation {
         expect_values(values)
+    }
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        problem.parts()
     }
     fn quality(problem: &DequantizeProblem, _: &Vec<f32>) -> Option<Quality> {
         Some(problem.source.quality(&problem.quantized))

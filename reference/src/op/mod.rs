@@ -20,6 +20,7 @@ pub mod nf4_linear;
 pub mod pack;
 pub mod pack_linear;
 pub mod packing;
+pub mod part;
 pub mod pool2d;
 pub mod projection;
 pub mod quantize;
@@ -34,6 +35,7 @@ use crate::case::{Case, CaseError, Param, nearest};
 use crate::data::Files;
 use crate::quality::{Predicted, Quality};
 pub use expected::{Arithmetic, Bound, Expectation, Expected, Operands, Outputs, Tensor};
+pub use part::Part;
 
 /// Every operation. Adding one is a file and a line here.
 pub static OPS: &[&OpSpec] = &[
@@ -156,6 +158,8 @@ pub trait Op: 'static {
     fn generate(case: &Case, files: &dyn Files) -> Result<Self::Problem, String>;
     /// The meaning of the operation. Slow, scalar, obvious.
     fn reference(problem: &Self::Problem) -> Self::Reference;
+    /// What a row reads, piece by piece, for faults to be planted in.
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>>;
     /// What a row with this arithmetic must have answered. The row's own outputs are at hand
     /// because codes are judged under the row's own scale, once the scale itself has passed.
     fn expect(

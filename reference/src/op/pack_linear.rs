@@ -10,6 +10,7 @@ use crate::data::{Files, Stream, block_rng};
 use crate::format::layout::{LANES16, Layout, layout, layout_words};
 use crate::format::{INT8, SIGN1, TERNARY2, TERNARY3, WeightFormat, weight_format};
 use crate::judge::ZERO_UNKNOWN;
+use crate::op::part::Part;
 use crate::quality::Quality;
 use crate::rule::Code;
 use rand::Rng;
@@ -112,6 +113,10 @@ impl Op for PackLinear {
         let want = Tensor::U8(packed.clone());
         let outputs = vec![Expected::all("packed", want, Bound::Exact)];
         Expectation { outputs, faults: Vec::new() }
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        vec![Part::packed("weight", &mut problem.bytes, problem.row_bytes)]
     }
 
     fn quality(_: &PackProblem, _: &Vec<u8>) -> Option<Quality> {

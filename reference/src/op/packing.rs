@@ -16,6 +16,7 @@ use crate::case::{Case, CaseError, Kind, Param, Word};
 use crate::codes::Levels;
 use crate::data::{Files, Stream, block_rng};
 use crate::format::WeightFormat;
+use crate::op::part::{Part, Role};
 use crate::quality::Quality;
 use crate::rule::Code;
 use rand::Rng;
@@ -134,6 +135,9 @@ impl Op for Pack {
     fn expect(_: &PackingProblem, want: &Tensor, _: Arithmetic, _: &Outputs) -> Expectation {
         expect("packed", want)
     }
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        vec![Part::rows(("codes", Role::Codes), &mut problem.codes[..], problem.k)]
+    }
     fn quality(_: &PackingProblem, _: &Tensor) -> Option<Quality> {
         None
     }
@@ -162,6 +166,10 @@ impl Op for Unpack {
     }
     fn expect(_: &PackingProblem, want: &Tensor, _: Arithmetic, _: &Outputs) -> Expectation {
         expect("codes", want)
+    }
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        let row_bytes = problem.format.row_bytes(problem.k);
+        vec![Part::packed("packed", &mut problem.packed, row_bytes)]
     }
     fn quality(_: &PackingProblem, _: &Tensor) -> Option<Quality> {
         None

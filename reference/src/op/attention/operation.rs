@@ -4,6 +4,7 @@ use super::{AttentionShape, CausalAlignment, MAX_DEPTH, TokenCodes, data, kept};
 use crate::case::{Case, CaseError, Kind, Param, Value, Word};
 use crate::config::viva::AttentionConfig;
 use crate::data::Files;
+use crate::op::part::Part;
 use crate::op::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs, shape};
 use crate::quality::Quality;
 
@@ -218,6 +219,15 @@ impl Op for Attention {
         _: &Outputs,
     ) -> Expectation {
         reference.expect(arithmetic)
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        let (dim, value_dim) = (problem.shape.config.head_dim, problem.shape.value_dim);
+        vec![
+            Part::values("q", &mut problem.q, dim),
+            Part::values("k", &mut problem.k, dim),
+            Part::values("v", &mut problem.v, value_dim),
+        ]
     }
 
     fn quality(problem: &AttentionProblem, reference: &AttentionReference) -> Option<Quality> {

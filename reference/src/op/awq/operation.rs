@@ -17,6 +17,7 @@ use crate::bound::gamma;
 use crate::case::{Case, CaseError, Kind, Param, Word};
 use crate::data::{Files, Stream};
 use crate::format::Levels;
+use crate::op::part::Part;
 use crate::op::{
     Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs,
 };
@@ -205,6 +206,13 @@ impl Op for AwqSearch {
         }
         out.outputs.push(losses);
         out
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        vec![
+            Part::values("weight", &mut problem.weight, problem.k),
+            Part::values("tokens", &mut problem.tokens, problem.k),
+        ]
     }
 
     /// What the chosen codes leave of the weight.

@@ -6,6 +6,7 @@ use super::{FORMAT, K, N, format, quantize, sizes, validate};
 use crate::case::Case;
 use crate::data::{Files, Stream, block_rng};
 use crate::format::BlockFormat;
+use crate::op::part::Part;
 use crate::op::{
     Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs,
 };
@@ -68,6 +69,10 @@ impl Op for DequantizeBlocks {
     ) -> Expectation {
         let want = Expected::all("values", Tensor::F32(values.clone()), Bound::Exact);
         Expectation { outputs: vec![want], faults: Vec::new() }
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        vec![Part::packed("blocks", &mut problem.bytes, problem.format.block_bytes())]
     }
 
     fn quality(_: &DequantizeBlocksProblem, _: &Vec<f32>) -> Option<Quality> {

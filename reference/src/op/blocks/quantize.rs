@@ -3,6 +3,7 @@ use super::{FORMAT, K, N, Planted, format, planted, sizes, validate};
 use crate::case::Case;
 use crate::data::{Files, Stream};
 use crate::format::BlockFormat;
+use crate::op::part::Part;
 use crate::op::{
     Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs,
 };
@@ -71,6 +72,10 @@ impl Op for QuantizeBlocks {
     ) -> Expectation {
         let want = Expected::all("bytes", Tensor::U8(bytes.clone()), Bound::Exact);
         Expectation { outputs: vec![want], faults: Vec::new() }
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        vec![Part::values("x", &mut problem.x, problem.format.block_len())]
     }
 
     /// None of planted values, whose errors are no measure of anything.

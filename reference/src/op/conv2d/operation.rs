@@ -13,6 +13,7 @@ use crate::case::{Case, CaseError, Kind, Param, Word};
 use crate::data::{Files, Stream};
 use crate::format::Levels;
 use crate::invalid::Invalid;
+use crate::op::part::{Part, Role};
 use crate::quality::Quality;
 use crate::rule::{Rule, named, quantize};
 
@@ -195,6 +196,24 @@ impl Op for Conv2d {
         got: &Outputs,
     ) -> Expectation {
         oracle::expect(problem, reference, arithmetic, got)
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        let row_len = problem.shape.input[1];
+        let window: usize = problem.shape.window.kernel.iter().product();
+        let mut parts = vec![
+            Part::values("x_f32", &mut problem.x_f32, row_len),
+            Part::values("w_f32", &mut problem.w_f32, window),
+        ];
+        if let Conv2dTensors::Int8 { x, x_scale, w, w_scales } = &mut problem.tensors {
+            parts.extend([
+                Part::rows(("x", Role::Codes), &mut x[..], row_len),
+                Part::scales("x_scale", vec![x_scale]),
+                Part::rows(("w", Role::Codes), &mut w[..], window),
+                Part::scales("w_scales", &mut w_scales[..]),
+            ]);
+        }
+        parts
     }
 
     fn quality(problem: &Conv2dProblem, reference: &Conv2dReference) -> Option<Quality> {

@@ -8,6 +8,7 @@ use super::hadamard;
 use crate::bound::gamma;
 use crate::case::{Case, CaseError};
 use crate::data::{Files, Stream};
+use crate::op::part::Part;
 use crate::op::{
     Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs,
 };
@@ -100,6 +101,10 @@ impl Op for HadamardTransform {
         };
         let want = Tensor::F32(want.iter().map(|y| *y as f32).collect());
         Expectation { outputs: vec![Expected::all("y", want, bound)], faults: Vec::new() }
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        vec![Part::values("x", &mut problem.x, problem.row_len)]
     }
 
     fn quality(_: &HadamardProblem, _: &HadamardReference) -> Option<Quality> {

@@ -5,6 +5,7 @@ use super::weight::quantized;
 use crate::case::{Case, CaseError, Kind, Param, Word};
 use crate::data::{Files, Stream};
 use crate::format::{INT8, Levels, activation_format, activation_words};
+use crate::op::part::{Numbers, Part, Role};
 use crate::rule::{Granularity, Range, Rule};
 
 /// Activation format.
@@ -65,6 +66,14 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// What a row reads.
+    pub(super) fn parts(&mut self, rows: Rows) -> Vec<Part<'_>> {
+        match self {
+            Activation::F32(x) => vec![Part::values("activation", x, rows.stride)],
+            Activation::I8(x) => x.parts(rows),
+            Activation::U8(x) => x.parts(rows),
+        }
+    }
     /// Name of the format.
     pub fn name(&self) -> &'static str {
         match self {
@@ -97,6 +106,19 @@ impl Activation {
             Activation::I8(x) => Some((x.levels, x.rule)),
             Activation::U8(x) => Some((x.levels, x.rule)),
         }
+    }
+}
+
+impl<T> ActivationCodes<T> {
+    fn parts(&mut self, rows: Rows) -> Vec<Part<'_>>
+    where
+        for<'a> &'a mut [T]: Numbers,
+    {
+        vec![
+            Part::rows(("activation", Role::Codes), &mut self.codes[..], rows.stride),
+            Part::scales("activation_scales", &mut self.scales[..]),
+            Part::zero_points("activation_zero_points", &mut self.zero_points[..]),
+        ]
     }
 }
 

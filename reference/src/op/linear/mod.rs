@@ -23,6 +23,7 @@ use super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs}
 use crate::case::{Case, CaseError, Kind, Param};
 use crate::codes::Levels;
 use crate::data::Files;
+use crate::op::part::Part;
 use crate::quality::Quality;
 use crate::rule::Rule;
 pub use activation::{Activation, ActivationCodes, Rows};
@@ -189,6 +190,15 @@ impl Op for Linear {
             Some(own) => own_scales::expect(problem, reference, arithmetic, (own, got)),
             None => reference.expect(problem, arithmetic, got),
         }
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        let k = problem.k;
+        let mut parts = problem.weight.parts();
+        parts.extend(problem.activation.parts(problem.rows));
+        parts.push(Part::values("weight_f32", &mut problem.weight_f32, k));
+        parts.push(Part::values("activation_f32", &mut problem.activation_f32, k));
+        parts
     }
 
     fn quality(problem: &LinearProblem, reference: &LinearReference) -> Option<Quality> {

@@ -9,6 +9,7 @@ use crate::format::{
     BlockFormat, INT8, Levels, MXFP4, Q4_0, Q4K, Q8_0, TQ2_0, TableFormat, WeightFormat,
     weight_format, weight_words,
 };
+use crate::op::part::Part;
 use crate::rule::{self, Code, Granularity, Quantized, Range, Rule, named};
 use rayon::prelude::*;
 
@@ -260,6 +261,23 @@ impl Weight {
             Weight::Codes(weight) => weight.format.name(),
             Weight::Blocks(weight) => weight.format.name(),
             Weight::Table(weight) => weight.format.name(),
+        }
+    }
+
+    /// What a row reads.
+    pub(super) fn parts(&mut self) -> Vec<Part<'_>> {
+        match self {
+            Weight::Codes(w) => vec![
+                Part::packed("weight", &mut w.bytes, w.row_bytes),
+                Part::scales("weight_scales", &mut w.scales[..]),
+                Part::zero_points("weight_zero_points", &mut w.zero_points[..]),
+                Part::Rule(&mut w.rule),
+            ],
+            Weight::Blocks(w) => vec![Part::packed("weight", &mut w.bytes, w.row_bytes)],
+            Weight::Table(w) => vec![
+                Part::packed("weight", &mut w.codes, w.k / 2),
+                Part::scales("weight_absmax", &mut w.absmax[..]),
+            ],
         }
     }
 

@@ -8,6 +8,7 @@ use crate::case::Case;
 use crate::data::{Files, Stream, block_rng};
 use crate::format::double_quant::{DOUBLE_QUANT_BLOCK, DoubleQuantized};
 use crate::format::nf4::{Absmax, Nf4, Nf4Tensor};
+use crate::op::part::{Part, Role};
 use crate::op::{
     Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs,
 };
@@ -60,6 +61,22 @@ fn any(format: Nf4, len: usize, seed: u64) -> Result<Nf4Tensor, String> {
     format.tensor(packed, absmax, len).map_err(|e| e.to_string())
 }
 
+fn parts(tensor: &mut Nf4Tensor) -> Vec<Part<'_>> {
+    let row_bytes = tensor.format().block_size() / 2;
+    let (packed, absmax) = tensor.stored();
+    let mut parts = vec![Part::packed("packed", packed, row_bytes)];
+    match absmax {
+        Absmax::Float(absmax) => parts.push(Part::scales("absmax", &mut absmax[..])),
+        Absmax::Double(double) => {
+            let (codes, absmax2, offset) = double.stored();
+            parts.push(Part::rows(("absmax_codes", Role::Codes), codes, DOUBLE_QUANT_BLOCK));
+            parts.push(Part::scales("absmax2", absmax2));
+            parts.push(Part::rows(("offset", Role::Centres), vec![offset], 1));
+        }
+    }
+    parts
+}
+
 /// The operation.
 #[derive(Debug)]
 pub struct DequantizeNf4;
@@ -84,6 +101,10 @@ impl Op for DequantizeNf4 {
     fn expect(_: &Nf4Tensor, values: &Vec<f32>, _: Arithmetic, _: &Outputs) -> Expectation {
         let want = Expected::all("values", Tensor::F32(values.clone()), Bound::Exact);
         Expectation { outputs: vec![want], faults: Vec::new() }
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        parts(problem)
     }
 
     fn quality(_: &Nf4Tensor, _: &Vec<f32>) -> Option<Quality> {

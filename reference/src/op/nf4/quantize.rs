@@ -10,6 +10,7 @@ use crate::case::Case;
 use crate::data::Files;
 use crate::format::double_quant::DoubleQuant;
 use crate::format::nf4::Nf4;
+use crate::op::part::Part;
 use crate::op::{
     Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs,
 };
@@ -103,6 +104,10 @@ impl Op for QuantizeNf4 {
         out.outputs.push(exact("absmax_codes", Tensor::U8(stored.codes().to_vec())));
         out.outputs.push(packed);
         out
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        vec![Part::values("x", &mut problem.x, problem.format.block_size())]
     }
 
     /// None of planted values, whose errors are no measure of anything.

@@ -13,6 +13,7 @@ use crate::bound;
 use crate::case::{Case, Kind, Param, Word};
 use crate::data::{Files, Stream};
 use crate::invalid::Invalid;
+use crate::op::part::Part;
 use crate::quality::Quality;
 use rayon::prelude::*;
 
@@ -201,6 +202,10 @@ impl Op for Pool2d {
         y.at.clone_from(&reference.positions);
         y.len = reference.len;
         Expectation { outputs: vec![y], faults: Vec::new() }
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        vec![Part::values("x", &mut problem.x, problem.shape.input[1])]
     }
 
     fn quality(_: &Pool2dProblem, _: &Pool2dReference) -> Option<Quality> {

@@ -13,6 +13,7 @@ use crate::data::{Files, Stream, realistic, small_integers};
 use crate::format::{INT4, INT8, Levels, SIGN1, TERNARY2, WeightFormat};
 use crate::judge::ZERO_UNKNOWN;
 use crate::op::linear::max_k;
+use crate::op::part::Part;
 use crate::op::quantize::pack;
 use crate::op::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs};
 use crate::quality::Quality;
@@ -321,6 +322,10 @@ impl<S: Named> Op for ProjectionOp<S> {
         _: &Outputs,
     ) -> Expectation {
         reference.expect(problem, arithmetic)
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        problem.parts()
     }
 
     fn quality(_: &ProjectionProblem<S>, _: &ProjectionReference) -> Option<Quality> {

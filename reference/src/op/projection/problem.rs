@@ -1,6 +1,7 @@
 //! The data of a projection: an input, a packed weight and, for the gradients, a third tensor.
 use super::Contraction;
 use crate::format::WeightFormat;
+use crate::op::part::{Part, Role};
 use crate::rule::Code;
 
 /// The input of a projection.
@@ -49,6 +50,23 @@ pub struct ProjectionProblem<S> {
 }
 
 impl<S: Contraction> ProjectionProblem<S> {
+    /// What a row reads.
+    pub(super) fn parts(&mut self) -> Vec<Part<'_>> {
+        let row_len = self.shape.input_shape()[3];
+        let outputs = self.shape.output_shape().last().copied().unwrap_or(1);
+        let Weight { bytes, row_len: weight_row_len, row_bytes, scale, codes, .. } =
+            &mut self.weight;
+        vec![
+            Part::values("input", &mut self.input.values, row_len),
+            Part::rows(("input_codes", Role::Codes), &mut self.input.codes[..], row_len),
+            Part::scales("input_scales", &mut self.input.scales[..]),
+            Part::packed("weight", bytes, *row_bytes),
+            Part::rows(("weight_codes", Role::Codes), &mut codes[..], *weight_row_len),
+            Part::scales("weight_scale", vec![scale]),
+            Part::values("grad_output", &mut self.grad_output, outputs),
+        ]
+    }
+
     /// Whether the gradients are asked for.
     pub fn backward(&self) -> bool {
         !self.grad_output.is_empty()

@@ -5,6 +5,7 @@ use super::{QuantizeProblem, expect};
 use crate::case::{Case, CaseError};
 use crate::data::{Files, Stream};
 use crate::format::{INT8, WeightFormat, activation_format};
+use crate::op::part::Part;
 use crate::quality::{Predicted, Quality};
 use crate::rule::Quantized;
 use std::sync::Arc;
@@ -91,6 +92,10 @@ impl Op for QuantizeActivation {
         got: &Outputs,
     ) -> Expectation {
         expect(problem, reference, arithmetic, got)
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        problem.parts()
     }
 
     fn quality(problem: &QuantizeProblem, reference: &Quantized) -> Option<Quality> {

@@ -5,7 +5,8 @@
 //! values are judged as those of [`quantize`](super); the gradient bit for bit under the
 //! row's own scales: the upstream gradient once where the [`Estimator`] passes, 0 where it does not.
 use super::super::{
-    Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs,
+    Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Part, Storage, Tensor, Work,
+    inputs,
 };
 use super::{QuantizeProblem, expect, own_shared, weight};
 use crate::case::{Case, CaseError, Kind, Param, Word};
@@ -172,6 +173,15 @@ impl Op for FakeQuantize {
             out.outputs.insert(out.outputs.len().saturating_sub(1), gradient);
         }
         out
+    }
+
+    fn parts(problem: &mut FakeQuantizeProblem) -> Vec<Part<'_>> {
+        let FakeQuantizeProblem { quantize, grad_output, .. } = problem;
+        let gradient =
+            Part::values("grad_output", &mut Arc::make_mut(grad_output)[..], quantize.row_len);
+        let mut parts = quantize.parts();
+        parts.push(gradient);
+        parts
     }
 
     fn quality(problem: &FakeQuantizeProblem, reference: &Quantized) -> Option<Quality> {

@@ -13,6 +13,7 @@ use super::{Arithmetic, Bound, Expectation, Expected, Outputs, Tensor};
 use crate::bound;
 use crate::data::Distribution;
 use crate::format::{Levels, WeightFormat};
+use crate::op::part::Part;
 use crate::quality::{Noise, Predicted, Quality, quality};
 use crate::rule::{Code, Quantized, Range, Rule, Shared, quantize, ulp};
 use std::sync::Arc;
@@ -56,6 +57,12 @@ impl QuantizeProblem {
     /// Packed bytes of the whole tensor.
     pub fn packed_bytes(&self) -> usize {
         self.x.chunks(self.packed_len.max(1)).map(|run| self.format.row_bytes(run.len())).sum()
+    }
+
+    /// What a row reads.
+    pub(super) fn parts(&mut self) -> Vec<Part<'_>> {
+        let x = Arc::make_mut(&mut self.x);
+        vec![Part::values("x", x, self.row_len), Part::Rule(&mut self.rule)]
     }
 
     /// The meaning of quantization.

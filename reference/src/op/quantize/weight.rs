@@ -4,6 +4,7 @@ use super::{QuantizeProblem, expect};
 use crate::case::{Case, CaseError};
 use crate::data::{Files, Stream};
 use crate::format::{WeightFormat, weight_format};
+use crate::op::part::Part;
 use crate::quality::{Predicted, Quality};
 use crate::rule::{Quantized, Range, Rule};
 use std::sync::Arc;
@@ -94,6 +95,10 @@ impl Op for QuantizeWeight {
         got: &Outputs,
     ) -> Expectation {
         expect(problem, reference, arithmetic, got)
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        problem.parts()
     }
 
     fn quality(problem: &QuantizeProblem, reference: &Quantized) -> Option<Quality> {

@@ -2,6 +2,7 @@
 use super::payload::{self, StateProblem};
 use crate::case::Case;
 use crate::data::Files;
+use crate::op::part::Part;
 use crate::op::{
     Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs,
 };
@@ -69,6 +70,11 @@ impl Op for RhoDecode {
     fn expect(_: &PayloadProblem, want: &Vec<f32>, _: Arithmetic, _: &Outputs) -> Expectation {
         let want = Expected::all("values", Tensor::F32(want.clone()), Bound::Exact);
         Expectation { outputs: vec![want], faults: Vec::new() }
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        let bytes = problem.payload.len();
+        vec![Part::packed("payload", &mut problem.payload, bytes)]
     }
 
     fn quality(problem: &PayloadProblem, _: &Vec<f32>) -> Option<Quality> {

@@ -7,7 +7,8 @@ use super::payload::{self, StateProblem};
 use crate::case::{Case, CaseError, Kind, Param};
 use crate::data::{Distribution, Files, Stream, realistic, small_integers};
 use crate::op::{
-    Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs,
+    Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Part, Storage, Tensor, Work,
+    inputs,
 };
 use crate::quality::Quality;
 use crate::rho::carry::{Carried, DECAY, carry};
@@ -111,6 +112,12 @@ impl Op for RhoDrift {
     fn expect(_: &DriftProblem, want: &Carried, _: Arithmetic, _: &Outputs) -> Expectation {
         let want = Expected::all("states", Tensor::F32(want.states.clone()), Bound::Exact);
         Expectation { outputs: vec![want], faults: Vec::new() }
+    }
+
+    fn parts(problem: &mut DriftProblem) -> Vec<Part<'_>> {
+        let columns = problem.source.shape.columns();
+        let updates = Part::values("updates", &mut problem.updates, columns);
+        vec![problem.source.part(), updates]
     }
 
     fn quality(_: &DriftProblem, carried: &Carried) -> Option<Quality> {

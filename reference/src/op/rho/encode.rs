@@ -3,6 +3,7 @@ use super::payload::{self, StateProblem};
 use crate::case::Case;
 use crate::data::Files;
 use crate::judge::ZERO_UNKNOWN;
+use crate::op::part::Part;
 use crate::op::{
     Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs,
 };
@@ -52,6 +53,10 @@ impl Op for RhoEncode {
     fn expect(_: &StateProblem, payload: &Vec<u8>, _: Arithmetic, _: &Outputs) -> Expectation {
         let want = Expected::all("payload", Tensor::U8(payload.clone()), Bound::Exact);
         Expectation { outputs: vec![want], faults: Vec::new() }
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        vec![problem.part()]
     }
 
     fn quality(problem: &StateProblem, payload: &Vec<u8>) -> Option<Quality> {

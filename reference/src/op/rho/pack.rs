@@ -3,6 +3,7 @@ use super::super::quantize::{QuantizeProblem, expect, weight::storage};
 use super::super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
 use crate::case::{Case, Kind, Param};
 use crate::data::Files;
+use crate::op::part::Part;
 use crate::quality::{Predicted, Quality};
 use crate::rule::Quantized;
 
@@ -63,6 +64,10 @@ impl Op for RhoPack {
         got: &Outputs,
     ) -> Expectation {
         expect(problem, reference, arithmetic, got)
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        problem.parts()
     }
 
     fn quality(problem: &QuantizeProblem, reference: &Quantized) -> Option<Quality> {

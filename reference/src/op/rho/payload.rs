@@ -7,6 +7,7 @@
 use super::super::inputs;
 use crate::case::{Case, CaseError, Kind, Param, Word};
 use crate::data::{Files, Stream};
+use crate::op::part::Part;
 use crate::quality::{Quality, quality};
 use crate::rho::{RhoCodec, State, StateShape, rho_compression, rho_precision};
 
@@ -86,6 +87,12 @@ pub struct StateProblem {
 }
 
 impl StateProblem {
+    /// What a row reads.
+    pub(super) fn part(&mut self) -> Part<'_> {
+        let columns = self.shape.columns();
+        Part::values("x", &mut self.x, columns)
+    }
+
     /// A state for a codec of the op; the error names what does not fit.
     pub fn new(name: &str, shape: StateShape, x: Vec<f32>) -> Result<StateProblem, String> {
         let (word, codec) = codec(name).ok_or_else(|| format!("no codec {name}"))?;

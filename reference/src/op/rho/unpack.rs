@@ -5,6 +5,7 @@ use super::super::{
 };
 use crate::case::Case;
 use crate::data::Files;
+use crate::op::part::Part;
 use crate::quality::Quality;
 use crate::rule::{Code, Quantized};
 
@@ -70,6 +71,13 @@ impl Op for RhoUnpack {
     fn expect(_: &UnpackProblem, want: &Vec<f32>, _: Arithmetic, _: &Outputs) -> Expectation {
         let want = Expected::all("values", Tensor::F32(want.clone()), Bound::Exact);
         Expectation { outputs: vec![want], faults: Vec::new() }
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        let row_bytes = problem.source.format.row_bytes(problem.source.packed_len);
+        let mut parts = problem.quantized.parts(problem.source.packed_len);
+        parts.push(Part::packed("packed", &mut problem.packed, row_bytes));
+        parts
     }
 
     fn quality(problem: &UnpackProblem, _: &Vec<f32>) -> Option<Quality> {

@@ -5,6 +5,7 @@
 use super::{kept, top_k_mask};
 use crate::case::{Case, CaseError, Kind, Param, Value};
 use crate::data::{Files, Stream};
+use crate::op::part::Part;
 use crate::op::{
     Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs,
 };
@@ -95,6 +96,10 @@ impl Op for TopK {
     fn expect(_: &TopKProblem, want: &Vec<u8>, _: Arithmetic, _: &Outputs) -> Expectation {
         let want = Expected::all("mask", Tensor::U8(want.clone()), Bound::Exact);
         Expectation { outputs: vec![want], faults: Vec::new() }
+    }
+
+    fn parts(problem: &mut Self::Problem) -> Vec<Part<'_>> {
+        vec![Part::values("x", &mut problem.x, problem.row_len)]
     }
 
     fn quality(_: &TopKProblem, _: &Vec<u8>) -> Option<Quality> {
