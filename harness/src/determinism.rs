@@ -90,7 +90,8 @@ impl<O: Op> Passed<'_, O> {
             self.compare("run to run", &launch(prepared)?, false)?;
         }
         if threads && self.kernel.threads() == Threads::Pool {
-            for count in THREADS.into_iter().filter(|count| *count != bench.pool.threads()) {
+            let own = bench.pool.threads();
+            for count in THREADS.into_iter().filter(|count| *count != own) {
                 let pool = bench.other_pool(count)?;
                 let outputs = self.on(pool, self.problem, bench)?;
                 self.compare(&format!("on {count} threads"), &outputs, false)?;
