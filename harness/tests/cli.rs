@@ -163,6 +163,40 @@ fn random_cases_are_drawn_until_every_row_has_had_its_share() {
     assert_eq!(lowbit(&["check", "--case", CASE, "--seeds", "3"]).status.code(), Some(2));
 }
 
+/// The verdict of each gate stands beside the other's: a magnitude of 300 breaks the absolute limits
+/// of int8 and not the relative one; ternary codes break both at any.
+#[test]
+fn both_gates_of_rho_name_every_limit_that_is_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = |name: &str, format: &str, enforce: &str| {
+        let scenario = format!(
+            r#"{{"about": "x", "sweeps": [{{"name": "s", "op": "rho_pack", "kernels": "scalar",
+                "product": {{"elements": 4096, "data": "realistic", {format}}},
+                "gate": {{{enforce}}}}}]}}"#
+        );
+        let (path, out) = (folder.path().join("s.json"), folder.path().join(name));
+        std::fs::write(&path, scenario).unwrap();
+        let (path, out) = (path.to_string_lossy(), out.to_string_lossy());
+        let output = lowbit(&["check", &path, "--out", &out]);
+        let text = std::fs::read_to_string(format!("{out}/records.jsonl")).unwrap();
+        let records = Record::parse_lines(&text).unwrap();
+        let names = records[0].violations.iter().map(|v| v.limit_name.clone());
+        (output.status.code(), names.collect::<Vec<_>>())
+    };
+    let ternary = r#""format": "ternary""#;
+    let absolute = ["rho.mean_abs_error", "rho.max_abs_error", "rho.rms_ratio"];
+    let both: Vec<&str> = absolute.into_iter().chain(["rho.nmse"]).collect();
+    let (code, names) = broken("a", ternary, "");
+    assert_eq!((code, names), (Some(0), both.iter().map(|n| (*n).to_owned()).collect()));
+    // Either may decide alone.
+    let off = r#""rho": {"mode": "off"}, "rho_relative": {"mode": "enforce"}"#;
+    assert_eq!(broken("b", ternary, off), (Some(5), vec!["rho.nmse".to_owned()]));
+    let large = r#""format": "int8", "sigma": 300.0"#;
+    let names: Vec<String> = absolute[..2].iter().map(|n| (*n).to_owned()).collect();
+    assert_eq!(broken("c", large, r#""rho": {"mode": "enforce"}"#), (Some(5), names));
+    assert_eq!(broken("d", r#""format": "int8""#, ""), (Some(0), Vec::new()));
+}
+
 #[test]
 fn every_fault_around_a_few_rows_is_caught() {
     let rows = ["--kernel", "plain", "--kernel", "scalar", "--kernel", "avx512vnni"];

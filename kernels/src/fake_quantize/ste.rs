@@ -5,11 +5,10 @@
 //!
 //! Only `identity`: nothing is masked. Timed: forward, graph and backward. Burn allocates every
 //! intermediate and the result for itself, without guard bands.
-use crate::burn_quantize::{Cpu, FakeQuantized, accepts, fake_quantize};
+use crate::burn_quantize::{Cpu, FakeQuantized, accepts, fake_quantize, floats};
 use crate::context::Context;
 use crate::{Failure, Kernel, Prepared, Threads};
 use burn::backend::Autodiff;
-use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use lowbit_reference::estimator::Estimator;
 use lowbit_reference::format::Levels;
@@ -70,10 +69,6 @@ impl Kernel<FakeQuantize> for Ste {
 
 fn tensor(values: &[f32], shape: [usize; 2]) -> Tensor<Tracked, 2> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), &Default::default())
-}
-
-fn floats<B: Backend>(x: &Tensor<B, 2>) -> Result<Vec<f32>, Failure> {
-    x.to_data().into_vec().map_err(|e| Failure(format!("read a tensor: {e:?}")))
 }
 
 /// A row bound to its problem.

@@ -15,8 +15,9 @@ use crate::estimator::Estimator;
 use crate::format::{
     ACTIVATION_FORMATS, INT8, WEIGHT_FORMATS, WeightFormat, activation_format, weight_format,
 };
+use crate::judge::ZERO_UNKNOWN;
 use crate::quality::{Predicted, Quality};
-use crate::rule::{Granularity, Quantized, Rule};
+use crate::rule::{Code, Granularity, Quantized, Range, Rule};
 use std::sync::Arc;
 
 fn operands() -> Vec<Word> {
@@ -202,8 +203,16 @@ impl Op for FakeQuantize {
         weight::storage(&problem.quantize)
     }
 
+    /// Those of codes; where zero has a code of its own, the share of that.
     fn predicted_zeros(problem: &FakeQuantizeProblem) -> Option<f64> {
-        problem.quantize.predicted_zeros()
+        let quantize = &problem.quantize;
+        if quantize.rule.range != Range::Minmax {
+            return quantize.predicted_zeros();
+        }
+        let (q, group_len) = (quantize.reference(), quantize.group_len.max(1));
+        let zero = |(i, code): &(usize, &Code)| **code == q.shared[i / group_len].zero_point;
+        let zeros = q.codes.iter().enumerate().filter(zero).count();
+        Some((zeros as f64 / q.codes.len().max(1) as f64).min(ZERO_UNKNOWN))
     }
 }
 
