@@ -188,10 +188,10 @@ mod tests {
 
     #[test]
     fn settings_are_changed_one_at_a_time_and_data_never() {
-        let id = "quantize_weight/format=int8/rule=absmax/n=4/k=8/data=realistic/seed=3";
+        let id = "quantize_weight/weight=int8/weight_rule=absmax/k=8/n=4/data=realistic/seed=3";
         let case: Case = id.parse().unwrap();
         let others = settings(&case);
-        assert!(others.iter().any(|(site, _)| site == "rule=bnb"), "{others:?}");
+        assert!(others.iter().any(|(site, _)| site == "weight_rule=bnb"), "{others:?}");
         for (site, other) in &others {
             let differing = case.parameters().zip(other.parameters()).filter(|(a, b)| a != b);
             assert_eq!(differing.count(), 1, "{site}");
