@@ -19,6 +19,8 @@ pub struct Bench {
     pub peaks: Option<Peaks>,
     /// The file system.
     pub files: &'static dyn Files,
+    /// Threads in other numbers, once they were asked for.
+    others: Vec<Pool>,
 }
 
 impl Bench {
@@ -31,12 +33,22 @@ impl Bench {
     ) -> Bench {
         let context = Context::new(pool.clone(), hardware.clone(), Poison::Ones);
         let (sampler, caches) = (Sampler::new(context), machine::cache_sizes());
-        Bench { pool, hardware, sampler, heap, caches, peaks: None, files }
+        Bench { pool, hardware, sampler, heap, caches, peaks: None, files, others: Vec::new() }
     }
 
     /// Buffers and threads, as a row gets them.
     pub(crate) fn context(&self, poison: Poison) -> Context {
         Context::new(self.pool.clone(), self.hardware.clone(), poison)
+    }
+
+    /// Another number of threads, beside those of the pool; started once.
+    pub(crate) fn other_pool(&mut self, threads: usize) -> Result<Pool, String> {
+        if let Some(pool) = self.others.iter().find(|pool| pool.threads() == threads) {
+            return Ok(pool.clone());
+        }
+        let pool = Pool::new(threads)?;
+        self.others.push(pool.clone());
+        Ok(pool)
     }
 
     /// Measure the peaks again and keep the higher of old and new.

@@ -7,7 +7,7 @@ use crate::row::RowRun;
 use crate::turns;
 use lowbit_kernels::hardware::{Hardware, Need};
 use lowbit_kernels::pool::Pool;
-use lowbit_kernels::{self as kernels, Kernel, Threads};
+use lowbit_kernels::{self as kernels, Determinism, Kernel, Threads};
 use lowbit_reference::case::Case;
 use lowbit_reference::data::Files;
 use lowbit_reference::op::{self, Op, OpSpec};
@@ -21,6 +21,8 @@ pub struct RowInfo {
     pub need: Need,
     /// How it uses threads.
     pub threads: Threads,
+    /// What it declares to be the same, bit for bit.
+    pub determinism: Determinism,
 }
 
 /// One operation and its table.
@@ -71,6 +73,7 @@ pub static DRIVERS: &[&dyn Driver] = &[
     &OpDriver::<op::quantize::activation::QuantizeActivation> {
         kernels: kernels::quantize_activation::KERNELS,
     },
+    &OpDriver::<op::quantize::fake::FakeQuantize> { kernels: kernels::fake_quantize::KERNELS },
     &OpDriver::<op::awq::AwqSearch> { kernels: kernels::awq_search::KERNELS },
     &OpDriver::<op::packing::Pack> { kernels: kernels::pack::KERNELS },
     &OpDriver::<op::packing::Unpack> { kernels: kernels::unpack::KERNELS },
@@ -102,6 +105,7 @@ pub static DRIVERS: &[&dyn Driver] = &[
     &OpDriver::<op::rho::unpack::RhoUnpack> { kernels: kernels::rho_unpack::KERNELS },
     &OpDriver::<op::rho::encode::RhoEncode> { kernels: kernels::rho_encode::KERNELS },
     &OpDriver::<op::rho::decode::RhoDecode> { kernels: kernels::rho_decode::KERNELS },
+    &OpDriver::<op::rho::drift::RhoDrift> { kernels: kernels::rho_drift::KERNELS },
 ];
 
 impl<O: Op> Driver for OpDriver<O> {
@@ -114,6 +118,7 @@ impl<O: Op> Driver for OpDriver<O> {
             name: kernel.name(),
             need: kernel.need(),
             threads: kernel.threads(),
+            determinism: kernel.determinism(),
         };
         self.kernels.iter().map(info).collect()
     }

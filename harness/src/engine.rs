@@ -330,21 +330,15 @@ fn blank(job: &Job, kernel: &str, verdict: Verdict, reason: &str) -> Record {
     }
 }
 
-/// Broken limits of a record. Quality is a property of format, rule and data, so it is judged on
-/// rows that agreed with the reference.
+/// Broken limits of a record, of either gate. Quality is a property of format, rule and data, so it
+/// is judged on rows that agreed with the reference.
 fn violations(record: &Record, sweep: &Settings) -> Vec<Violation> {
-    let (Some((mode, gate)), Some(q), Some(bits)) =
-        (&sweep.gates.rho, record.quality, record.bits_per_weight)
-    else {
+    let (Some(q), Some(bits)) = (record.quality, record.bits_per_weight) else {
         return Vec::new();
     };
-    // The limits are absolute, for states of magnitude one; planted integers are not that.
+    // The absolute limits are for states of magnitude one; planted integers are not that.
     let exact = record.parameters.get("data").is_some_and(|data| data == "exact");
-    if exact
-        || !record.op.starts_with("rho_")
-        || record.verdict != Verdict::Passed
-        || *mode == GateMode::Off
-    {
+    if exact || !record.op.starts_with("rho_") || record.verdict != Verdict::Passed {
         return Vec::new();
     }
     let quality = Quality {
@@ -354,13 +348,17 @@ fn violations(record: &Record, sweep: &Settings) -> Vec<Violation> {
         max_abs_error: q.max_quant_error,
         rms_ratio: q.rms_ratio,
     };
-    let broken = gate.check(&quality, bits / 32.0).into_iter();
-    broken
-        .map(|v| Violation {
+    let absolute = sweep.gates.rho.map(|(mode, gate)| (mode, gate.check(&quality, bits / 32.0)));
+    // The error of the worst block is not in a record.
+    let relative = sweep.gates.rho_relative.map(|(mode, gate)| (mode, gate.check(q.nmse, 0.0)));
+    let judged = absolute.into_iter().chain(relative).filter(|(mode, _)| *mode != GateMode::Off);
+    judged
+        .flat_map(|(mode, broken)| broken.into_iter().map(move |v| (mode, v)))
+        .map(|(mode, v)| Violation {
             limit_name: v.limit_name.into(),
             value: if v.value.is_finite() { v.value } else { f64::MAX },
             allowed: v.allowed,
-            enforced: *mode == GateMode::Enforce,
+            enforced: mode == GateMode::Enforce,
         })
         .collect()
 }

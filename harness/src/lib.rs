@@ -3,6 +3,7 @@ pub mod bench;
 pub mod child;
 pub mod cli;
 mod command;
+mod determinism;
 pub mod driver;
 pub mod engine;
 pub mod exit;

@@ -18,6 +18,7 @@ pub mod dequantize;
 pub mod dequantize_blocks;
 pub mod dequantize_int8;
 pub mod dequantize_nf4;
+pub mod fake_quantize;
 pub mod hadamard;
 pub mod hardware;
 pub mod linear;
@@ -38,6 +39,7 @@ pub mod quantize_nf4;
 pub mod quantize_weight;
 mod rho_codec;
 pub mod rho_decode;
+pub mod rho_drift;
 pub mod rho_encode;
 pub mod rho_pack;
 pub mod rho_unpack;
@@ -71,6 +73,45 @@ pub enum Threads {
     Own,
 }
 
+/// What of a row's answer has the same bits whatever else changes. Declared by the row, verified by
+/// `lowbit check`: a row that declares too much fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Determinism {
+    /// Run after run: the same buffers again, and new ones of any content.
+    pub runs: bool,
+    /// On any number of threads.
+    pub threads: bool,
+    /// For a token or an image, however many others are in the batch. Where a scale spans the
+    /// batch nothing is declared.
+    pub batch: bool,
+    /// On any machine: the bits are the reference's.
+    pub backend: bool,
+}
+
+impl Determinism {
+    /// Sums split by tiles and never by thread, each in one order that the size of the batch does
+    /// not decide.
+    pub const NATIVE: Determinism =
+        Determinism { runs: true, threads: true, batch: true, backend: false };
+    /// As native, and no rounding that could be done another way: codes, bits and single products.
+    pub const EXACT: Determinism = Determinism { backend: true, ..Determinism::NATIVE };
+    /// As native, but other tiles for other batches, and so other orders of summation.
+    pub const TILED: Determinism = Determinism { batch: false, ..Determinism::NATIVE };
+    /// The same run again, and nothing else: threads and tiles are somebody else's.
+    pub const REPEATABLE: Determinism = Determinism { threads: false, ..Determinism::TILED };
+}
+
+/// What is declared, for people: `runs, threads, batch`.
+impl std::fmt::Display for Determinism {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Determinism { runs, threads, batch, backend } = *self;
+        let all = [("runs", runs), ("threads", threads), ("batch", batch), ("backend", backend)];
+        let declared: Vec<&str> = all.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
+        f.write_str(if declared.is_empty() { "nothing" } else { "" })?;
+        f.write_str(&declared.join(", "))
+    }
+}
+
 /// One implementation of one operation.
 pub trait Kernel<O: Op>: Sync {
     /// Short and unique in its op's table.
@@ -82,6 +123,14 @@ pub trait Kernel<O: Op>: Sync {
     /// How it uses threads.
     fn threads(&self) -> Threads {
         Threads::Pool
+    }
+    /// What of its answer has the same bits whatever else changes. By default all but the bits of
+    /// other machines, and of a row with threads of its own no more than those of the same run.
+    fn determinism(&self) -> Determinism {
+        match self.threads() {
+            Threads::Own => Determinism::REPEATABLE,
+            Threads::Pool | Threads::One => Determinism::NATIVE,
+        }
     }
     /// How it computes this problem; the tolerance follows from it.
     fn arithmetic(&self, problem: &O::Problem) -> Arithmetic;

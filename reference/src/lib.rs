@@ -8,6 +8,7 @@ pub mod case;
 pub mod codes;
 pub mod config;
 pub mod data;
+pub mod estimator;
 pub mod fake_quantize;
 pub mod format;
 pub mod hash;

@@ -2,7 +2,7 @@
 use crate::json::{Checked, Node};
 use crate::keys;
 use lowbit_reference::op::rho;
-use lowbit_reference::rho::RhoGate;
+use lowbit_reference::rho::{RelativeGate, RhoGate};
 
 /// What a broken limit does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +22,13 @@ pub struct Gates {
     pub correctness: GateMode,
     /// What a compressed state of poor quality does, and the limits; only for ops on rho.
     pub rho: Option<(GateMode, RhoGate)>,
+    /// The same for limits relative to the state's own magnitude, side by side with those.
+    pub rho_relative: Option<(GateMode, RelativeGate)>,
 }
 
 impl Default for Gates {
     fn default() -> Gates {
-        Gates { correctness: GateMode::Enforce, rho: None }
+        Gates { correctness: GateMode::Enforce, rho: None, rho_relative: None }
     }
 }
 
@@ -39,7 +41,13 @@ pub(crate) const MAX_LIMIT: f64 = 1e9;
 
 /// Whether the op compresses a state, so that the quality gate applies.
 pub(crate) fn gates_rho(op: &str) -> bool {
-    let specs = [&rho::pack::SPEC, &rho::unpack::SPEC, &rho::encode::SPEC, &rho::decode::SPEC];
+    let specs = [
+        &rho::pack::SPEC,
+        &rho::unpack::SPEC,
+        &rho::encode::SPEC,
+        &rho::decode::SPEC,
+        &rho::drift::SPEC,
+    ];
     specs.iter().any(|spec| spec.name == op)
 }
 
@@ -47,7 +55,8 @@ impl Gates {
     /// The gates of a sweep over `op` that says nothing about them.
     pub(crate) fn of(op: &str) -> Gates {
         let rho = gates_rho(op).then(|| (GateMode::Report, RhoGate::default()));
-        Gates { rho, ..Gates::default() }
+        let rho_relative = gates_rho(op).then(|| (GateMode::Report, RelativeGate::default()));
+        Gates { rho, rho_relative, ..Gates::default() }
     }
 
     /// `self` with what `node` says.
@@ -60,6 +69,12 @@ impl Gates {
             let (mode, limits) =
                 self.rho.ok_or_else(|| node.error("is for the ops that begin with rho_"))?;
             self.rho = Some(rho_gate(node, mode, limits)?);
+        }
+        if let Some(node) = fields.get("rho_relative") {
+            let (mode, limits) = self
+                .rho_relative
+                .ok_or_else(|| node.error("is for the ops that begin with rho_"))?;
+            self.rho_relative = Some(relative_gate(node, mode, limits)?);
         }
         Ok(self)
     }
@@ -83,6 +98,21 @@ fn rho_gate(node: Node, mut mode: GateMode, mut limits: RhoGate) -> Checked<(Gat
     if limits.min_rms_ratio > limits.max_rms_ratio {
         let (min, max) = (limits.min_rms_ratio, limits.max_rms_ratio);
         return Err(node.error(format!("min_rms_ratio {min} is more than max_rms_ratio {max}")));
+    }
+    Ok((mode, limits))
+}
+
+fn relative_gate(
+    node: Node,
+    mut mode: GateMode,
+    mut limits: RelativeGate,
+) -> Checked<(GateMode, RelativeGate)> {
+    let fields = node.fields(keys::RHO_RELATIVE)?;
+    if let Some(node) = fields.get("mode") {
+        mode = node.word(MODES)?;
+    }
+    if let Some(node) = fields.get("nmse") {
+        limits.nmse = node.positive(MAX_LIMIT)?;
     }
     Ok((mode, limits))
 }

@@ -72,6 +72,16 @@ pub(crate) const OTHER: &[Field] = &[
 pub(crate) const GATE: &[Field] = &[
     field("correctness", "whether a wrong answer fails the run"),
     field("rho", "limits on the quality of a compressed state (ops that begin with rho_)"),
+    field(
+        "rho_relative",
+        "limits relative to the state's own magnitude (ops that begin with rho_)",
+    ),
+];
+
+/// The relative gate of rho, beside the absolute one.
+pub(crate) const RHO_RELATIVE: &[Field] = &[
+    field("mode", "whether a broken limit fails the run"),
+    field("nmse", "largest sum of (x - q)^2 over sum of x^2"),
 ];
 
 /// The quality gate of rho.

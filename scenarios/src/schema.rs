@@ -108,7 +108,7 @@ fn of_op(op: &OpSpec) -> Value {
         "zip": { "items": reference(zip_name(op)) },
     });
     if !gates_rho(op.name) {
-        properties["gate"] = json!({ "properties": { "rho": false } });
+        properties["gate"] = json!({ "properties": { "rho": false, "rho_relative": false } });
     }
     json!({
         "if": { "properties": { "op": { "const": op.name } }, "required": ["op"] },
@@ -176,9 +176,12 @@ fn goal(key: &str) -> Value {
 fn gate(key: &str) -> Value {
     match key {
         "correctness" => words(CORRECTNESS),
-        _ => object(keys::RHO, &[], |key| match key {
-            "mode" => words(MODES),
-            _ => positive(MAX_LIMIT),
-        }),
+        _ => {
+            let keys = if key == "rho" { keys::RHO } else { keys::RHO_RELATIVE };
+            object(keys, &[], |key| match key {
+                "mode" => words(MODES),
+                _ => positive(MAX_LIMIT),
+            })
+        }
     }
 }

@@ -99,6 +99,8 @@ fn wrong_types_and_ranges_are_refused() {
     refuses(&measure(r#""threads": [2, 2]"#), "threads", "2]", "twice");
     refuses(&measure(r#""interval": 2"#), "interval", "2", "above 0 and at most 1");
     refuses(&measure(r#""min_samples": 500"#), "min_samples", "500", "more than max_samples 200");
+    let gate = sweep("linear", r#""gate": {"rho_relative": {}}"#);
+    refuses(&gate, "rho_relative", "{}", "begin with rho_");
     let gate = sweep("linear", r#""gate": {"rho": {}}"#);
     refuses(&gate, "rho", "{}", "begin with rho_");
     let gate = sweep("rho_pack", r#""gate": {"rho": {"min_rms_ratio": 1.2}}"#);

@@ -1,5 +1,5 @@
 //! What a scenario expands to.
-use lowbit_reference::rho::RhoGate;
+use lowbit_reference::rho::{RelativeGate, RhoGate};
 use lowbit_scenarios::{Cache, GateMode, Gates, Measure, Planned, Scenario, ThreadCount};
 
 fn parse(text: &str) -> Scenario {
@@ -161,7 +161,8 @@ fn settings_override_those_of_the_file_one_by_one() {
         {"name": "a", "op": "linear"},
         {"name": "b", "op": "rho_pack",
          "measure": {"threads": [2, 4], "cache": "cold", "interval": 0.1},
-         "gate": {"correctness": "report", "rho": {"mode": "enforce", "mean_abs_error": 0.5}}},
+         "gate": {"correctness": "report", "rho": {"mode": "enforce", "mean_abs_error": 0.5},
+                  "rho_relative": {"mode": "enforce", "nmse": 0.25}}},
         {"name": "c", "op": "rho_unpack"}]}"#;
     let scenario = parse(text);
     let file = Measure { max_seconds: 0.5, ..Measure::default() };
@@ -175,7 +176,13 @@ fn settings_override_those_of_the_file_one_by_one() {
     };
     assert_eq!(scenario.sweeps[1].measure, own);
     let limits = RhoGate { mean_abs_error: 0.5, ..RhoGate::default() };
-    let gate = Gates { correctness: GateMode::Report, rho: Some((GateMode::Enforce, limits)) };
+    let relative = RelativeGate { nmse: 0.25, ..RelativeGate::default() };
+    let relative = Some((GateMode::Enforce, relative));
+    let gate = Gates {
+        correctness: GateMode::Report,
+        rho: Some((GateMode::Enforce, limits)),
+        rho_relative: relative,
+    };
     assert_eq!(scenario.sweeps[1].gate, gate);
     let source = Some((GateMode::Report, RhoGate::default()));
     assert_eq!(scenario.sweeps[2].gate.rho, source);

@@ -115,6 +115,9 @@ fn the_op_decides_what_a_sweep_may_hold() {
     assert!(!valid("linear", json!({ "zip": [{ "elements": [1] }] })));
     assert!(valid("rho_pack", json!({ "gate": { "rho": { "mode": "off" } } })));
     assert!(!valid("linear", json!({ "gate": { "rho": { "mode": "off" } } })));
+    assert!(valid("rho_pack", json!({ "gate": { "rho_relative": { "nmse": 0.1 } } })));
+    assert!(!valid("rho_pack", json!({ "gate": { "rho_relative": { "max_abs_error": 1 } } })));
+    assert!(!valid("linear", json!({ "gate": { "rho_relative": { "mode": "off" } } })));
     assert!(valid("linear", json!({ "product": { "weight": "packed2" } })), "an alias");
     let rule = |rule: Value| valid("linear", json!({ "product": { "weight_rule": rule } }));
     assert!(rule(json!({ "threshold": 0.7 })));

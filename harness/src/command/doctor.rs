@@ -63,8 +63,13 @@ fn rows(drivers: &[&dyn Driver], hardware: &Hardware) -> String {
                 Threads::One => ", one thread",
                 Threads::Own => ", threads of its own",
             };
-            let _ =
-                writeln!(text, "  {:<20} {:<12} {answer}{threads}", driver.spec().name, row.name);
+            let same = row.determinism;
+            let _ = writeln!(
+                text,
+                "  {:<20} {:<12} {answer}{threads}; same bits: {same}",
+                driver.spec().name,
+                row.name
+            );
         }
     }
     text

@@ -6,7 +6,7 @@ use crate::codes::fill::{Filled, Make, Runs};
 use crate::context::Context;
 use crate::hardware::Need;
 use crate::quantize::Packing;
-use crate::{Failure, Kernel, Prepared};
+use crate::{Determinism, Failure, Kernel, Prepared};
 use lowbit_reference::op::blocks::dequantize::{DequantizeBlocks, DequantizeBlocksProblem};
 use lowbit_reference::op::{Arithmetic, Tensor};
 use std::marker::PhantomData;
@@ -48,6 +48,9 @@ impl<I: Codes> Kernel<DequantizeBlocks> for Row<I> {
     }
     fn need(&self) -> Need {
         I::NEED
+    }
+    fn determinism(&self) -> Determinism {
+        Determinism::EXACT
     }
     fn arithmetic(&self, _: &DequantizeBlocksProblem) -> Arithmetic {
         Arithmetic::FLOAT

@@ -10,7 +10,7 @@ use crate::hardware::Need;
 use crate::pool::Pool;
 use crate::quantize::STREAMED;
 use crate::quantize::isa::{AHEAD, BATCH, Fold, STEP, Work};
-use crate::{Failure, Kernel, Prepared};
+use crate::{Determinism, Failure, Kernel, Prepared};
 use lowbit_reference::op::blocks::quantize::{QuantizeBlocks, QuantizeBlocksProblem};
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 use std::marker::PhantomData;
@@ -51,6 +51,9 @@ impl<I: Blocks> Kernel<QuantizeBlocks> for Row<I> {
     }
     fn need(&self) -> Need {
         I::NEED
+    }
+    fn determinism(&self) -> Determinism {
+        Determinism::EXACT
     }
     fn arithmetic(&self, _: &QuantizeBlocksProblem) -> Arithmetic {
         Arithmetic::FLOAT

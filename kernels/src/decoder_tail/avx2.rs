@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::hardware::Need;
 use crate::projection;
-use crate::{Failure, Kernel, Prepared};
+use crate::{Determinism, Failure, Kernel, Prepared};
 use lowbit_reference::op::Arithmetic;
 use lowbit_reference::op::projection::{DecoderTail, ProjectionOp, ProjectionProblem};
 
@@ -17,6 +17,10 @@ impl Kernel<ProjectionOp<DecoderTail>> for Avx2 {
     }
     fn need(&self) -> Need {
         Need::Avx2
+    }
+    /// Floats of a single token have more sums than one of several.
+    fn determinism(&self) -> Determinism {
+        Determinism::TILED
     }
     fn arithmetic(&self, problem: &ProjectionProblem<DecoderTail>) -> Arithmetic {
         projection::arithmetic(problem)

@@ -13,7 +13,7 @@ use crate::quantize::Packing;
 use crate::quantize::scalar::Scalar;
 #[cfg(target_arch = "x86_64")]
 use crate::quantize::{avx2::Avx2, avx512::Avx512};
-use crate::{Failure, Prepared};
+use crate::{Determinism, Failure, Prepared};
 use lowbit_reference::op::dequantize::{Dequantize, DequantizeProblem};
 use lowbit_reference::op::{Arithmetic, Op, Tensor};
 use lowbit_reference::rule::Range as Statistic;
@@ -45,6 +45,9 @@ impl<I: Codes, O: Op<Problem = DequantizeProblem>> Kernel<O> for Row<I> {
     }
     fn need(&self) -> Need {
         I::NEED
+    }
+    fn determinism(&self) -> Determinism {
+        Determinism::EXACT
     }
     fn arithmetic(&self, _: &DequantizeProblem) -> Arithmetic {
         Arithmetic::FLOAT

@@ -15,7 +15,7 @@ use super::panels::{Piece, Vector};
 use super::rows::{self, Dot};
 use crate::context::Context;
 use crate::hardware::Need;
-use crate::{Failure, Kernel, Prepared};
+use crate::{Determinism, Failure, Kernel, Prepared};
 use core::arch::x86_64::*;
 use lowbit_reference::format::layout::{LANES8, Layout};
 use lowbit_reference::op::Arithmetic;
@@ -31,6 +31,10 @@ impl Kernel<Linear> for Avx2 {
     }
     fn need(&self) -> Need {
         Need::Avx2
+    }
+    /// Floats of a single token have more sums than one of several.
+    fn determinism(&self) -> Determinism {
+        Determinism::TILED
     }
     fn arithmetic(&self, problem: &LinearProblem) -> Arithmetic {
         rows::arithmetic(problem)

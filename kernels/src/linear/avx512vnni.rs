@@ -25,7 +25,7 @@ use super::panels::{Piece, Vector};
 use super::rows::{self, Dot};
 use crate::context::Context;
 use crate::hardware::Need;
-use crate::{Failure, Kernel, Prepared};
+use crate::{Determinism, Failure, Kernel, Prepared};
 use core::arch::x86_64::*;
 use lowbit_reference::format::layout::{LANES16, Layout};
 use lowbit_reference::op::Arithmetic;
@@ -41,6 +41,10 @@ impl Kernel<Linear> for Avx512Vnni {
     }
     fn need(&self) -> Need {
         Need::Avx512Vnni
+    }
+    /// Floats of a single token have more sums than one of several.
+    fn determinism(&self) -> Determinism {
+        Determinism::TILED
     }
     fn arithmetic(&self, problem: &LinearProblem) -> Arithmetic {
         rows::arithmetic(problem)

@@ -16,7 +16,7 @@ use crate::burn_quantize::{Cpu, floats};
 use crate::context::Context;
 use crate::pool::Pool;
 use crate::rules::classic_activation;
-use crate::{Failure, Kernel, Prepared, Threads};
+use crate::{Determinism, Failure, Kernel, Prepared, Threads};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use lowbit_reference::op::linear::{Linear, LinearProblem};
@@ -116,6 +116,9 @@ impl<B: Backend> Kernel<Linear> for Burn<B> {
     }
     fn threads(&self) -> Threads {
         self.threads
+    }
+    fn determinism(&self) -> Determinism {
+        Determinism::TILED
     }
     fn arithmetic(&self, _: &LinearProblem) -> Arithmetic {
         Arithmetic::FLOAT

@@ -11,7 +11,7 @@
 use crate::burn_quantize::{Cpu, FakeQuantized, accepts, fake_quantize, floats, tensor};
 use crate::context::Context;
 use crate::rules::{classic_activation, classic_rule, classic_weight, contiguous};
-use crate::{Failure, Kernel, Prepared, Threads};
+use crate::{Determinism, Failure, Kernel, Prepared, Threads};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use lowbit_reference::format::Levels;
@@ -65,6 +65,9 @@ impl Kernel<Linear> for Ste {
     }
     fn threads(&self) -> Threads {
         Threads::One
+    }
+    fn determinism(&self) -> Determinism {
+        Determinism::TILED
     }
     fn arithmetic(&self, _: &LinearProblem) -> Arithmetic {
         Arithmetic::FLOAT

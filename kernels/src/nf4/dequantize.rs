@@ -11,7 +11,7 @@ use crate::hardware::Need;
 use crate::pool::Pool;
 use crate::quantize::Packing;
 use crate::quantize::isa::STEP;
-use crate::{Failure, Kernel, Prepared};
+use crate::{Determinism, Failure, Kernel, Prepared};
 use lowbit_reference::format::double_quant::{DOUBLE_QUANT_BLOCK, DoubleQuant};
 use lowbit_reference::format::nf4::{Absmax, Nf4Tensor, Nibbles};
 use lowbit_reference::op::nf4::dequantize::DequantizeNf4;
@@ -35,6 +35,9 @@ impl<I: Codes> Kernel<DequantizeNf4> for Row<I> {
     }
     fn need(&self) -> Need {
         I::NEED
+    }
+    fn determinism(&self) -> Determinism {
+        Determinism::EXACT
     }
     fn arithmetic(&self, _: &Nf4Tensor) -> Arithmetic {
         Arithmetic::FLOAT

@@ -8,7 +8,7 @@ use crate::hardware::Need;
 use crate::pool::Pool;
 use crate::quantize::STREAMED;
 use crate::quantize::isa::{AHEAD, BATCH, Fold, STEP, Work};
-use crate::{Failure, Kernel, Prepared};
+use crate::{Determinism, Failure, Kernel, Prepared};
 use lowbit_reference::format::codebook::Table;
 use lowbit_reference::format::double_quant::{DOUBLE_QUANT_BLOCK, DoubleQuant};
 use lowbit_reference::format::nf4::Nibbles;
@@ -37,6 +37,9 @@ impl<I: Nf4> Kernel<QuantizeNf4> for Row<I> {
     }
     fn need(&self) -> Need {
         I::NEED
+    }
+    fn determinism(&self) -> Determinism {
+        Determinism::EXACT
     }
     fn arithmetic(&self, _: &QuantizeNf4Problem) -> Arithmetic {
         Arithmetic::FLOAT

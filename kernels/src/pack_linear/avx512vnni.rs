@@ -7,7 +7,7 @@ use super::Run;
 use crate::context::Context;
 use crate::hardware::Need;
 use crate::linear::panels::{Mover, Plain, Vector};
-use crate::{Failure, Kernel, Prepared};
+use crate::{Determinism, Failure, Kernel, Prepared};
 use core::arch::x86_64::*;
 use lowbit_reference::format::layout::LANES16;
 use lowbit_reference::op::Arithmetic;
@@ -23,6 +23,9 @@ impl Kernel<PackLinear> for Avx512Vnni {
     }
     fn need(&self) -> Need {
         Need::Avx512Vnni
+    }
+    fn determinism(&self) -> Determinism {
+        Determinism::EXACT
     }
     fn arithmetic(&self, _: &PackProblem) -> Arithmetic {
         Arithmetic::INTEGER

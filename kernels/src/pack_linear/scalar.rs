@@ -2,7 +2,7 @@
 use super::Run;
 use crate::context::Context;
 use crate::linear::panels::Plain;
-use crate::{Failure, Kernel, Prepared};
+use crate::{Determinism, Failure, Kernel, Prepared};
 use lowbit_reference::op::Arithmetic;
 use lowbit_reference::op::pack_linear::{PackLinear, PackProblem};
 
@@ -13,6 +13,9 @@ pub(super) struct Scalar;
 impl Kernel<PackLinear> for Scalar {
     fn name(&self) -> &'static str {
         "scalar"
+    }
+    fn determinism(&self) -> Determinism {
+        Determinism::EXACT
     }
     fn arithmetic(&self, _: &PackProblem) -> Arithmetic {
         Arithmetic::INTEGER

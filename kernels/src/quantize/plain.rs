@@ -62,12 +62,12 @@ struct Quantize {
 }
 
 /// What turns values of a group into codes.
-struct Coder {
-    scale: f32,
-    step: f32,
+pub(crate) struct Coder {
+    pub(crate) scale: f32,
+    pub(crate) step: f32,
     limit: f32,
-    centre: f32,
-    zero_point: f32,
+    pub(crate) centre: f32,
+    pub(crate) zero_point: f32,
 }
 
 fn mean(sum: f64, count: usize) -> f32 {
@@ -75,7 +75,7 @@ fn mean(sum: f64, count: usize) -> f32 {
 }
 
 impl Coder {
-    fn new(rule: &Rule, levels: Levels, group: &[f32]) -> Coder {
+    pub(crate) fn new(rule: &Rule, levels: Levels, group: &[f32]) -> Coder {
         let unsigned = levels.unsigned();
         let (mut sum, mut magnitudes, mut largest) = (0.0f64, 0.0f64, 0.0f32);
         let first = if rule.with_zero { 0.0 } else { group[0] };
@@ -119,8 +119,9 @@ impl Coder {
         Coder { scale, step, limit, centre: mean(sum, group.len()), zero_point }
     }
 
-    fn encode(&self, rule: &Rule, levels: Levels, x: f32) -> u8 {
-        let code = match levels {
+    /// The code of a value, a whole number.
+    pub(crate) fn whole(&self, rule: &Rule, levels: Levels, x: f32) -> f32 {
+        match levels {
             Levels::Sign => {
                 let x = if rule.centred { x - self.centre } else { x };
                 if x > 0.0 || (rule.zero_is_positive && x == 0.0) { 1.0 } else { -1.0 }
@@ -129,19 +130,27 @@ impl Coder {
             Levels::Ternary if x < 0.0 => -1.0,
             Levels::Ternary => 1.0,
             _ => {
-                let (least, most) = levels.range();
-                let least = if levels.unsigned() { least } else { rule.min_code.into() };
-                let code = nearest(rule, x / self.step) + self.zero_point;
-                code.clamp(f32::from(least), f32::from(most))
+                let (least, most) = limits(rule, levels);
+                (nearest(rule, x / self.step) + self.zero_point).clamp(least, most)
             }
-        };
+        }
+    }
+
+    fn encode(&self, rule: &Rule, levels: Levels, x: f32) -> u8 {
         // Integers from -128 to 255: exact, and a byte holds the low bits of either sign.
-        (code as i16).to_le_bytes()[0]
+        (self.whole(rule, levels, x) as i16).to_le_bytes()[0]
     }
 }
 
+/// Smallest and largest code of a rule.
+pub(crate) fn limits(rule: &Rule, levels: Levels) -> (f32, f32) {
+    let (least, most) = levels.range();
+    let least = if levels.unsigned() { least } else { rule.min_code.into() };
+    (f32::from(least), f32::from(most))
+}
+
 /// The nearest integer; 0 for NaN.
-fn nearest(rule: &Rule, x: f32) -> f32 {
+pub(crate) fn nearest(rule: &Rule, x: f32) -> f32 {
     match rule.rounding {
         _ if x.is_nan() => 0.0,
         Rounding::HalfEven => x.round_ties_even(),

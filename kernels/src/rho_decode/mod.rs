@@ -3,7 +3,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
-mod rows;
+pub(crate) mod rows;
 mod scalar;
 use crate::Kernel;
 use lowbit_reference::op::rho::decode::RhoDecode;

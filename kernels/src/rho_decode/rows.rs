@@ -12,8 +12,9 @@ use crate::quantize::isa::{Isa, Work, bytes_of};
 use crate::rho_codec::blocks::{Bf16, Block, Fp8, Fp8Block, MxFp8, MxInt8};
 use crate::rho_codec::sparse_positive::Positive;
 use crate::rho_codec::{BLOCK, Codec, TASK, sparse_positive, sparse_tile};
-use crate::{Failure, Kernel, Prepared};
+use crate::{Determinism, Failure, Kernel, Prepared};
 use lowbit_reference::op::rho::decode::{PayloadProblem, RhoDecode};
+use lowbit_reference::op::rho::payload::StateProblem;
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 use lowbit_reference::rho::StateShape;
 use std::marker::PhantomData;
@@ -139,6 +140,10 @@ impl<I: Positive> Kernel<RhoDecode> for Row<I> {
         I::NEED
     }
 
+    fn determinism(&self) -> Determinism {
+        Determinism::EXACT
+    }
+
     fn arithmetic(&self, _: &PayloadProblem) -> Arithmetic {
         Arithmetic::FLOAT
     }
@@ -152,31 +157,21 @@ impl<I: Positive> Kernel<RhoDecode> for Row<I> {
         problem: &'p PayloadProblem,
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
-        let isa = I::detect().ok_or_else(|| Failure(format!("no {}", I::NAME)))?;
-        let (codec, shape) = (Codec::named(problem.source.name)?, problem.source.shape);
-        let tiles = if codec == Codec::SparseTile { sparse_tile::tiles(shape) } else { 0 };
-        Ok(Box::new(Decode {
-            isa,
-            codec,
-            shape,
-            pool: context.pool().clone(),
-            payload: context.copy("payload", &problem.payload),
-            live: context.buffer("live", tiles),
-            values: context.buffer("values", shape.len()),
-        }))
+        let payload = context.copy("payload", &problem.payload);
+        Ok(Box::new(Decode::<I>::new(&problem.source, payload, context)?))
     }
 }
 
 /// A row bound to its problem.
-struct Decode<I> {
+pub(crate) struct Decode<I> {
     isa: I,
     codec: Codec,
     shape: StateShape,
     pool: Pool,
-    payload: Buffer<u8>,
+    pub(crate) payload: Buffer<u8>,
     /// Flags of tiles.
     live: Buffer<u8>,
-    values: Buffer<f32>,
+    pub(crate) values: Buffer<f32>,
 }
 
 fn too_short(payload: &[u8]) -> Failure {
@@ -184,6 +179,26 @@ fn too_short(payload: &[u8]) -> Failure {
 }
 
 impl<I: Positive> Decode<I> {
+    /// A payload of a state of this shape and codec, to be decoded.
+    pub(crate) fn new(
+        source: &StateProblem,
+        payload: Buffer<u8>,
+        context: &mut Context,
+    ) -> Result<Self, Failure> {
+        let isa = I::detect().ok_or_else(|| Failure(format!("no {}", I::NAME)))?;
+        let (codec, shape) = (Codec::named(source.name)?, source.shape);
+        let tiles = if codec == Codec::SparseTile { sparse_tile::tiles(shape) } else { 0 };
+        Ok(Decode {
+            isa,
+            codec,
+            shape,
+            pool: context.pool().clone(),
+            payload,
+            live: context.buffer("live", tiles),
+            values: context.buffer("values", shape.len()),
+        })
+    }
+
     fn flat(&mut self) -> Result<(), Failure> {
         let Decode { isa, codec, .. } = *self;
         let (whole, tail) = (self.values.len() / BLOCK, self.values.len() % BLOCK);

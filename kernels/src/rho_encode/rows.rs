@@ -12,7 +12,7 @@ use crate::quantize::isa::{AHEAD, Isa, Work};
 use crate::rho_codec::blocks::{Bf16, Block, Fp8, Fp8Block, MxFp8, MxInt8};
 use crate::rho_codec::sparse_positive::Positive;
 use crate::rho_codec::{BLOCK, Codec, STAGED, TASK, cut, sparse_positive, sparse_tile};
-use crate::{Failure, Kernel, Prepared};
+use crate::{Determinism, Failure, Kernel, Prepared};
 use lowbit_reference::op::rho::encode::RhoEncode;
 use lowbit_reference::op::rho::payload::StateProblem;
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
@@ -149,6 +149,10 @@ impl<I: Positive> Kernel<RhoEncode> for Row<I> {
         I::NEED
     }
 
+    fn determinism(&self) -> Determinism {
+        Determinism::EXACT
+    }
+
     fn arithmetic(&self, _: &StateProblem) -> Arithmetic {
         Arithmetic::FLOAT
     }
@@ -162,31 +166,17 @@ impl<I: Positive> Kernel<RhoEncode> for Row<I> {
         problem: &'p StateProblem,
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
-        let isa = I::detect().ok_or_else(|| Failure(format!("no {}", I::NAME)))?;
-        let (codec, shape) = (Codec::named(problem.name)?, problem.shape);
-        let sparse = matches!(codec, Codec::SparsePositive | Codec::SparseTile);
-        let tiles = if codec == Codec::SparseTile { sparse_tile::tiles(shape) } else { 0 };
-        Ok(Box::new(Encode {
-            isa,
-            codec,
-            shape,
-            pool: context.pool().clone(),
-            x: context.copy("x", &problem.x),
-            live: context.buffer("live", tiles),
-            room: context.buffer("room", if sparse { problem.most_bytes } else { 0 }),
-            payload: context.buffer("payload", problem.most_bytes),
-            len: 0,
-        }))
+        Ok(Box::new(Encode::<I>::new(problem, context)?))
     }
 }
 
 /// A row bound to its problem.
-struct Encode<I> {
+pub(crate) struct Encode<I> {
     isa: I,
     codec: Codec,
     shape: StateShape,
     pool: Pool,
-    x: Buffer<f32>,
+    pub(crate) x: Buffer<f32>,
     /// Flags of tiles.
     live: Buffer<u8>,
     /// What tasks of a sparse codec write; empty for the others.
@@ -197,6 +187,30 @@ struct Encode<I> {
 }
 
 impl<I: Positive> Encode<I> {
+    /// A state of a problem, to be encoded.
+    pub(crate) fn new(problem: &StateProblem, context: &mut Context) -> Result<Self, Failure> {
+        let isa = I::detect().ok_or_else(|| Failure(format!("no {}", I::NAME)))?;
+        let (codec, shape) = (Codec::named(problem.name)?, problem.shape);
+        let sparse = matches!(codec, Codec::SparsePositive | Codec::SparseTile);
+        let tiles = if codec == Codec::SparseTile { sparse_tile::tiles(shape) } else { 0 };
+        Ok(Encode {
+            isa,
+            codec,
+            shape,
+            pool: context.pool().clone(),
+            x: context.copy("x", &problem.x),
+            live: context.buffer("live", tiles),
+            room: context.buffer("room", if sparse { problem.most_bytes } else { 0 }),
+            payload: context.buffer("payload", problem.most_bytes),
+            len: 0,
+        })
+    }
+
+    /// The payload of the last launch.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.payload[..self.len]
+    }
+
     fn flat(&mut self) {
         let Encode { isa, codec, .. } = *self;
         let stream = 4 * self.x.len() + self.payload.len() >= STREAMED;
@@ -267,6 +281,6 @@ impl<I: Positive> Prepared for Encode<I> {
     }
 
     fn read(&mut self) -> Result<Outputs, Failure> {
-        Ok(Outputs(vec![("payload", Tensor::U8(self.payload[..self.len].to_vec()))]))
+        Ok(Outputs(vec![("payload", Tensor::U8(self.payload().to_vec()))]))
     }
 }

@@ -8,7 +8,7 @@ use crate::pool::Pool;
 pub(super) use crate::quantize::isa::STEP;
 use crate::quantize::isa::{Isa, Work, bytes_of};
 use crate::quantize::{Packing, STREAMED};
-use crate::{Failure, Kernel, Prepared};
+use crate::{Determinism, Failure, Kernel, Prepared};
 use lowbit_reference::op::rho::unpack::{RhoUnpack, UnpackProblem};
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 use std::marker::PhantomData;
@@ -133,6 +133,10 @@ impl<I: Unpack> Kernel<RhoUnpack> for Row<I> {
 
     fn need(&self) -> Need {
         I::NEED
+    }
+
+    fn determinism(&self) -> Determinism {
+        Determinism::EXACT
     }
 
     fn arithmetic(&self, _: &UnpackProblem) -> Arithmetic {

@@ -12,7 +12,7 @@ use crate::quantize::Packing;
 use crate::quantize::scalar::Scalar;
 #[cfg(target_arch = "x86_64")]
 use crate::quantize::{avx2::Avx2, avx512::Avx512};
-use crate::{Failure, Prepared};
+use crate::{Determinism, Failure, Prepared};
 use lowbit_reference::op::packing::{PackingProblem, Unpack};
 use lowbit_reference::op::{Arithmetic, Tensor};
 use std::marker::PhantomData;
@@ -37,6 +37,9 @@ impl<I: Codes> Kernel<Unpack> for Row<I> {
     }
     fn need(&self) -> Need {
         I::NEED
+    }
+    fn determinism(&self) -> Determinism {
+        Determinism::EXACT
     }
     fn arithmetic(&self, _: &PackingProblem) -> Arithmetic {
         Arithmetic::INTEGER

@@ -9,6 +9,7 @@ mod attention;
 mod awq;
 mod blocks;
 mod conv2d;
+mod fake_quantize;
 mod latent;
 mod linear;
 mod linear_blocks;
@@ -66,6 +67,12 @@ fn main() -> ExitCode {
     trials.extend(rows(
         lowbit_kernels::quantize_activation::KERNELS,
         quantize::activation_cases(),
+        &hardware,
+        &sender,
+    ));
+    trials.extend(rows(
+        lowbit_kernels::fake_quantize::KERNELS,
+        fake_quantize::cases(),
         &hardware,
         &sender,
     ));

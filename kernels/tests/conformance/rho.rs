@@ -2,7 +2,7 @@
 use crate::{Count, LENGTHS, rows};
 use libtest_mimic::Trial;
 use lowbit_kernels::hardware::Hardware;
-use lowbit_kernels::{rho_decode, rho_encode, rho_pack, rho_unpack};
+use lowbit_kernels::{rho_decode, rho_drift, rho_encode, rho_pack, rho_unpack};
 use std::sync::mpsc::Sender;
 
 /// The rows of every op on rho.
@@ -11,7 +11,19 @@ pub(crate) fn trials(hardware: &Hardware, sender: &Sender<Count>) -> Vec<Trial> 
     trials.extend(rows(rho_unpack::KERNELS, cases("rho_unpack"), hardware, sender));
     trials.extend(rows(rho_encode::KERNELS, codec_cases("rho_encode"), hardware, sender));
     trials.extend(rows(rho_decode::KERNELS, codec_cases("rho_decode"), hardware, sender));
+    trials.extend(rows(rho_drift::KERNELS, drift_cases(), hardware, sender));
     trials
+}
+
+/// Three chunks of every shape, and 64 of the small ones.
+fn drift_cases() -> Vec<String> {
+    let mut ids = Vec::new();
+    for id in codec_cases("rho_drift") {
+        let small = !id.contains("columns=70001") && !id.contains("rows=300");
+        ids.extend(small.then(|| format!("{id}/chunks=64")));
+        ids.push(format!("{id}/chunks=3"));
+    }
+    ids
 }
 
 fn cases(op: &str) -> Vec<String> {

@@ -44,6 +44,16 @@ pub(super) const ACTIVATION_RULE: Param = Param {
     when: None,
     default: None,
 };
+/// Rule of either operand.
+pub(super) const RULE: Param = required(
+    "rule",
+    Kind::WordOrConfig {
+        words: named::rule_words,
+        canonical: Rule::canonical,
+        schema: Rule::schema,
+    },
+    "how values become scales and codes: a named rule or one spelled out",
+);
 /// Format activations are quantized to.
 pub(super) const CODES: Param = Param {
     key: "activation",
@@ -128,12 +138,16 @@ pub(super) fn area(
 
 /// The weight rule of a case, for the levels of its format.
 pub(super) fn weight_rule(case: &Case, levels: Levels) -> Result<Rule, CaseError> {
-    let rule = find_rule(case, "weight_rule", levels, named::weight_rule_words(), |name| {
+    weight_rule_at(case, "weight_rule", levels)
+}
+
+fn weight_rule_at(case: &Case, key: &'static str, levels: Levels) -> Result<Rule, CaseError> {
+    let rule = find_rule(case, key, levels, named::weight_rule_words(), |name| {
         named::weight_rule(name, levels)
     })?;
     if levels.unsigned() && rule.range != Range::Minmax {
         return Err(case.conflict(
-            "weight_rule",
+            key,
             "has no zero point, so that unsigned codes lose every negative weight; use `minmax`",
         ));
     }
@@ -142,9 +156,23 @@ pub(super) fn weight_rule(case: &Case, levels: Levels) -> Result<Rule, CaseError
 
 /// The activation rule of a case, for the levels of its format.
 pub(super) fn activation_rule(case: &Case, levels: Levels) -> Result<Rule, CaseError> {
-    find_rule(case, "activation_rule", levels, named::activation_rule_words(), |name| {
+    activation_rule_at(case, "activation_rule", levels)
+}
+
+fn activation_rule_at(case: &Case, key: &'static str, levels: Levels) -> Result<Rule, CaseError> {
+    find_rule(case, key, levels, named::activation_rule_words(), |name| {
         named::activation_rule(name, levels)
     })
+}
+
+/// The rule of a case with one operand, which is a weight or an activation.
+pub(super) fn operand_rule(
+    case: &Case,
+    is_weight: bool,
+    levels: Levels,
+) -> Result<Rule, CaseError> {
+    let find = if is_weight { weight_rule_at } else { activation_rule_at };
+    find(case, "rule", levels)
 }
 
 /// Groups must fill rows whose length is the parameter `columns`, which have no heads; a
@@ -206,6 +234,26 @@ pub(super) fn sigma(case: &Case) -> f32 {
 /// Seed of a case.
 pub(super) fn seed(case: &Case) -> u64 {
     case.number("seed") as u64
+}
+
+/// The case with half of what `key` counts, if that is some and its data begin as this one's do:
+/// drawn ones, but for columns of outliers, whose place a row's length decides.
+pub(super) fn fewer(case: &Case, key: &str) -> Option<Case> {
+    let count = case.number(key);
+    let drawn = case.word("data") == "realistic" && case.word("distribution") != "lognormal";
+    if count < 2 || !drawn {
+        return None;
+    }
+    let id = case.to_string();
+    let (from, to) = (format!("/{key}={count}/"), format!("/{key}={}/", count / 2));
+    format!("{id}/").replacen(&from, &to, 1).trim_end_matches('/').parse().ok()
+}
+
+/// Whether every row of the activations of a case has scales of its own, or needs none.
+pub(super) fn own_scales(case: &Case, format: &str) -> bool {
+    let Some(format) = format::activation_format(format) else { return true };
+    let rule = activation_rule(case, format.levels());
+    rule.is_ok_and(|rule| matches!(rule.granularity, Granularity::Row | Granularity::Group))
 }
 
 /// The values of a case for one stream: planted, drawn or read, `len` of them in rows of

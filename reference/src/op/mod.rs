@@ -41,6 +41,7 @@ pub use part::Part;
 pub static OPS: &[&OpSpec] = &[
     &quantize::weight::SPEC,
     &quantize::activation::SPEC,
+    &quantize::fake::SPEC,
     &dequantize::SPEC,
     &blocks::quantize::SPEC,
     &blocks::dequantize::SPEC,
@@ -61,6 +62,7 @@ pub static OPS: &[&OpSpec] = &[
     &rho::unpack::SPEC,
     &rho::encode::SPEC,
     &rho::decode::SPEC,
+    &rho::drift::SPEC,
     &attention::SPEC,
     &hadamard::SPEC,
     &top_k::SPEC,
@@ -171,6 +173,11 @@ pub trait Op: 'static {
     /// The `nmse` that format, rule and distribution predict for the quality, calculated and not
     /// tuned; `None` where nothing is known beforehand.
     fn expected_nmse(_: &Self::Problem, _: &Self::Reference) -> Option<Predicted> {
+        None
+    }
+    /// A case of fewer tokens or images whose data, and so whose right answer, are the beginning of
+    /// this case's; `None` where there is no batch, or a scale spans it.
+    fn fewer(_: &Case) -> Option<Case> {
         None
     }
     /// Bytes of the main tensor.

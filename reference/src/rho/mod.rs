@@ -2,6 +2,7 @@
 //! lines 852-938), the other codecs that seed 001 names, a stream that carries a compressed state,
 //! statistics over many states and the gates they have to pass.
 mod blocks;
+pub mod carry;
 mod codec;
 mod gate;
 mod lowrank;

@@ -40,6 +40,11 @@ pub fn activation_rule_words() -> Vec<Word> {
     ["none"].into_iter().chain(named).map(word).collect()
 }
 
+/// Every name.
+pub fn rule_words() -> Vec<Word> {
+    NAMES.into_iter().map(word).collect()
+}
+
 /// Steps of the largest code: what the range is divided into.
 pub fn steps(levels: Levels) -> f32 {
     match levels {

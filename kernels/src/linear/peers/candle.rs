@@ -13,7 +13,7 @@
 //! of ours is started with.
 use crate::context::Context;
 use crate::rules::contiguous;
-use crate::{Failure, Kernel, Prepared};
+use crate::{Determinism, Failure, Kernel, Prepared};
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
 use candle_core::{Device, Error, Module, Tensor};
 use lowbit_reference::op::linear::{Activation, BlockWeight, Linear, LinearProblem, Weight};
@@ -51,6 +51,9 @@ fn blocks(problem: &LinearProblem) -> Result<(&BlockWeight, GgmlDType), String> 
 impl Kernel<Linear> for Candle {
     fn name(&self) -> &'static str {
         "candle"
+    }
+    fn determinism(&self) -> Determinism {
+        Determinism::REPEATABLE
     }
     fn arithmetic(&self, problem: &LinearProblem) -> Arithmetic {
         let whole = problem.k.is_multiple_of(REPACKED.0) && problem.n.is_multiple_of(REPACKED.1);

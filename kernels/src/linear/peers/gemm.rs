@@ -7,7 +7,7 @@ use crate::buffer::Buffer;
 use crate::context::Context;
 use crate::linear::dense;
 use crate::pool::Pool;
-use crate::{Failure, Kernel, Prepared};
+use crate::{Determinism, Failure, Kernel, Prepared};
 use ::gemm::Parallelism;
 use lowbit_reference::op::linear::{Linear, LinearProblem};
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
@@ -28,6 +28,9 @@ struct Run {
 impl Kernel<Linear> for Gemm {
     fn name(&self) -> &'static str {
         "gemm"
+    }
+    fn determinism(&self) -> Determinism {
+        Determinism::REPEATABLE
     }
     fn arithmetic(&self, _: &LinearProblem) -> Arithmetic {
         Arithmetic::FLOAT

@@ -20,7 +20,7 @@ use crate::buffer::Buffer;
 use crate::context::Context;
 use crate::linear::dense;
 use crate::pool::Pool;
-use crate::{Failure, Kernel, Prepared};
+use crate::{Determinism, Failure, Kernel, Prepared};
 use lowbit_reference::op::linear::{Activation, Linear, LinearProblem};
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 use rten_gemm::{
@@ -43,6 +43,9 @@ pub(in crate::linear) struct Rten {
 impl Kernel<Linear> for Rten {
     fn name(&self) -> &'static str {
         if self.arranged_x { "rten-gemm-ab" } else { "rten-gemm" }
+    }
+    fn determinism(&self) -> Determinism {
+        Determinism::REPEATABLE
     }
     fn arithmetic(&self, problem: &LinearProblem) -> Arithmetic {
         match problem.activation {

@@ -234,6 +234,10 @@ impl Op for Attention {
         reference.quality(problem)
     }
 
+    fn fewer(case: &Case) -> Option<Case> {
+        inputs::fewer(case, "batch")
+    }
+
     fn storage(problem: &AttentionProblem) -> Storage {
         let elements = problem.k.len() as u64;
         match &problem.scores {

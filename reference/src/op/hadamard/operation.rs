@@ -111,6 +111,10 @@ impl Op for HadamardTransform {
         None
     }
 
+    fn fewer(case: &Case) -> Option<Case> {
+        inputs::fewer(case, "m")
+    }
+
     fn storage(problem: &HadamardProblem) -> Storage {
         let elements = problem.x.len() as u64;
         Storage { elements, artifact_bytes: 4 * elements, scale_bytes: 0 }

@@ -205,6 +205,11 @@ impl Op for Linear {
         reference.quality(problem)
     }
 
+    /// Tokens, where each has a scale of its own.
+    fn fewer(case: &Case) -> Option<Case> {
+        inputs::fewer(case, "m").filter(|_| inputs::own_scales(case, case.word("activation")))
+    }
+
     fn storage(problem: &LinearProblem) -> Storage {
         problem.weight.storage(problem.weight_f32.len())
     }

@@ -212,6 +212,10 @@ impl Op for Pool2d {
         None
     }
 
+    fn fewer(case: &Case) -> Option<Case> {
+        inputs::fewer(case, "batch")
+    }
+
     fn storage(problem: &Pool2dProblem) -> Storage {
         let elements = problem.x.len() as u64;
         Storage { elements, artifact_bytes: 4 * elements, scale_bytes: 0 }

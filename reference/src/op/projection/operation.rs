@@ -332,6 +332,12 @@ impl<S: Named> Op for ProjectionOp<S> {
         None
     }
 
+    /// Sequences, forward: gradients of the weight add them up.
+    fn fewer(case: &Case) -> Option<Case> {
+        let own = !backward(case) && inputs::own_scales(case, case.word("activation"));
+        inputs::fewer(case, "batch").filter(|_| own)
+    }
+
     fn storage(problem: &ProjectionProblem<S>) -> Storage {
         Storage {
             elements: problem.weight.codes.len() as u64,

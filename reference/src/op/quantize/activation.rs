@@ -106,6 +106,11 @@ impl Op for QuantizeActivation {
         problem.expected_nmse(reference)
     }
 
+    /// Tokens, where each has a scale of its own.
+    fn fewer(case: &Case) -> Option<Case> {
+        inputs::fewer(case, "m").filter(|_| inputs::own_scales(case, case.word("activation")))
+    }
+
     fn storage(problem: &QuantizeProblem) -> Storage {
         storage(problem)
     }

@@ -7,6 +7,7 @@
 //! again in every code.
 pub mod activation;
 mod exported;
+pub mod fake;
 pub mod weight;
 use super::{Arithmetic, Bound, Expectation, Expected, Outputs, Tensor};
 use crate::bound;
@@ -181,27 +182,15 @@ pub fn expect(
 ) -> Expectation {
     let mut out = Expectation::default();
     out.outputs.push(scales(problem, &reference.scales(), arithmetic));
-    let own = got.f32s("scales").filter(|s| s.len() == reference.shared.len());
-    let Some(own_scales) = own else { return out };
-    let mut shared: Vec<Shared> =
-        own_scales.iter().map(|scale| problem.rule.under(*scale)).collect();
-    if problem.rule.kept_mean {
-        // The limit is no function of the scale: it is the reference's, and near ties are wide.
-        shared.iter_mut().zip(&reference.shared).for_each(|(own, theirs)| own.limit = theirs.limit);
-    }
     if problem.rule.range == Range::Minmax {
         let want: Vec<i32> = reference.zero_points().into_iter().map(i32::from).collect();
         out.outputs.push(Expected::all("zero_points", Tensor::I32(want), Bound::Exact));
-        let theirs = reference.shared.iter().map(|group| group.zero_point);
-        shared.iter_mut().zip(theirs).for_each(|(own, zero_point)| own.zero_point = zero_point);
     }
     if problem.rule.centred {
-        let want = reference.centres();
-        out.outputs.push(expect_centres("centres", &problem.x, (&want, problem.group_len)));
-        let own = got.f32s("centres").filter(|c| c.len() == want.len());
-        let Some(own) = own else { return out };
-        shared.iter_mut().zip(own).for_each(|(group, centre)| group.centre = *centre);
+        let want = (&reference.centres()[..], problem.group_len);
+        out.outputs.push(expect_centres("centres", &problem.x, want));
     }
+    let Some(shared) = own_shared(problem, reference, got) else { return out };
     let codes = recode(problem, reference, &shared);
     let want = problem.levels().tensor(&codes);
     let bound = near_ties(problem, arithmetic, shared.clone());
@@ -221,6 +210,29 @@ pub fn expect(
         out.faults.push("the row answered none of `packed`, `codes`, `dequantized`".into());
     }
     out
+}
+
+/// What the groups of a row share by its own scales and centres; `None` where one is missing.
+/// Zero points are the reference's: no other passes.
+pub(super) fn own_shared(
+    problem: &QuantizeProblem,
+    reference: &Quantized,
+    got: &Outputs,
+) -> Option<Vec<Shared>> {
+    let each = |name: &str| got.f32s(name).filter(|s| s.len() == reference.shared.len());
+    let scales = each("scales")?;
+    let mut shared: Vec<Shared> = scales.iter().map(|scale| problem.rule.under(*scale)).collect();
+    for (own, theirs) in shared.iter_mut().zip(&reference.shared) {
+        own.zero_point = theirs.zero_point;
+        if problem.rule.kept_mean {
+            // The limit is no function of the scale; near ties are wide.
+            own.limit = theirs.limit;
+        }
+    }
+    if problem.rule.centred {
+        shared.iter_mut().zip(each("centres")?).for_each(|(own, centre)| own.centre = *centre);
+    }
+    Some(shared)
 }
 
 fn scales(problem: &QuantizeProblem, want: &[f32], arithmetic: Arithmetic) -> Expected {
@@ -283,7 +295,8 @@ fn near_ties(problem: &QuantizeProblem, arithmetic: Arithmetic, shared: Vec<Shar
     }))
 }
 
-/// Values of a fake-quantized tensor: code times scale, to the bit; a step off near ties.
+/// Values of a fake-quantized tensor: code times scale, to the bit; a step off near ties. A code
+/// counts from its zero point.
 fn dequantized(
     problem: &QuantizeProblem,
     codes: &[Code],
@@ -292,11 +305,20 @@ fn dequantized(
 ) -> Expected {
     let group_len = problem.group_len.max(1);
     let (rule, levels) = (&problem.rule, problem.levels());
-    // The code whose product with the scale is the value answered; NaN where there is none.
-    let decode = |(i, value): (usize, &f32)| -> f32 {
+    let want: Vec<f32> = codes
+        .iter()
+        .enumerate()
+        .map(|(i, code)| f32::from(code - shared[i / group_len].zero_point))
+        .collect();
+    // The code whose product with the scale is the value answered; NaN where there is none. A
+    // group that holds a NaN has no other values than NaN, whatever its codes.
+    let decode = |((i, value), want): ((usize, &f32), &f32)| -> f32 {
         let scale = shared[i / group_len].scale;
-        // A group of zeros may have the scale 0 (rules that add their epsilon).
-        let code = if *value == 0.0 { 0.0 } else { (value / scale).round() };
+        let wanted = want * scale;
+        if *value == wanted || (value.is_nan() && wanted.is_nan()) {
+            return *want;
+        }
+        let code = (value / scale).round();
         if code * scale == *value { code } else { f32::NAN }
     };
     let bound = |(i, x): (usize, &f32)| {
@@ -304,10 +326,14 @@ fn dequantized(
         if near && !problem.exact { levels.step() } else { 0.0 }
     };
     let bounds = problem.x.iter().enumerate().map(bound).collect();
-    let want = Tensor::F32(codes.iter().map(|c| f32::from(*c)).collect());
+    let decoded = match got.len() == want.len() {
+        true => got.iter().enumerate().zip(&want).map(decode).collect(),
+        // The length is what is wrong with it.
+        false => got.to_vec(),
+    };
     Expected {
-        decoded: Some(Tensor::F32(got.iter().enumerate().map(decode).collect())),
-        ..Expected::all("dequantized", want, Bound::Componentwise(bounds))
+        decoded: Some(Tensor::F32(decoded)),
+        ..Expected::all("dequantized", Tensor::F32(want), Bound::Componentwise(bounds))
     }
 }
 

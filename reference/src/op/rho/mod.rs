@@ -1,6 +1,8 @@
 //! Compression of the recurrent state as operations: blocks with scales beside them (`rho_pack`,
-//! `rho_unpack`), and the payloads of codecs (`rho_encode`, `rho_decode`).
+//! `rho_unpack`), and the payloads of codecs (`rho_encode`, `rho_decode`),
+//! chunk after chunk (`rho_drift`).
 pub mod decode;
+pub mod drift;
 pub mod encode;
 pub mod pack;
 pub mod payload;

@@ -106,17 +106,25 @@ impl StateProblem {
     pub(super) fn generate(case: &Case, files: &dyn Files) -> Result<StateProblem, String> {
         let shape = StateShape::new(&dimensions(case)).map_err(|error| error.to_string())?;
         let len = (shape.len(), shape.columns());
-        let mut x = inputs::values(case, None, Stream::State, len, files)?;
+        let x = inputs::values(case, None, Stream::State, len, files)?;
+        let mut problem = StateProblem::new(case.word("codec"), shape, x)?;
         if case.word("codec") == "sparse_tile" {
-            let (rows, columns) = (shape.rows(), shape.columns());
-            for (i, x) in x.iter_mut().enumerate() {
-                let (row, column) = (i / columns % rows, i % columns);
-                if (row / 8 + column / 8) % 3 == 0 {
-                    *x = 0.0;
-                }
+            let mut x = std::mem::take(&mut problem.x);
+            problem.kill_tiles(&mut x);
+            problem.x = x;
+        }
+        Ok(problem)
+    }
+
+    /// Zero a third of the diagonals of tiles.
+    pub(super) fn kill_tiles(&self, x: &mut [f32]) {
+        let (rows, columns) = (self.shape.rows(), self.shape.columns());
+        for (i, x) in x.iter_mut().enumerate() {
+            let (row, column) = (i / columns % rows, i % columns);
+            if (row / 8 + column / 8) % 3 == 0 {
+                *x = 0.0;
             }
         }
-        StateProblem::new(case.word("codec"), shape, x)
     }
 
     /// The payload of the state. None of these codecs refuses a state of its shape.

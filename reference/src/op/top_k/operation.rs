@@ -106,6 +106,10 @@ impl Op for TopK {
         None
     }
 
+    fn fewer(case: &Case) -> Option<Case> {
+        inputs::fewer(case, "m")
+    }
+
     fn storage(problem: &TopKProblem) -> Storage {
         let elements = problem.x.len() as u64;
         Storage { elements, artifact_bytes: elements, scale_bytes: 0 }
