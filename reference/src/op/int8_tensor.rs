@@ -31,7 +31,7 @@ const SYMMETRY: Param = Param {
     default: None,
 };
 const PARAMS: &[Param] =
-    &[SYMMETRY, BLOCK_SIZE, K, N, inputs::DRAWN, inputs::DISTRIBUTION, inputs::SIGMA, inputs::SEED];
+    &[SYMMETRY, BLOCK_SIZE, K, N, inputs::DRAWN, inputs::DISTRIBUTION, inputs::SIGMA, inputs::KEPT_FILE, inputs::SEED];
 
 fn symmetry_words() -> Vec<Word> {
     ["symmetric", "asymmetric"].map(|name| Word { name, aliases: &[] }).to_vec()
