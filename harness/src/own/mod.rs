@@ -35,7 +35,7 @@ const SHRINK_LIMIT: Duration = Duration::from_secs(8);
 ///
 /// ```no_run
 /// # use lowbit_kernels::{Kernel, Failure, Prepared, context::Context};
-/// # use lowbit_reference::op::{Arithmetic, hadamard::{HadamardTransform, operation::HadamardProblem}};
+/// # use lowbit_reference::op::{Arithmetic, hadamard::{HadamardProblem, HadamardTransform}};
 /// # struct Mine;
 /// # impl Kernel<HadamardTransform> for Mine {
 /// #     fn name(&self) -> &'static str { "mine" }
@@ -57,10 +57,20 @@ pub fn check_kernel_in<O: Op, K: Kernel<O>>(
     kernel: &'static K,
     folder: &Path,
 ) -> Result<Report, Refused> {
-    // One table for each check, for the life of the process: a kernel that hangs may still use it.
+    Check::new(driver_of(kernel), kernel.name()).run(folder)
+}
+
+/// In which way a kernel fails on one case, and the reason; nothing where it is right, does not
+/// accept the case, or the case cannot be built.
+pub fn fault_on<O: Op, K: Kernel<O>>(kernel: &'static K, case: &Case) -> Option<(Fault, String)> {
+    let record = InProcess::new(driver_of(kernel), kernel.name()).record(case)?;
+    Some((Fault::of(&record)?, record.reason))
+}
+
+/// A table of one kernel, for the life of the process: a kernel that hangs may still use it.
+fn driver_of<O: Op, K: Kernel<O>>(kernel: &'static K) -> &'static dyn Driver {
     let table: &'static [&'static dyn Kernel<O>] = Box::leak(Box::new([kernel as _]));
-    let driver: &'static dyn Driver = Box::leak(Box::new(OpDriver::<O> { kernels: table }));
-    Check::new(driver, kernel.name()).run(folder)
+    Box::leak(Box::new(OpDriver::<O> { kernels: table }))
 }
 
 /// The suite's operations with rows of your own at the end of one op's table.
