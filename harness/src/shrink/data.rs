@@ -112,7 +112,7 @@ pub(crate) fn shrink(
     let values: usize = tensors.iter().map(|kept| kept.values.len()).sum();
     // Values that do not fill their rows have a shape of their own.
     let whole = |kept: &Kept| kept.values.len().is_multiple_of(kept.row_len.max(1));
-    if tensors.is_empty() || values > MOST_VALUES || !tensors.iter().all(whole) {
+    if values == 0 || values > MOST_VALUES || !tensors.iter().all(whole) {
         return None;
     }
     let mut walk = Walk { case, path, subject, budget, best: found.clone(), tensors, trials: 0 };

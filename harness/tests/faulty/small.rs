@@ -63,7 +63,9 @@ pub(crate) fn replayed() {
     check(folder.path(), "wrong_from_33", &["--out", "out"]);
     let (suites, regressions) =
         (folder.path().join("scenarios/suites"), folder.path().join("scenarios/regressions"));
-    [&suites, &regressions].map(|path| std::fs::create_dir_all(path).expect("a folder"));
+    for folder in [&suites, &regressions] {
+        std::fs::create_dir_all(folder).expect("a folder");
+    }
     let small = super::SCENARIO.replace("[64, 4096]", "[16]");
     std::fs::write(suites.join("s.json"), small).expect("written");
     let suite = |row: &str| {
