@@ -11,7 +11,6 @@ use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 use lowbit_scenarios::Scenario;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-use std::time::Duration;
 
 /// A product of matrices in f64, element by element, with a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +117,7 @@ impl Prepared for Run<'_> {
         match self.mistake {
             Mistake::Panics if n > 40 => panic!("more than 40"),
             Mistake::Hangs if n > 40 => loop {
-                std::thread::sleep(Duration::from_secs(1));
+                std::hint::spin_loop();
             },
             _ => {}
         }
@@ -148,7 +147,10 @@ fn refused(row: &'static Row, fault: Fault) -> Case {
     assert!(fault_on(row, &smallest).is_some_and(|(seen, _)| seen == fault), "{smallest}");
     for step in steps(&smallest) {
         let seen = fault_on(row, &step);
-        assert!(seen.as_ref().is_none_or(|(seen, _)| *seen != fault), "{step} is smaller: {seen:?}");
+        assert!(
+            seen.as_ref().is_none_or(|(seen, _)| *seen != fault),
+            "{step} is smaller: {seen:?}"
+        );
     }
     smallest
 }
@@ -229,9 +231,8 @@ fn silence_with_many_outputs() {
 fn a_drawn_case_becomes_small_in_proptests_own_loop() {
     let text = include_str!("../../scenarios/suites/nightly.json");
     let nightly = Scenario::parse("nightly.json", text).expect("a suite");
-    let sweep = |(i, sweep): (usize, &lowbit_scenarios::Sweep)| {
-        (sweep.op.name == "hadamard").then_some(i)
-    };
+    let sweep =
+        |(i, sweep): (usize, &lowbit_scenarios::Sweep)| (sweep.op.name == "hadamard").then_some(i);
     let sweeps: Vec<usize> = nightly.sweeps.iter().enumerate().filter_map(sweep).collect();
     let cases = Cases { scenario: &nightly, sweeps };
     let mut runner = TestRunner::deterministic();

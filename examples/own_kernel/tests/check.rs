@@ -38,12 +38,14 @@ fn the_binary_has_both_rows_and_makes_the_failure_small() {
     let case = "hadamard/m=3/k=256/data=realistic/distribution=laplace/sigma=2/seed=99";
     let (code, text) = lowbit(&["check", "--case", case, "--kernel", "*butterflies", "--out", "o"]);
     assert_eq!(code, Some(4), "{text}");
-    let small = "lowbit check --case 'hadamard/m=1/k=64/data=exact/seed=0' --kernel wrong-butterflies";
+    let small =
+        "lowbit check --case 'hadamard/m=1/k=64/data=exact/seed=0' --kernel wrong-butterflies";
     assert!(text.contains(small), "{text}");
     // What was left fails again, with drawn data and with those kept; the right row does not.
     let failures = folder.path().join("o/failures");
     let files = std::fs::read_dir(&failures).expect("failures").flatten();
-    let scenario = files.map(|file| file.path()).find(|path| path.extension().is_some_and(|e| e == "json"));
+    let scenario =
+        files.map(|file| file.path()).find(|path| path.extension().is_some_and(|e| e == "json"));
     let scenario = scenario.expect("a scenario").to_string_lossy().into_owned();
     let again = |row| lowbit(&["check", &scenario, "--kernel", row, "--shrink", "0"]);
     let (code, text) = again("wrong-butterflies");

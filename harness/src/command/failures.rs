@@ -39,7 +39,10 @@ pub(crate) fn shrink(
         print(&small.to_string())?;
     }
     if found.len() > MOST_ROWS {
-        print(&format!("{} more rows fail; --kernel and --op select them", found.len() - MOST_ROWS))?;
+        print(&format!(
+            "{} more rows fail; --kernel and --op select them",
+            found.len() - MOST_ROWS
+        ))?;
     }
     match (written, folder) {
         (true, Some(folder)) => print(&format!(
@@ -47,7 +50,9 @@ pub(crate) fn shrink(
             folder.display()
         )),
         (_, Some(_)) => Ok(()),
-        (_, None) => print("With --out DIR the scenarios and the data are written to DIR/failures."),
+        (_, None) => {
+            print("With --out DIR the scenarios and the data are written to DIR/failures.")
+        }
     }
 }
 

@@ -70,7 +70,8 @@ impl InProcess {
     }
 
     fn crashed(&self, case: &Case, why: &str) -> Record {
-        let job = Job { sweep: Arc::new(Settings::default()), case: case.clone(), rows: Vec::new() };
+        let job =
+            Job { sweep: Arc::new(Settings::default()), case: case.clone(), rows: Vec::new() };
         blank(&job, self.row, Verdict::Crashed, why)
     }
 }

@@ -37,7 +37,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (suite, random) = (count(self.suite, "case"), count(self.random, "random case"));
         let Report { op, kernel, refused, seconds, .. } = self;
-        write!(f, "{kernel} of {op}: right on {suite} of the suite and {random} in {seconds:.1} s; ")?;
+        write!(
+            f,
+            "{kernel} of {op}: right on {suite} of the suite and {random} in {seconds:.1} s; "
+        )?;
         write!(f, "{} outside its contract", count(*refused, "case"))
     }
 }
@@ -119,8 +122,15 @@ impl fmt::Display for Refused {
         match self.why() {
             Why::Failed(small) => {
                 write!(f, "{small}")?;
-                writeln!(f, "  before    right on {}", count(self.report().accepted() - 1, "case"))?;
-                writeln!(f, "The command takes a binary with this row (README, \"Your own kernel\").")?;
+                writeln!(
+                    f,
+                    "  before    right on {}",
+                    count(self.report().accepted() - 1, "case")
+                )?;
+                writeln!(
+                    f,
+                    "The command takes a binary with this row (README, \"Your own kernel\")."
+                )?;
                 write!(f, "The scenario:\n{}", small.scenario())
             }
             Why::AcceptsNothing(why) => {

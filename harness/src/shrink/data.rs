@@ -71,7 +71,9 @@ impl KeptCase {
             let first: Vec<_> = left.take(4).map(at).collect();
             let more = if kept.left() > first.len() { ", ..." } else { "" };
             let (name, all) = (kept.stream.name(), kept.values.len());
-            format!("{name}: {} of {all} not zero: {}{more}", kept.left(), first.join(", "))
+            let first =
+                if first.is_empty() { "".into() } else { format!(": {}", first.join(", ")) };
+            format!("{name}: {} of {all} not zero{first}{more}", kept.left())
         };
         self.tensors.iter().map(line).collect()
     }

@@ -10,7 +10,7 @@ pub enum Fault {
     Unrepeatable,
     /// Something was written outside a buffer.
     Overrun,
-    /// The row says that it failed, or fails in a way that has no name here.
+    /// The row says that it failed.
     Broken,
     /// The row ended its process, or panicked.
     Died,
@@ -20,10 +20,6 @@ pub enum Fault {
     Mistrusted,
 }
 
-/// Words in the reason of a failed record, and what they mean.
-const WORDS: [(&str, Fault); 3] =
-    [("disagree", Fault::Unrepeatable), ("wrote ", Fault::Overrun), ("must be", Fault::Wrong)];
-
 impl Fault {
     /// What a record says, if it says that its row is at fault.
     pub fn of(record: &Record) -> Option<Fault> {
@@ -32,10 +28,13 @@ impl Fault {
             Verdict::Mistrusted => Some(Fault::Mistrusted),
             Verdict::Crashed if record.reason.contains("no answer within") => Some(Fault::Silent),
             Verdict::Crashed => Some(Fault::Died),
-            Verdict::Failed => {
-                let known = WORDS.iter().find(|(word, _)| record.reason.contains(word));
-                Some(known.map_or(Fault::Broken, |(_, fault)| *fault))
-            }
+            // Without outputs that were compared, the row itself failed, or a guard band says so.
+            Verdict::Failed => Some(match (&record.agreement, record.reason.as_str()) {
+                (None, reason) if reason.contains("wrote ") => Fault::Overrun,
+                (None, _) => Fault::Broken,
+                (Some(_), reason) if reason.contains("disagree") => Fault::Unrepeatable,
+                (Some(_), _) => Fault::Wrong,
+            }),
         }
     }
 

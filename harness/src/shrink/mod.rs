@@ -15,8 +15,8 @@ use lowbit_reference::case::Case;
 use lowbit_reports::record::Record;
 use proptest::strategy::ValueTree;
 pub use small::Small;
-pub use steps::steps;
 use std::time::{Duration, Instant};
+pub use steps::steps;
 pub use subject::Subject;
 pub use tree::{CaseTree, Cases};
 

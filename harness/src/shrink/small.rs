@@ -79,9 +79,10 @@ impl Small {
     fn path(&self, folder: &Path, extension: &str) -> PathBuf {
         let Found { case, record, .. } = &self.smallest.found;
         // FNV-1a of the id: the same failure has the same name.
-        let hash = case.to_string().bytes().fold(0x811c_9dc5u32, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
+        let hash = case
+            .to_string()
+            .bytes()
+            .fold(0x811c_9dc5u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         folder.join(format!("{}-{}-{hash:08x}.{extension}", case.op(), record.kernel))
     }
 
@@ -104,11 +105,15 @@ impl Small {
     fn how_small(&self) -> String {
         let (trials, seconds) = self.spent;
         match (self.smallest.minimal, &self.kept) {
-            (false, _) => format!("not the smallest: time was up after {trials} trials, {seconds:.1} s"),
+            (false, _) => {
+                format!("not the smallest: time was up after {trials} trials, {seconds:.1} s")
+            }
             (true, Some(KeptCase { minimal: false, .. })) => format!(
                 "no single step makes the case smaller; for its data time was up after {trials} trials, {seconds:.1} s"
             ),
-            (true, _) => format!("no single step makes it smaller; {trials} trials, {seconds:.1} s"),
+            (true, _) => {
+                format!("no single step makes it smaller; {trials} trials, {seconds:.1} s")
+            }
         }
     }
 }

@@ -106,7 +106,8 @@ fn numbers(now: u64, min: u64, key: &str) -> Vec<u64> {
         // Parts that keep the divisors of a size, and then always less of it.
         smaller.extend([2, 3, 5, 7].iter().flat_map(|part| [now / part, now - now / part]));
         smaller.extend((1..20).map(|half| now - (now >> half)));
-        let divisors = (0..=now.trailing_zeros().min(20)).map(|power| now.saturating_sub(1 << power));
+        let divisors =
+            (0..=now.trailing_zeros().min(20)).map(|power| now.saturating_sub(1 << power));
         smaller.extend(divisors);
     }
     smaller.retain(|value| (min..now).contains(value));
@@ -216,7 +217,9 @@ mod tests {
 
     #[test]
     fn sizes_keep_what_divides_them() {
-        for (now, wanted) in [(288, 96), (480, 96), (512, 256), (37, 36), (96, 64), (131_071, 65_536)] {
+        for (now, wanted) in
+            [(288, 96), (480, 96), (512, 256), (37, 36), (96, 64), (131_071, 65_536)]
+        {
             assert!(numbers(now, 0, "k").contains(&wanted), "{now} to {wanted}");
         }
         assert_eq!(numbers(1, 0, "k"), [0]);

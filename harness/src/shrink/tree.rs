@@ -1,4 +1,4 @@
-//! Cases for `proptest`: drawn from a suite's axes, made smaller by the steps of [`steps`](super::steps).
+//! Cases for `proptest`: drawn from a suite's axes, made smaller by the steps of `steps.rs`.
 //!
 //! [`CaseTree`] is the one loop there is. A caller says of each case whether it still fails; whoever
 //! walks it to its end has a case that no single step makes smaller and still fails.

@@ -191,7 +191,8 @@ fn run(verb: &str, rows: &str) -> (tempfile::TempDir, Output, Vec<Record>) {
         SCENARIO.replace("\"time_limit_seconds\": 2", &format!("\"time_limit_seconds\": {limit}"));
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("s.json"), text).expect("written");
-    let output = lowbit(folder.path(), &[verb, "s.json", "--out", "out", "--kernel", rows, "--shrink", "0"]);
+    let output =
+        lowbit(folder.path(), &[verb, "s.json", "--out", "out", "--kernel", rows, "--shrink", "0"]);
     let path = folder.path().join("out/records.jsonl");
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let records = Record::parse_lines(&text).expect("records");

@@ -4,7 +4,7 @@
 //! codes must answer the same to what f32 may lose: `gamma(K + 8) sum |x w|`, for the row's own sum
 //! and for the two roundings that each operand has here and not there. The row `ste` is Burn's; here
 //! the same is multiplied in f64, so that the comparison needs no Burn.
-use super::over;
+use super::{Root, over};
 use libtest_mimic::{Failed, Trial};
 use lowbit_kernels::context::{Context, Poison};
 use lowbit_kernels::hardware::{Hardware, Need};
@@ -13,14 +13,13 @@ use lowbit_kernels::pool::Pool;
 use lowbit_kernels::{Failure, Kernel};
 use lowbit_reference::bound::gamma;
 use lowbit_reference::case::Case;
-use lowbit_reference::data::NoFiles;
 use lowbit_reference::fake_quantize::{ByRule, FakeQuantize};
 use lowbit_reference::op::linear::{Linear, LinearProblem, Weight};
 use lowbit_reference::op::{Op, Outputs, Tensor};
 use proptest::test_runner::{TestCaseError, TestCaseResult};
 
 /// Cases of a row.
-const CASES: u32 = if cfg!(feature = "heavy") { 200 } else { 24 };
+const CASES: u32 = if cfg!(feature = "heavy") { 500 } else { 32 };
 
 /// A trial for each native row of `linear`.
 pub(super) fn trials() -> Vec<Trial> {
@@ -44,7 +43,7 @@ fn agrees(row: &'static dyn Kernel<Linear>) -> Result<(), Failed> {
 }
 
 fn one(row: &dyn Kernel<Linear>, case: &Case, hardware: &Hardware) -> TestCaseResult {
-    let problem = Linear::generate(case, &NoFiles).map_err(TestCaseError::reject)?;
+    let problem = Linear::generate(case, &Root).map_err(TestCaseError::reject)?;
     row.accepts(&problem).map_err(TestCaseError::reject)?;
     let Some((x, w)) = operands(&problem) else {
         return Err(TestCaseError::reject("weights that carry their scales"));

@@ -2,12 +2,13 @@
 //! shape, config, layout, tier and data.
 //!
 //! proptest draws cases from the axes of the suite `nightly` and makes a failing one small; the
-//! check is that of every command, on three threads. Eight cases a row; two hundred with the
-//! feature `heavy`. `cargo test -p lowbit-harness --test properties -- linear::avx2`.
+//! check is that of every command, on three threads. 32 cases a row; five hundred with the feature
+//! `heavy`. `cargo test -p lowbit-harness --test properties -- linear::avx2`.
 //!
 //! Rows of `linear` are also compared with the product of fake-quantized operands: directly, without
 //! the reference's sums between the two.
 mod fake_quant;
+mod faulty;
 use libtest_mimic::{Arguments, Failed, Trial};
 use lowbit_harness::bench::Bench;
 use lowbit_harness::driver::{DRIVERS, Driver, RowInfo, Task};
@@ -18,6 +19,7 @@ use lowbit_harness::shrink::Cases;
 use lowbit_kernels::hardware::{Hardware, Need};
 use lowbit_kernels::pool::Pool;
 use lowbit_reference::case::Case;
+use lowbit_reference::data::{Files, Matrix};
 use lowbit_reports::record::{Record, SkipKind, Verdict};
 use lowbit_scenarios::Scenario;
 use proptest::test_runner::{
@@ -26,11 +28,20 @@ use proptest::test_runner::{
 use std::cell::Cell;
 use std::process::ExitCode;
 
+/// Files by their path from the root of the repository.
+struct Root;
+
+impl Files for Root {
+    fn matrix(&self, path: &str, tensor: &str) -> Result<Matrix, String> {
+        Disk.matrix(&format!("{}/../{path}", env!("CARGO_MANIFEST_DIR")), tensor)
+    }
+}
+
 /// Counts nothing here: it is not the process's allocator.
 static HEAP: Counting = Counting::new();
 const NIGHTLY: &str = include_str!("../../../scenarios/suites/nightly.json");
 /// Cases that a row has to accept.
-const CASES: u32 = if cfg!(feature = "heavy") { 200 } else { 8 };
+const CASES: u32 = if cfg!(feature = "heavy") { 500 } else { 32 };
 /// Cases that it may refuse, for each that it is to accept: it may take one format of many.
 const REFUSED: u32 = 400;
 /// Most operations and bytes of a case.
@@ -45,6 +56,7 @@ fn main() -> ExitCode {
         }
     }
     trials.extend(fake_quant::trials());
+    trials.push(faulty::trial());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -103,7 +115,7 @@ fn property(driver: &'static dyn Driver, row: RowInfo) -> Result<(), Failed> {
         return Ok(());
     }
     // Trials share threads, and a thread can join one pool in its life.
-    let bench = Cell::new(Some(Bench::new(Pool::new(3)?, hardware, &Disk, &HEAP)));
+    let bench = Cell::new(Some(Bench::new(Pool::new(3)?, hardware, &Root, &HEAP)));
     over((driver.spec().name, row.name), CASES, |case| {
         let mut lent = bench.take().ok_or_else(|| TestCaseError::fail("panicked before"))?;
         let record = record(driver, row.name, case, &mut lent);
