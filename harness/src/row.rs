@@ -112,7 +112,8 @@ impl<'a, O: Op> RowRun<'a, O> {
     }
 
     /// Run under two poison patterns, compare the two answers with each other and the second
-    /// with the reference. `Err` is a failure; a mistrusted check is written into the record.
+    /// with the reference; then launch once more. `Err` is a failure; a mistrusted check is written
+    /// into the record.
     fn check(
         &self,
         reference: &O::Reference,
@@ -120,7 +121,7 @@ impl<'a, O: Op> RowRun<'a, O> {
         record: &mut Record,
     ) -> Result<Checked<'a>, Failure> {
         let first = self.once(bench, Poison::Ones)?.outputs;
-        let checked = self.once(bench, Poison::Sevens)?;
+        let mut checked = self.once(bench, Poison::Sevens)?;
         let agreement = self.judge(reference, &checked.outputs);
         let most_zeros = agreement.most_zeros(O::predicted_zeros(self.problem));
         record.agreement = Some(seen(&agreement, most_zeros));
@@ -130,6 +131,7 @@ impl<'a, O: Op> RowRun<'a, O> {
         if first != checked.outputs {
             return Err(Failure("two runs on buffers of different content disagree".into()));
         }
+        self.second_launch(reference, &mut checked)?;
         // Kept data are those few that showed a defect: most of them may be zero.
         let kept = self.task.case.word("data") == "kept";
         let vacuous = agreement.vacuous(most_zeros).filter(|_| !kept);
@@ -139,6 +141,21 @@ impl<'a, O: Op> RowRun<'a, O> {
             (record.verdict, record.reason) = (Verdict::Mistrusted, why);
         }
         Ok(checked)
+    }
+
+    /// A launch may leave nothing behind that the next one builds on, nor do its work only once.
+    fn second_launch(
+        &self,
+        reference: &O::Reference,
+        checked: &mut Checked<'_>,
+    ) -> Result<(), Failure> {
+        if checked.prepared.in_place() {
+            checked.prepared.reset()?;
+        }
+        checked.prepared.forget()?;
+        checked.prepared.launch()?;
+        checked.prepared.sync()?;
+        self.still_agrees(reference, checked, "the second launch")
     }
 
     fn judge(&self, reference: &O::Reference, outputs: &Outputs) -> Agreement {
@@ -160,17 +177,18 @@ impl<'a, O: Op> RowRun<'a, O> {
         Ok(Checked { prepared, context, outputs, workspace: held.saturating_sub(declared) })
     }
 
-    /// Whether the last timed output is what it must be.
+    /// Whether the output of a later launch, named for people, is what it must be.
     pub(crate) fn still_agrees(
         &self,
         reference: &O::Reference,
         checked: &mut Checked<'_>,
+        which: &str,
     ) -> Result<(), Failure> {
         let last = checked.prepared.read()?;
         checked.context.check_guards()?;
         if last != checked.outputs {
             let fault = self.judge(reference, &last).fault;
-            fault.map_or(Ok(()), |f| Err(Failure(format!("the last timed output: {f}"))))?;
+            fault.map_or(Ok(()), |f| Err(Failure(format!("{which}: {f}"))))?;
         }
         Ok(())
     }

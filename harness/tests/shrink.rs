@@ -11,6 +11,7 @@ use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 use lowbit_scenarios::Scenario;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
+use std::time::Duration;
 
 /// A product of matrices in f64, element by element, with a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +118,7 @@ impl Prepared for Run<'_> {
         match self.mistake {
             Mistake::Panics if n > 40 => panic!("more than 40"),
             Mistake::Hangs if n > 40 => loop {
-                std::hint::spin_loop();
+                std::thread::sleep(Duration::from_millis(100));
             },
             _ => {}
         }
@@ -164,7 +165,7 @@ fn the_row_without_a_mistake_is_accepted() {
     let folder = tempfile::tempdir().expect("a folder");
     let report = check_kernel_in(&Row(Mistake::None), folder.path());
     let report = report.unwrap_or_else(|refused| panic!("{refused}"));
-    assert!(report.suite > 100 && report.random >= 300, "{report}");
+    assert!(report.suite > 100 && report.random >= 500, "{report}");
     assert!(report.refused > 20 && report.seconds > 0.0, "{report}");
 }
 

@@ -12,11 +12,14 @@ const SMOKE: &str = include_str!("../../../scenarios/suites/smoke.json");
 const NIGHTLY: &str = include_str!("../../../scenarios/suites/nightly.json");
 
 /// Random cases that are to be accepted.
-const RANDOM: usize = 300;
+const RANDOM: usize = 500;
 /// Draws before that is given up: a kernel may accept one format of many.
 const DRAWS: usize = 20_000;
-/// Most operations and bytes of a random case: three hundred of them are to take some seconds.
+/// Most operations and bytes of a random case: five hundred of them are to take some seconds.
 const MOST_WORK: u64 = 1 << 18;
+/// Most large cases, and the most operations and bytes of one.
+const LARGE: usize = 24;
+const MOST_LARGE_WORK: u64 = 1 << 22;
 /// Seed of the draws: each check has the same cases.
 const SEED: u64 = 7;
 
@@ -42,6 +45,17 @@ pub(super) fn suite(op: &str) -> Result<Vec<Case>, String> {
     cases.sort_by_cached_key(|case| work(case));
     cases.dedup();
     Ok(cases)
+}
+
+/// Large cases of the op in the suite `nightly`, evenly spread over its file: what only happens
+/// beyond a tile or a cache happens there.
+pub(super) fn large(op: &str) -> Result<Vec<Case>, String> {
+    let nightly = Scenario::parse("nightly.json", NIGHTLY).map_err(|e| e.to_string())?;
+    let planned = nightly.expand().map_err(|e| e.to_string())?.into_iter().map(|p| p.case);
+    let large = |case: &Case| (MOST_WORK..MOST_LARGE_WORK).contains(&work(case));
+    let all: Vec<Case> = planned.filter(|case| case.op() == op && large(case)).collect();
+    let step = all.len().div_ceil(LARGE).max(1);
+    Ok(all.into_iter().step_by(step).collect())
 }
 
 fn work(case: &Case) -> u64 {

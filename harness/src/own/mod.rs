@@ -18,9 +18,9 @@ const SHRINK_LIMIT: Duration = Duration::from_secs(8);
 
 /// Check a kernel of your own against the scalar reference of its op, in this process.
 ///
-/// It runs on every case of the op in the suite `smoke`, on the committed regressions, and on
-/// random cases drawn from the axes of the suite `nightly`, as every row of the suite does: twice,
-/// on buffers of different content between guard bands, compared element by element with derived
+/// It runs on every case of the op in the suite `smoke`, on the committed regressions, on some
+/// large cases of the suite `nightly`, and on random cases drawn from its axes, as every row of the suite does: twice,
+/// on buffers of different content between guard bands, and launched again; compared element by element with derived
 /// bounds. What it does not accept is left out; at least one case must be accepted.
 ///
 /// A kernel that panics or does not answer is caught. One that ends the process ends the test: run
@@ -163,7 +163,7 @@ impl Check {
     /// Every case; the first that fails.
     fn all(&mut self) -> Result<Option<Found>, String> {
         let op = self.driver.spec().name;
-        for case in cases::suite(op)? {
+        for case in cases::suite(op)?.into_iter().chain(cases::large(op)?) {
             if let Some(found) = self.one(case)? {
                 return Ok(Some(found));
             }

@@ -25,7 +25,7 @@ const LIMIT: f64 = 5.0;
 /// The same while a case is made smaller, unless honest answers took a twentieth of it.
 const HURRIED_LIMIT: f64 = 0.3;
 /// Threads that hang before no more cases are tried: they cannot be ended.
-const MOST_HANGING: usize = 12;
+const MOST_HANGING: usize = 16;
 
 /// Counts nothing: it is not the process's allocator.
 static HEAP: Counting = Counting::new();

@@ -201,7 +201,7 @@ mod tests {
     fn steps_are_other_cases_and_none_leads_back() {
         let rule = r#"{"granularity":"group","group_size":64}"#;
         for id in [
-            format!("quantize_weight/weight=int8/weight_rule={rule}/k=192/n=7/data=realistic/distribution=laplace/sigma=3/seed=99"),
+            format!("quantize_weight/weight=int8/weight_rule={rule}/k=192/n=7/data=realistic/distribution=laplace/seed=99"),
             "conv2d/format=int8/c_in=6/c_out=10/height=9/width=8/groups=2/kernel_h=3/kernel_w=3/data=realistic/seed=5".into(),
             "linear/weight=int4/weight_rule=absmax/activation=int8/activation_rule=absmax/m=3/k=64/n=5/x_stride=80/data=realistic".into(),
         ] {

@@ -37,6 +37,7 @@ enum Fault {
     AbortsAbove50,
     HangsAbove50,
     WrongFrom33,
+    Accumulates,
 }
 
 struct Row(&'static str, Fault);
@@ -58,6 +59,7 @@ static KERNELS: &[&dyn Kernel<RhoUnpack>] = &[
     &Row("aborts_above_50", Fault::AbortsAbove50),
     &Row("hangs_above_50", Fault::HangsAbove50),
     &Row("wrong_from_33", Fault::WrongFrom33),
+    &Row("accumulates", Fault::Accumulates),
 ];
 static DRIVERS: &[&dyn Driver] = &[&OpDriver::<RhoUnpack> { kernels: KERNELS }];
 
@@ -104,8 +106,9 @@ impl Prepared for Run {
             Fault::Gain => 1.02,
             // After both checks and the first samples.
             Fault::DiesLate if self.launches > 30 => std::process::abort(),
-            Fault::Stale if self.launches > 1 => return Ok(()),
-            Fault::Tires if self.launches > 1 => 1.02,
+            Fault::Stale if self.launches > 2 => return Ok(()),
+            Fault::Tires if self.launches > 2 => 1.02,
+            Fault::Accumulates => self.launches as f32,
             _ => 1.0,
         };
         let len = self.want.len();
@@ -218,6 +221,7 @@ fn each_fault_loses_its_own_rows() {
         ("aborts_above_50", Verdict::Crashed, "died of signal 6 (abort)"),
         ("hangs_above_50", Verdict::Crashed, "no answer within 2 s; killed"),
         ("wrong_from_33", Verdict::Failed, "must be"),
+        ("accumulates", Verdict::Failed, "the second launch: `values`"),
     ];
     assert_eq!(records.len(), 2 * expected.len(), "{}", String::from_utf8_lossy(&output.stdout));
     for (record, (kernel, verdict, reason)) in records.iter().zip(expected.iter().cycle()) {
