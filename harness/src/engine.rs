@@ -304,7 +304,7 @@ fn sentence(lost: &Lost) -> String {
 }
 
 /// A record of a row that told us nothing.
-fn blank(job: &Job, kernel: &str, verdict: Verdict, reason: &str) -> Record {
+pub(crate) fn blank(job: &Job, kernel: &str, verdict: Verdict, reason: &str) -> Record {
     Record {
         schema: SCHEMA,
         sweep: String::new(),

@@ -3,7 +3,7 @@
 //! Every block of 4,096 values has a generator of its own, seeded from (seed, stream, block).
 //! Tier `exact` plants integers and powers of two so that every scale is a power of two and any
 //! order of summation gives the same float; `realistic` draws from a named distribution;
-//! `file` takes a tensor out of a file.
+//! `file` takes a tensor out of a file, and `kept` all tensors of a failing case.
 use crate::case::Word;
 use crate::format::Levels;
 use crate::rule::{Granularity, Range, Rule};
@@ -30,6 +30,9 @@ pub struct Matrix {
 pub trait Files: Sync {
     /// The named tensor of a file.
     fn matrix(&self, path: &str, tensor: &str) -> Result<Matrix, String>;
+    /// Told the values of a stream, in rows of `row_len`, as a case gets them. Nothing by default;
+    /// whoever makes a failing case small remembers them.
+    fn keep(&self, _stream: Stream, _values: &[f32], _row_len: usize) {}
 }
 
 /// For callers without files: every request is an error.
@@ -115,6 +118,20 @@ pub enum Stream {
     Dropout = 5,
     /// Gradients of outputs.
     Gradient = 6,
+}
+
+impl Stream {
+    /// Name of its tensor in a file of kept data.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stream::Weight => "weight",
+            Stream::Activation => "activation",
+            Stream::State => "state",
+            Stream::Sample => "sample",
+            Stream::Dropout => "dropout",
+            Stream::Gradient => "gradient",
+        }
+    }
 }
 
 /// Scrambles a word (the finalizer of SplitMix64).

@@ -1,5 +1,5 @@
 //! `run`, `check` and `measure`: one loop with different ends.
-use super::{colour, print, say, seeds};
+use super::{colour, failures, print, say, seeds};
 use crate::cli::{CheckArgs, Required, RunArgs};
 use crate::driver::Driver;
 use crate::engine::{Engine, Mode};
@@ -8,6 +8,7 @@ use crate::machine::Machine;
 use crate::measure::{now, unix_seconds, utc};
 use crate::plan::{Plan, Usage};
 use crate::progress::Progress;
+use crate::regressions;
 use anyhow::{Context as _, bail};
 use lowbit_kernels::hardware::Hardware;
 use lowbit_reports::record::Record;
@@ -39,12 +40,17 @@ pub(crate) fn check(drivers: &[&dyn Driver], args: &CheckArgs) -> anyhow::Result
         say(&format!("lowbit: required hardware is missing: {missing}"));
         return Ok(Exit::Infrastructure);
     }
-    seeds::check(&args.run.selection.selection(), drivers, &mut engine, wanted)
+    let selection = args.run.selection.selection();
+    seeds::check(&selection, drivers, &mut engine, (wanted, args.run.shrink))
 }
 
 /// Run the selected cases.
 pub(crate) fn run(drivers: &[&dyn Driver], args: &RunArgs, verb: Verb) -> anyhow::Result<Exit> {
-    let plan = args.selection.selection().plan(drivers)?;
+    let selection = args.selection.selection();
+    let mut plan = selection.plan(drivers)?;
+    if verb == Verb::Check {
+        regressions::replay(&selection, drivers, &mut plan)?;
+    }
     let program = std::env::current_exe().context("finding this program")?;
     let mut engine = Engine::new(program, drivers, args.threads.map(usize::from));
     let hardware = engine.hardware().map_err(anyhow::Error::msg)?;
@@ -75,6 +81,7 @@ pub(crate) fn run(drivers: &[&dyn Driver], args: &RunArgs, verb: Verb) -> anyhow
     };
     let seconds = started.elapsed().as_secs_f64();
     let exit = conclude(&records, (folder.as_deref(), &written), seconds)?;
+    failures::shrink(&mut engine, &records.0, args.shrink, folder.as_deref())?;
     // A check times nothing, so it reaches no goal and misses none.
     let outcomes = match mode {
         Mode::Check => Vec::new(),

@@ -64,13 +64,13 @@ pub(super) const fn window_params(kernel: &'static str, stride: &'static str) ->
 pub(super) const DATA: Param = Param {
     key: "data",
     kind: Kind::Word(data_words),
-    about: "exact (any order of summation agrees) or realistic (drawn)",
+    about: "exact (any order of summation agrees), realistic (drawn), kept (a failure's own values)",
     when: None,
     default: None,
 };
 
 fn data_words() -> Vec<Word> {
-    ["exact", "realistic"].map(|name| Word { name, aliases: &[] }).to_vec()
+    ["exact", "realistic", "kept"].map(|name| Word { name, aliases: &[] }).to_vec()
 }
 
 /// The window of a case.

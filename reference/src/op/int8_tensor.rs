@@ -31,8 +31,17 @@ const SYMMETRY: Param = Param {
     when: None,
     default: None,
 };
-const PARAMS: &[Param] =
-    &[SYMMETRY, BLOCK_SIZE, K, N, inputs::DRAWN, inputs::DISTRIBUTION, inputs::SIGMA, inputs::SEED];
+const PARAMS: &[Param] = &[
+    SYMMETRY,
+    BLOCK_SIZE,
+    K,
+    N,
+    inputs::DRAWN,
+    inputs::DISTRIBUTION,
+    inputs::SIGMA,
+    inputs::KEPT_FILE,
+    inputs::SEED,
+];
 
 fn symmetry_words() -> Vec<Word> {
     ["symmetric", "asymmetric"].map(|name| Word { name, aliases: &[] }).to_vec()

@@ -72,6 +72,7 @@ pub static SPEC: OpSpec = OpSpec {
         inputs::N,
         inputs::DRAWN,
         inputs::DISTRIBUTION,
+        inputs::KEPT_FILE,
         inputs::SEED,
     ],
     validate,

@@ -53,6 +53,7 @@ pub static SPEC: OpSpec = OpSpec {
         image::GROUPS,
         image::DATA,
         inputs::DISTRIBUTION,
+        inputs::KEPT_FILE,
         inputs::SEED,
     ],
     validate: |case| {

@@ -64,14 +64,14 @@ const RELU_THRESHOLD: Param = Param {
     key: "relu_threshold",
     kind: Kind::Decimal,
     about: "what is taken off before the relu",
-    when: Some(("relu", "above")),
+    when: Some(("relu", &["above"])),
     default: Some("0.5"),
 };
 const DATA: Param = word(
     "data",
-    || plain(["exact", "realistic"]),
+    || plain(["exact", "realistic", "kept"]),
     None,
-    "exact (any order of summation agrees), realistic (drawn)",
+    "exact (any order of summation agrees), realistic (drawn), kept (a failure's own values)",
 );
 const BATCH: Param = size("batch", Some("1"), "B");
 const HEADS: Param = size("heads", None, "H, heads of the weight");
@@ -98,6 +98,7 @@ pub static LOWRANK: OpSpec = OpSpec {
         size("latent", None, "L, latents of the output: the first of those packed"),
         DATA,
         inputs::DISTRIBUTION,
+        inputs::KEPT_FILE,
         inputs::SEED,
     ],
     validate: validate::<LowrankProjection>,
@@ -124,6 +125,7 @@ pub static DECODER: OpSpec = OpSpec {
         size("dim", None, "D, columns of the weight"),
         DATA,
         inputs::DISTRIBUTION,
+        inputs::KEPT_FILE,
         inputs::SEED,
     ],
     validate: validate::<DecoderTail>,

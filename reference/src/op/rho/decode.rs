@@ -20,6 +20,7 @@ pub static SPEC: OpSpec = OpSpec {
         inputs::DRAWN,
         inputs::DISTRIBUTION,
         inputs::SIGMA,
+        inputs::KEPT_FILE,
         inputs::SEED,
     ],
     validate: payload::validate,

@@ -27,6 +27,7 @@ pub static SPEC: OpSpec = OpSpec {
         },
         inputs::DRAWN,
         inputs::DISTRIBUTION,
+        inputs::KEPT_FILE,
         inputs::SEED,
     ],
     validate,
