@@ -7,7 +7,7 @@ use lowbit_kernels::context::{Context, Poison};
 use lowbit_kernels::hardware::Need;
 use lowbit_kernels::{Failure, Kernel, Prepared, Threads};
 use lowbit_reference::judge::{Agreement, judge};
-use lowbit_reference::op::{Op, Outputs};
+use lowbit_reference::op::{CodesSeen, Op, Outputs};
 use lowbit_reports::record::{self, Cache, Clock, Record, SCHEMA, SkipKind, Timing, Verdict};
 
 /// A speed above this share of the roof is measured again, and mistrusted if it stays.
@@ -122,8 +122,8 @@ impl<'a, O: Op> RowRun<'a, O> {
         let first = self.once(bench, Poison::Ones)?.outputs;
         let checked = self.once(bench, Poison::Sevens)?;
         let agreement = self.judge(reference, &checked.outputs);
-        let most_zeros = agreement.most_zeros(O::predicted_zeros(self.problem));
-        record.agreement = Some(seen(&agreement, most_zeros));
+        let most_zeros = agreement.most_zeros_of(self.task.case, O::predicted_zeros(self.problem));
+        record.agreement = Some(seen(&agreement, most_zeros, O::codes(self.problem, reference)));
         if let Some(fault) = &agreement.fault {
             return Err(Failure(fault.clone()));
         }
@@ -131,7 +131,7 @@ impl<'a, O: Op> RowRun<'a, O> {
             return Err(Failure("two runs on buffers of different content disagree".into()));
         }
         let vacuous = agreement.vacuous(most_zeros);
-        let expected = O::expected_nmse(self.problem, reference);
+        let expected = O::expected_error(self.problem);
         let unexpected = || O::quality(self.problem, reference)?.unexpected(expected?);
         if let Some(why) = vacuous.or_else(unexpected) {
             (record.verdict, record.reason) = (Verdict::Mistrusted, why);
@@ -250,7 +250,10 @@ fn quality(q: lowbit_reference::quality::Quality) -> record::Quality {
     }
 }
 
-fn seen(agreement: &Agreement, most_zeros: f64) -> record::Agreement {
+fn seen(agreement: &Agreement, most_zeros: f64, codes: Vec<CodesSeen>) -> record::Agreement {
+    let codes = codes.into_iter().map(|CodesSeen { what, format, wanted, seen, ties }| {
+        record::Codes { what: what.to_owned(), format, wanted, seen, ties }
+    });
     record::Agreement {
         compared: agreement.compared,
         mismatches: agreement.mismatches,
@@ -260,5 +263,7 @@ fn seen(agreement: &Agreement, most_zeros: f64) -> record::Agreement {
         zero_share: agreement.zero_share,
         most_zeros: Some(most_zeros),
         sampled: agreement.sampled,
+        bounded: agreement.bounded,
+        codes: codes.collect(),
     }
 }

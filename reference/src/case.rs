@@ -272,6 +272,7 @@ impl Case {
                 _ => {}
             }
         }
+        crate::op::patterns::check(&case)?;
         (spec.validate)(&case)?;
         Ok(case)
     }

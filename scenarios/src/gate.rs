@@ -20,13 +20,15 @@ pub enum GateMode {
 pub struct Gates {
     /// What a wrong answer does; never [`GateMode::Off`].
     pub correctness: GateMode,
+    /// What codes do that no case of the sweep's rows holds; never [`GateMode::Off`].
+    pub codes: GateMode,
     /// What a compressed state of poor quality does, and the limits; only for ops on rho.
     pub rho: Option<(GateMode, RhoGate)>,
 }
 
 impl Default for Gates {
     fn default() -> Gates {
-        Gates { correctness: GateMode::Enforce, rho: None }
+        Gates { correctness: GateMode::Enforce, codes: GateMode::Report, rho: None }
     }
 }
 
@@ -55,6 +57,9 @@ impl Gates {
         let fields = node.fields(keys::GATE)?;
         if let Some(node) = fields.get("correctness") {
             self.correctness = node.word(CORRECTNESS)?;
+        }
+        if let Some(node) = fields.get("codes") {
+            self.codes = node.word(CORRECTNESS)?;
         }
         if let Some(node) = fields.get("rho") {
             let (mode, limits) =

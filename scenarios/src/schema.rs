@@ -175,7 +175,7 @@ fn goal(key: &str) -> Value {
 
 fn gate(key: &str) -> Value {
     match key {
-        "correctness" => words(CORRECTNESS),
+        "correctness" | "codes" => words(CORRECTNESS),
         _ => object(keys::RHO, &[], |key| match key {
             "mode" => words(MODES),
             _ => positive(MAX_LIMIT),

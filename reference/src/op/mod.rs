@@ -3,6 +3,7 @@ pub mod attention;
 pub mod awq;
 pub mod blocks;
 pub mod conv2d;
+pub mod coverage;
 pub mod dequantize;
 pub mod exact;
 mod expected;
@@ -20,6 +21,7 @@ pub mod nf4_linear;
 pub mod pack;
 pub mod pack_linear;
 pub mod packing;
+pub mod patterns;
 pub mod pool2d;
 pub mod projection;
 pub mod quantize;
@@ -33,6 +35,7 @@ pub mod window;
 use crate::case::{Case, CaseError, Param, nearest};
 use crate::data::Files;
 use crate::quality::{Predicted, Quality};
+pub use coverage::CodesSeen;
 pub use expected::{Arithmetic, Bound, Expectation, Expected, Operands, Outputs, Tensor};
 
 /// Every operation. Adding one is a file and a line here.
@@ -164,10 +167,14 @@ pub trait Op: 'static {
     ) -> Expectation;
     /// Cost of quantization against the unquantized data, where the op quantizes.
     fn quality(problem: &Self::Problem, reference: &Self::Reference) -> Option<Quality>;
-    /// The `nmse` that format, rule and distribution predict for the quality, calculated and not
-    /// tuned; `None` where nothing is known beforehand.
-    fn expected_nmse(_: &Self::Problem, _: &Self::Reference) -> Option<Predicted> {
+    /// The squared error that format, rule and distribution predict for the quality, calculated
+    /// and not tuned; `None` where nothing is known beforehand.
+    fn expected_error(_: &Self::Problem) -> Option<Predicted> {
         None
+    }
+    /// Codes that a row which passed has met or answered; none for ops on floats alone.
+    fn codes(_: &Self::Problem, _: &Self::Reference) -> Vec<CodesSeen> {
+        Vec::new()
     }
     /// Bytes of the main tensor.
     fn storage(problem: &Self::Problem) -> Storage;

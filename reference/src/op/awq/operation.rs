@@ -70,6 +70,7 @@ pub static SPEC: OpSpec = OpSpec {
         inputs::K,
         inputs::N,
         inputs::DRAWN,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::SEED,
     ],

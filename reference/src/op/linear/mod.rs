@@ -19,7 +19,7 @@ mod exported;
 mod oracle;
 mod own_scales;
 mod weight;
-use super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
+use super::{Arithmetic, CodesSeen, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
 use crate::case::{Case, CaseError, Kind, Param};
 use crate::codes::Levels;
 use crate::data::Files;
@@ -56,6 +56,7 @@ pub static SPEC: OpSpec = OpSpec {
         activation::STRIDE,
         activation::OFFSET,
         inputs::DATA,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::FILE,
         inputs::TENSOR,
@@ -193,6 +194,10 @@ impl Op for Linear {
 
     fn quality(problem: &LinearProblem, reference: &LinearReference) -> Option<Quality> {
         reference.quality(problem)
+    }
+
+    fn codes(problem: &LinearProblem, _: &LinearReference) -> Vec<CodesSeen> {
+        problem.weight.seen().into_iter().chain(problem.activation.seen(problem.rows)).collect()
     }
 
     fn storage(problem: &LinearProblem) -> Storage {

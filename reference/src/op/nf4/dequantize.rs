@@ -24,6 +24,7 @@ pub static SPEC: OpSpec = OpSpec {
         K,
         N,
         inputs::DRAWN,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::SIGMA,
         inputs::SEED,
