@@ -8,7 +8,7 @@ use lowbit_kernels::context::{Context, Poison};
 use lowbit_kernels::hardware::Need;
 use lowbit_kernels::{Failure, Kernel, Prepared, Threads};
 use lowbit_reference::judge::{Agreement, Broken, judge};
-use lowbit_reference::op::{Op, Outputs};
+use lowbit_reference::op::{CodesSeen, Op, Outputs};
 use lowbit_reports::record::{self, Cache, Clock, Record, SCHEMA, SkipKind, Timing, Verdict};
 
 /// A speed above this share of the roof is measured again, and mistrusted if it stays.
@@ -174,7 +174,7 @@ impl<'a, O: Op> RowRun<'a, O> {
         let first = self.once(bench, Poison::Ones)?.outputs;
         let mut checked = self.once(bench, Poison::Sevens)?;
         let (agreement, most_zeros, refusal) = self.weigh(reference, &first, &checked.outputs);
-        record.agreement = Some(seen(&agreement, most_zeros));
+        record.agreement = Some(seen(&agreement, most_zeros, O::codes(self.problem, reference)));
         match refusal {
             Some(refusal) if refusal.by.mistrusts() => {
                 (record.verdict, record.reason) = (Verdict::Mistrusted, refusal.why);
@@ -207,7 +207,7 @@ impl<'a, O: Op> RowRun<'a, O> {
         second: &Outputs,
     ) -> (Agreement, f64, Option<Refusal>) {
         let agreement = self.judge(reference, second);
-        let most_zeros = agreement.most_zeros(O::predicted_zeros(self.problem));
+        let most_zeros = agreement.most_zeros_of(self.task.case, O::predicted_zeros(self.problem));
         let refused = |by, why| Some(Refusal { by, why });
         // Kept data are those few that showed a defect: most of them may be zero.
         let kept = self.task.case.word("data") == "kept";
@@ -218,7 +218,7 @@ impl<'a, O: Op> RowRun<'a, O> {
         } else if let Some(why) = agreement.vacuous(most_zeros).filter(|_| !kept) {
             refused(Check::Zeros, why)
         } else {
-            let expected = O::expected_nmse(self.problem, reference);
+            let expected = O::expected_error(self.problem);
             let unexpected = || O::quality(self.problem, reference)?.unexpected(expected?);
             unexpected().and_then(|why| refused(Check::Quality, why))
         };
@@ -381,7 +381,10 @@ fn quality(q: lowbit_reference::quality::Quality) -> record::Quality {
     }
 }
 
-fn seen(agreement: &Agreement, most_zeros: f64) -> record::Agreement {
+fn seen(agreement: &Agreement, most_zeros: f64, codes: Vec<CodesSeen>) -> record::Agreement {
+    let codes = codes.into_iter().map(|CodesSeen { what, format, wanted, seen, ties }| {
+        record::Codes { what: what.to_owned(), format, wanted, seen, ties }
+    });
     record::Agreement {
         compared: agreement.compared,
         mismatches: agreement.mismatches,
@@ -391,5 +394,7 @@ fn seen(agreement: &Agreement, most_zeros: f64) -> record::Agreement {
         zero_share: agreement.zero_share,
         most_zeros: Some(most_zeros),
         sampled: agreement.sampled,
+        bounded: agreement.bounded,
+        codes: codes.collect(),
     }
 }

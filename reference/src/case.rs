@@ -292,6 +292,7 @@ impl Case {
                 _ => {}
             }
         }
+        crate::op::patterns::check(&case)?;
         (spec.validate)(&case)?;
         Ok(case)
     }

@@ -175,7 +175,7 @@ fn goal(key: &str) -> Value {
 
 fn gate(key: &str) -> Value {
     match key {
-        "correctness" => words(CORRECTNESS),
+        "correctness" | "codes" => words(CORRECTNESS),
         _ => {
             let keys = if key == "rho" { keys::RHO } else { keys::RHO_RELATIVE };
             object(keys, &[], |key| match key {

@@ -6,13 +6,13 @@ use crate::engine::{Engine, Mode};
 use crate::exit::{self, Exit};
 use crate::machine::Machine;
 use crate::measure::{now, unix_seconds, utc};
-use crate::plan::{Plan, Usage};
+use crate::plan::{Job, Plan, Usage};
 use crate::progress::Progress;
 use crate::regressions;
 use anyhow::{Context as _, bail};
 use lowbit_kernels::hardware::Hardware;
 use lowbit_reports::record::Record;
-use lowbit_reports::{goals, rule_costs, table, write_report};
+use lowbit_reports::{coverage, goals, rule_costs, table, tightness, write_report};
 use lowbit_scenarios::GateMode;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -89,6 +89,11 @@ pub(crate) fn run(drivers: &[&dyn Driver], args: &RunArgs, verb: Verb) -> anyhow
     };
     if !outcomes.is_empty() {
         print(&goals::goals_table(&outcomes))?;
+    }
+    let claims = |job: &&Job| job.sweep.gates.codes == GateMode::Enforce;
+    let claimed = plan.jobs.iter().filter(claims).map(|job| job.sweep.name.clone()).collect();
+    if matches!(exit, Exit::Ok | Exit::Quality) && exit::codes_missing(&records.0, &claimed) {
+        return Ok(Exit::Coverage);
     }
     let missed = args.enforce_goals && !outcomes.iter().all(goals::Outcome::met);
     Ok(if exit == Exit::Ok && missed { Exit::Speed } else { exit })
@@ -196,6 +201,12 @@ fn conclude(
     let costs = rule_costs::rule_costs(records);
     if !costs.is_empty() {
         print(&costs)?;
+    }
+    let seen = coverage::coverage(records);
+    for lines in [tightness::tightness_table(records), coverage::coverage_lines(&seen)] {
+        if !lines.is_empty() {
+            print(lines.trim_end())?;
+        }
     }
     for (op, kernel) in exit::never_ran(records) {
         print(&format!("never ran: row {kernel} of {op} accepted none of its cases"))?;

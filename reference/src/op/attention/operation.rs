@@ -49,6 +49,7 @@ pub static SPEC: OpSpec = OpSpec {
             ..param("dropout", Kind::Decimal, "probability that a weight is dropped, below 1")
         },
         inputs::DRAWN,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::SIGMA,
         inputs::KEPT_FILE,

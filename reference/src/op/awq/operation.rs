@@ -71,6 +71,7 @@ pub static SPEC: OpSpec = OpSpec {
         inputs::K,
         inputs::N,
         inputs::DRAWN,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::KEPT_FILE,
         inputs::SEED,

@@ -18,6 +18,7 @@ pub static SPEC: OpSpec = OpSpec {
         K,
         N,
         inputs::DRAWN,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::SIGMA,
         inputs::KEPT_FILE,

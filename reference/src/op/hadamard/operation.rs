@@ -22,6 +22,7 @@ pub static SPEC: OpSpec = OpSpec {
         inputs::M,
         inputs::K,
         inputs::DRAWN,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::SIGMA,
         inputs::KEPT_FILE,

@@ -67,12 +67,6 @@ const RELU_THRESHOLD: Param = Param {
     when: Some(("relu", &["above"])),
     default: Some("0.5"),
 };
-const DATA: Param = word(
-    "data",
-    || plain(["exact", "realistic", "kept"]),
-    None,
-    "exact (any order of summation agrees), realistic (drawn), kept (a failure's own values)",
-);
 const BATCH: Param = size("batch", Some("1"), "B");
 const HEADS: Param = size("heads", None, "H, heads of the weight");
 const TIME: Param = size("time", None, "T, tokens of a sequence");
@@ -96,7 +90,8 @@ pub static LOWRANK: OpSpec = OpSpec {
         size("embd", None, "E, summed over"),
         size("packed_latent", None, "latents of the packed weight"),
         size("latent", None, "L, latents of the output: the first of those packed"),
-        DATA,
+        inputs::DRAWN,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::KEPT_FILE,
         inputs::SEED,
@@ -123,7 +118,8 @@ pub static DECODER: OpSpec = OpSpec {
         size("latent", None, "L, latents of the input, summed over"),
         size("latent_total", None, "rows of the weight: a multiple of heads"),
         size("dim", None, "D, columns of the weight"),
-        DATA,
+        inputs::DRAWN,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::KEPT_FILE,
         inputs::SEED,

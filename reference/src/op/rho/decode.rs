@@ -18,6 +18,7 @@ pub static SPEC: OpSpec = OpSpec {
         payload::ROWS,
         payload::COLUMNS,
         inputs::DRAWN,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::SIGMA,
         inputs::KEPT_FILE,

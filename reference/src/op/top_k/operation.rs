@@ -26,6 +26,7 @@ pub static SPEC: OpSpec = OpSpec {
             default: Some("0.5"),
         },
         inputs::DRAWN,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::KEPT_FILE,
         inputs::SEED,
