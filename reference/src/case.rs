@@ -70,16 +70,6 @@ pub enum Kind {
     },
 }
 
-impl Kind {
-    /// The words that may stand there; none for numbers and text.
-    pub fn words(&self) -> Vec<Word> {
-        match self {
-            Kind::Word(words) | Kind::WordOrConfig { words, .. } => words(),
-            Kind::Number { .. } | Kind::Decimal | Kind::Text => Vec::new(),
-        }
-    }
-}
-
 /// One parameter of an op.
 #[derive(Clone, Copy, Debug)]
 pub struct Param {
@@ -156,7 +146,7 @@ pub enum CaseError {
         allowed: String,
     },
     /// A parameter that does not go with another one's value.
-    #[error("`{key}` applies only when `{}`", condition(*other, words))]
+    #[error("`{key}` applies only when `{}`", condition(other, words))]
     NotApplicable {
         /// The parameter.
         key: &'static str,
