@@ -29,7 +29,8 @@ enum Command {
     /// Compare rows with the reference; time nothing.
     ///
     /// Prints a table, and a command that reproduces each failure. With --out also writes the
-    /// folder of records; its records.jsonl does not depend on the number of threads.
+    /// folder of records; its records.jsonl does not depend on the number of threads. Failures that
+    /// were mended are replayed: `regressions/*.json` beside the folder of each scenario file.
     Check(CheckArgs),
     /// Check and time, as `run` does, but print the table alone unless --out is given.
     Measure(RunArgs),
@@ -111,6 +112,10 @@ pub(crate) struct RunArgs {
     /// Exit with 8 unless this hardware is here; may be repeated.
     #[arg(long, value_name = "HARDWARE")]
     pub(crate) require: Vec<Required>,
+    /// Seconds to make a failing case small, for each of at most four failing rows; 0 for none. The
+    /// scenario and the data that are left go to `failures` in the folder of the run.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub(crate) shrink: u16,
     /// Exit with 3 if a goal of the scenario is missed or cannot be judged. Goals are those of a
     /// class of machines: without this they are printed and decide nothing.
     #[arg(long)]

@@ -11,6 +11,7 @@ use lowbit_kernels::{self as kernels, Determinism, Kernel, Threads};
 use lowbit_reference::case::Case;
 use lowbit_reference::data::Files;
 use lowbit_reference::op::{self, Op, OpSpec};
+use std::any::Any;
 
 /// What is known of a row without running it.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,11 @@ pub trait Driver: Sync {
     fn spec(&self) -> &'static OpSpec;
     /// The rows, in the order of the table.
     fn rows(&self) -> Vec<RowInfo>;
+    /// The table itself, a `&'static [&'static dyn Kernel<O>]`.
+    fn table(&self) -> &dyn Any;
+    /// Make the data of a case, and no more: `files` is told of them. The error is why the case
+    /// cannot be built.
+    fn generate(&self, case: &Case, files: &dyn Files) -> Result<(), String>;
     /// Check (and measure, given settings) the named rows on a case. The error is why the case
     /// cannot be built.
     fn run(
@@ -121,6 +127,14 @@ impl<O: Op> Driver for OpDriver<O> {
             determinism: kernel.determinism(),
         };
         self.kernels.iter().map(info).collect()
+    }
+
+    fn table(&self) -> &dyn Any {
+        &self.kernels
+    }
+
+    fn generate(&self, case: &Case, files: &dyn Files) -> Result<(), String> {
+        O::generate(case, files).map(drop)
     }
 
     fn run(

@@ -304,7 +304,7 @@ fn sentence(lost: &Lost) -> String {
 }
 
 /// A record of a row that told us nothing.
-fn blank(job: &Job, kernel: &str, verdict: Verdict, reason: &str) -> Record {
+pub(crate) fn blank(job: &Job, kernel: &str, verdict: Verdict, reason: &str) -> Record {
     Record {
         schema: SCHEMA,
         sweep: String::new(),
@@ -336,9 +336,10 @@ fn violations(record: &Record, sweep: &Settings) -> Vec<Violation> {
     let (Some(q), Some(bits)) = (record.quality, record.bits_per_weight) else {
         return Vec::new();
     };
-    // The absolute limits are for states of magnitude one; planted integers are not that.
-    let exact = record.parameters.get("data").is_some_and(|data| data == "exact");
-    if exact || !record.op.starts_with("rho_") || record.verdict != Verdict::Passed {
+    // The absolute limits are for states of magnitude one; planted values are not that.
+    let planted = |data: &String| data == "exact" || data == "adversarial";
+    let planted = record.parameters.get("data").is_some_and(planted);
+    if planted || !record.op.starts_with("rho_") || record.verdict != Verdict::Passed {
         return Vec::new();
     }
     let quality = Quality {
@@ -347,6 +348,7 @@ fn violations(record: &Record, sweep: &Settings) -> Vec<Violation> {
         mean_abs_error: q.mean_quant_error,
         max_abs_error: q.max_quant_error,
         rms_ratio: q.rms_ratio,
+        ..Quality::default()
     };
     let absolute = sweep.gates.rho.map(|(mode, gate)| (mode, gate.check(&quality, bits / 32.0)));
     // The error of the worst block is not in a record.

@@ -1,4 +1,5 @@
 //! Exit codes: what a run as a whole amounts to.
+use lowbit_reports::coverage::coverage;
 use lowbit_reports::record::{Record, SkipKind, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,8 @@ pub enum Exit {
     Quality = 5,
     /// A goal was missed, and goals were to be enforced.
     Speed = 3,
-    /// A check proved nothing: mistrusted, or a row that accepted none of its cases.
+    /// A check proved nothing: mistrusted, or a row that accepted none of its cases, or was not
+    /// shown every code where its suite claims it.
     Coverage = 7,
     /// A worker died or was silent, a file or required hardware is missing.
     Infrastructure = 8,
@@ -27,8 +29,8 @@ impl Exit {
     /// Every code with its meaning, for `--help` and the documents.
     pub const MEANINGS: &'static str = "\
 Exit codes: 0 ok; 2 bad command line or scenario; 4 a row answered wrongly; 5 an enforced limit \
-on quality or memory is broken; 3 a goal was missed under --enforce-goals; 7 a check proved nothing (mistrusted, or a row that accepted none \
-of a suite's cases); 8 a worker died or hung, or a tensor file or required hardware is missing; 9 nothing ran. \
+on quality or memory is broken; 3 a goal was missed under --enforce-goals; 7 a check proved nothing (mistrusted, a row that accepted none \
+of a suite's cases, or codes that none of them holds where the suite claims them); 8 a worker died or hung, or a tensor file or required hardware is missing; 9 nothing ran. \
 When several hold, the first of 8, 4, 7, 5, 3. (6 is kept for speed gates without a verdict.)";
 }
 
@@ -43,6 +45,14 @@ pub fn never_ran(records: &[Record]) -> Vec<(String, String)> {
     }
     let never = rows.into_iter().filter(|(_, ran)| !ran);
     never.map(|((op, kernel), _)| (op.to_owned(), kernel.to_owned())).collect()
+}
+
+/// Rows that were not shown every code of a format, of the sweeps that claim they are.
+pub fn codes_missing(records: &[Record], claimed: &BTreeSet<String>) -> bool {
+    let rows = |r: &Record| claimed.contains(&r.sweep);
+    let kept: BTreeSet<(&str, &str)> =
+        records.iter().filter(|r| rows(r)).map(|r| (r.op.as_str(), r.kernel.as_str())).collect();
+    coverage(records).iter().any(|c| kept.contains(&(c.op, c.kernel)) && !c.is_complete())
 }
 
 /// What the records amount to. `forgiven` holds the positions of records whose sweep only reports

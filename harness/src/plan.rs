@@ -2,6 +2,7 @@
 use crate::driver::Driver;
 use crate::exit::Exit;
 use crate::machine;
+use crate::regressions;
 use anyhow::{Context as _, anyhow, bail};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use lowbit_reference::case::Case;
@@ -185,7 +186,8 @@ impl Selection {
                 let rows = all[planned.sweep].iter();
                 // Not the rows for which an earlier sweep has the same case.
                 let rows = rows.filter(|row| scenario.runs(&planned, row)).cloned().collect();
-                plan.jobs.push(Job { sweep, case: planned.case, rows });
+                let case = regressions::located(planned.case, path);
+                plan.jobs.push(Job { sweep, case, rows });
             }
         }
         plan.goals.extend(scenario.goals().map_err(usage)?.iter().map(goal));

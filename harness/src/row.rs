@@ -8,7 +8,7 @@ use lowbit_kernels::context::{Context, Poison};
 use lowbit_kernels::hardware::Need;
 use lowbit_kernels::{Failure, Kernel, Prepared, Threads};
 use lowbit_reference::judge::{Agreement, Broken, judge};
-use lowbit_reference::op::{Op, Outputs};
+use lowbit_reference::op::{CodesSeen, Op, Outputs};
 use lowbit_reports::record::{self, Cache, Clock, Record, SCHEMA, SkipKind, Timing, Verdict};
 
 /// A speed above this share of the roof is measured again, and mistrusted if it stays.
@@ -174,13 +174,16 @@ impl<'a, O: Op> RowRun<'a, O> {
         let first = self.once(bench, Poison::Ones)?.outputs;
         let mut checked = self.once(bench, Poison::Sevens)?;
         let (agreement, most_zeros, refusal) = self.weigh(reference, &first, &checked.outputs);
-        record.agreement = Some(seen(&agreement, most_zeros));
+        record.agreement = Some(seen(&agreement, most_zeros, O::codes(self.problem, reference)));
         match refusal {
             Some(refusal) if refusal.by.mistrusts() => {
                 (record.verdict, record.reason) = (Verdict::Mistrusted, refusal.why);
             }
             Some(refusal) => return Err(refusal),
             None if self.task.measure.is_none() => {
+                if !self.kernel.determinism().runs {
+                    self.second_launch(reference, &mut checked)?;
+                }
                 let passed = Passed {
                     kernel: self.kernel,
                     case: self.task.case,
@@ -204,16 +207,18 @@ impl<'a, O: Op> RowRun<'a, O> {
         second: &Outputs,
     ) -> (Agreement, f64, Option<Refusal>) {
         let agreement = self.judge(reference, second);
-        let most_zeros = agreement.most_zeros(O::predicted_zeros(self.problem));
+        let most_zeros = agreement.most_zeros_of(self.task.case, O::predicted_zeros(self.problem));
         let refused = |by, why| Some(Refusal { by, why });
+        // Kept data are those few that showed a defect: most of them may be zero.
+        let kept = self.task.case.word("data") == "kept";
         let refusal = if let (Some(why), Some(broken)) = (&agreement.fault, agreement.broken) {
             refused(Check::Output(broken), why.clone())
         } else if let Some(why) = self.disagreement(reference, first, second) {
             refused(Check::Runs, why)
-        } else if let Some(why) = agreement.vacuous(most_zeros) {
+        } else if let Some(why) = agreement.vacuous(most_zeros).filter(|_| !kept) {
             refused(Check::Zeros, why)
         } else {
-            let expected = O::expected_nmse(self.problem, reference);
+            let expected = O::expected_error(self.problem);
             let unexpected = || O::quality(self.problem, reference)?.unexpected(expected?);
             unexpected().and_then(|why| refused(Check::Quality, why))
         };
@@ -235,6 +240,21 @@ impl<'a, O: Op> RowRun<'a, O> {
             true => Some("two runs on buffers of different content disagree".into()),
             false => self.judge(reference, first).fault,
         }
+    }
+
+    /// A launch may leave nothing behind that the next one builds on, nor do its work only once.
+    fn second_launch(
+        &self,
+        reference: &O::Reference,
+        checked: &mut Checked<'_>,
+    ) -> Result<(), Failure> {
+        if checked.prepared.in_place() {
+            checked.prepared.reset()?;
+        }
+        checked.prepared.forget()?;
+        checked.prepared.launch()?;
+        checked.prepared.sync()?;
+        self.still_agrees(reference, checked, "the second launch")
     }
 
     fn judge(&self, reference: &O::Reference, outputs: &Outputs) -> Agreement {
@@ -268,17 +288,18 @@ impl<'a, O: Op> RowRun<'a, O> {
         Ok((self.once(bench, poison)?.outputs, before))
     }
 
-    /// Whether the last timed output is what it must be.
+    /// Whether the output of a later launch, named for people, is what it must be.
     pub(crate) fn still_agrees(
         &self,
         reference: &O::Reference,
         checked: &mut Checked<'_>,
+        which: &str,
     ) -> Result<(), Failure> {
         let last = checked.prepared.read()?;
         checked.context.check_guards()?;
         if last != checked.outputs {
             let fault = self.judge(reference, &last).fault;
-            fault.map_or(Ok(()), |f| Err(Failure(format!("the last timed output: {f}"))))?;
+            fault.map_or(Ok(()), |f| Err(Failure(format!("{which}: {f}"))))?;
         }
         Ok(())
     }
@@ -360,7 +381,10 @@ fn quality(q: lowbit_reference::quality::Quality) -> record::Quality {
     }
 }
 
-fn seen(agreement: &Agreement, most_zeros: f64) -> record::Agreement {
+fn seen(agreement: &Agreement, most_zeros: f64, codes: Vec<CodesSeen>) -> record::Agreement {
+    let codes = codes.into_iter().map(|CodesSeen { what, format, wanted, seen, ties }| {
+        record::Codes { what: what.to_owned(), format, wanted, seen, ties }
+    });
     record::Agreement {
         compared: agreement.compared,
         mismatches: agreement.mismatches,
@@ -370,5 +394,7 @@ fn seen(agreement: &Agreement, most_zeros: f64) -> record::Agreement {
         zero_share: agreement.zero_share,
         most_zeros: Some(most_zeros),
         sampled: agreement.sampled,
+        bounded: agreement.bounded,
+        codes: codes.collect(),
     }
 }

@@ -94,7 +94,7 @@ fn in_cache<O: Op>(
     }
     for turn in turns.into_iter().filter(|turn| turn.failure.is_none()) {
         answer(Reply::Started { kernel: turn.run.name() });
-        let agrees = turn.run.still_agrees(reference, &mut turn.checked);
+        let agrees = turn.run.still_agrees(reference, &mut turn.checked, "the last timed output");
         turn.fail(agrees);
         let timings = turn.samples.timings(settings);
         let records = turn.run.timed(&turn.common, &turn.checked, (cache, timings), bench);

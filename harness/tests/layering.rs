@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "lowbit-harness",
         &["lowbit-kernels", "lowbit-reference", "lowbit-reports", "lowbit-scenarios"],
     ),
+    ("lowbit-own-kernel", &["lowbit-harness", "lowbit-kernels", "lowbit-reference"]),
     ("lowbit-benches", &["lowbit-kernels", "lowbit-reference", "lowbit-scenarios"]),
 ];
 
@@ -37,7 +38,7 @@ fn root() -> PathBuf {
 fn sources() -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders: Vec<PathBuf> =
-        ["reference", "kernels", "scenarios", "reports", "harness", "benches"]
+        ["reference", "kernels", "scenarios", "reports", "harness", "benches", "examples"]
             .map(|name| root().join(name))
             .to_vec();
     while let Some(folder) = folders.pop() {

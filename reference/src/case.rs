@@ -70,16 +70,6 @@ pub enum Kind {
     },
 }
 
-impl Kind {
-    /// The words that may stand there; none for numbers and text.
-    pub fn words(&self) -> Vec<Word> {
-        match self {
-            Kind::Word(words) | Kind::WordOrConfig { words, .. } => words(),
-            Kind::Number { .. } | Kind::Decimal | Kind::Text => Vec::new(),
-        }
-    }
-}
-
 /// One parameter of an op.
 #[derive(Clone, Copy, Debug)]
 pub struct Param {
@@ -89,8 +79,8 @@ pub struct Param {
     pub kind: Kind,
     /// One line for people.
     pub about: &'static str,
-    /// Present only when another parameter has this word.
-    pub when: Option<(&'static str, &'static str)>,
+    /// Present only when another parameter has one of these words.
+    pub when: Option<(&'static str, &'static [&'static str])>,
     /// Value when it is not given; [`ABSENT`](Param::ABSENT) where it may be left out.
     pub default: Option<&'static str>,
 }
@@ -156,14 +146,14 @@ pub enum CaseError {
         allowed: String,
     },
     /// A parameter that does not go with another one's value.
-    #[error("`{key}` applies only when `{other}={word}`")]
+    #[error("`{key}` applies only when `{}`", condition(other, words))]
     NotApplicable {
         /// The parameter.
         key: &'static str,
         /// The parameter it depends on.
         other: &'static str,
-        /// The word that parameter must have.
-        word: &'static str,
+        /// The words of which that parameter must have one.
+        words: &'static [&'static str],
     },
     /// Legal values that make no case together.
     #[error("`{key}={value}` {why}")]
@@ -181,6 +171,11 @@ fn did_you_mean(nearest: &Option<String>) -> String {
     nearest.as_ref().map(|word| format!(" (did you mean `{word}`?)")).unwrap_or_default()
 }
 
+/// What a parameter applies to: `data=file`, or `data=file or kept`.
+pub fn condition(other: &str, words: &[&str]) -> String {
+    format!("{other}={}", words.join(" or "))
+}
+
 /// The word of `allowed` nearest to `found`, if one is near enough to be a typo.
 pub fn nearest<'a>(found: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<String> {
     allowed
@@ -194,6 +189,11 @@ pub fn nearest<'a>(found: &str, allowed: impl IntoIterator<Item = &'a str>) -> O
 impl Param {
     /// The default of a parameter that may be left out: no value at all.
     pub const ABSENT: &'static str = "";
+
+    /// Whether the parameter applies, where `word` answers another one's word.
+    pub fn applies(&self, word: impl Fn(&str) -> &'static str) -> bool {
+        self.when.is_none_or(|(other, words)| words.contains(&word(other)))
+    }
 
     /// The value where none is given, if there is one.
     pub fn default_value(&self) -> Result<Option<Value>, CaseError> {
@@ -269,10 +269,10 @@ impl Case {
         }
         let mut case = Case { spec, values };
         for (i, param) in spec.params.iter().enumerate() {
-            let applies = param.when.is_none_or(|(other, word)| case.word(other) == word);
+            let applies = param.applies(|other| case.word(other));
             match (&case.values[i], applies, param.when, param.default) {
-                (Some(_), false, Some((other, word)), _) => {
-                    return Err(CaseError::NotApplicable { key: param.key, other, word });
+                (Some(_), false, Some((other, words)), _) => {
+                    return Err(CaseError::NotApplicable { key: param.key, other, words });
                 }
                 (None, true, _, Some(_)) => case.values[i] = param.default_value()?,
                 (None, true, _, None) => {
@@ -282,8 +282,25 @@ impl Case {
                 _ => {}
             }
         }
+        crate::op::patterns::check(&case)?;
         (spec.validate)(&case)?;
         Ok(case)
+    }
+
+    /// The same case with some parameters changed, or left to their defaults where the value is
+    /// `None`. Parameters that no longer apply go, and those that now do take their defaults.
+    pub fn with(&self, changes: &[(&'static str, Option<Value>)]) -> Result<Case, CaseError> {
+        let change = |key| changes.iter().find(|(changed, _)| *changed == key);
+        let value = |(param, old): (&Param, &Option<Value>)| match change(param.key) {
+            Some((_, new)) => new.clone(),
+            None => old.clone(),
+        };
+        let mut case = self.clone();
+        case.values = self.spec.params.iter().zip(&self.values).map(value).collect();
+        let params = self.spec.params.iter();
+        let applying = params.filter(|param| param.applies(|other| case.word(other)));
+        let given = applying.filter_map(|p| Some((p.key, case.get(p.key)?.clone())));
+        Case::new(self.spec, &given.collect::<Vec<_>>())
     }
 
     /// The op's specification.

@@ -3,10 +3,13 @@
 //! Every block of 4,096 values has a generator of its own, seeded from (seed, stream, block).
 //! Tier `exact` plants integers and powers of two so that every scale is a power of two and any
 //! order of summation gives the same float; `realistic` draws from a named distribution;
-//! `file` takes a tensor out of a file.
+//! `adversarial` plants what wrong kernels get wrong; `file` takes a tensor out of a file, and `kept`
+//! all tensors of a failing case.
+mod adversarial;
 use crate::case::Word;
 use crate::format::Levels;
 use crate::rule::{Granularity, Range, Rule};
+pub use adversarial::{Layout, Pattern, adversarial};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, Exp1, StandardNormal, StudentT};
@@ -30,6 +33,9 @@ pub struct Matrix {
 pub trait Files: Sync {
     /// The named tensor of a file.
     fn matrix(&self, path: &str, tensor: &str) -> Result<Matrix, String>;
+    /// Told the values of a stream, in rows of `row_len`, as a case gets them. Nothing by default;
+    /// whoever makes a failing case small remembers them.
+    fn keep(&self, _stream: Stream, _values: &[f32], _row_len: usize) {}
 }
 
 /// For callers without files: every request is an error.
@@ -93,7 +99,7 @@ impl Distribution {
             // 4 degrees of freedom are always valid; 0 never occurs.
             Distribution::StudentT => StudentT::new(4.0f32).map_or(0.0, |t| t.sample(rng)),
             Distribution::Lognormal => {
-                let outlier = if mix(column as u64).is_multiple_of(128) { 20.0 } else { 1.0 };
+                let outlier = if outlier_column(column) { 20.0 } else { 1.0 };
                 normal(rng) * (0.5 * normal(rng)).exp() * outlier
             }
         }
@@ -115,6 +121,25 @@ pub enum Stream {
     Dropout = 5,
     /// Gradients of outputs.
     Gradient = 6,
+}
+
+impl Stream {
+    /// Name of its tensor in a file of kept data.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stream::Weight => "weight",
+            Stream::Activation => "activation",
+            Stream::State => "state",
+            Stream::Sample => "sample",
+            Stream::Dropout => "dropout",
+            Stream::Gradient => "gradient",
+        }
+    }
+}
+
+/// Whether a column of log-normal values is an outlier channel: one in 128.
+pub fn outlier_column(column: usize) -> bool {
+    mix(column as u64).is_multiple_of(128)
 }
 
 /// Scrambles a word (the finalizer of SplitMix64).

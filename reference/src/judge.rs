@@ -1,7 +1,9 @@
 //! The comparison: a row's outputs against what they must be.
 //!
 //! One function decides, for the harness, the conformance test and the benches alike.
+use crate::case::Case;
 use crate::op::{Bound, Expectation, Expected, Outputs, Tensor};
+use crate::rule::ulp;
 
 /// Share of zeros an output may have beyond what was predicted before it is mistrusted.
 pub const ZERO_SLACK: f64 = 0.05;
@@ -43,10 +45,14 @@ pub struct Agreement {
     pub error_over_bound: f64,
     /// Share of zeros in the last output of the expectation: its main one.
     pub zero_share: f64,
+    /// Share of zeros that the same elements were to have.
+    pub wanted_zeros: f64,
     /// Elements of that output that were compared.
     pub main: u64,
     /// Whether only a sample was compared.
     pub sampled: bool,
+    /// Whether an output may be off by a derived bound, wider than two units in its last place.
+    pub bounded: bool,
     /// The first thing wrong, as a sentence; `None` when nothing is.
     pub fault: Option<String>,
     /// What it broke.
@@ -86,11 +92,12 @@ fn fault(seen: &mut Agreement, broken: Broken, text: String) {
 
 fn compare(expected: &Expected, got: &Tensor, seen: &mut Agreement) {
     let want = &expected.want;
-    let mut zeros = 0u64;
+    let (mut zeros, mut wanted) = (0u64, 0u64);
     for i in 0..want.len() {
         let at = expected.at.as_ref().map_or(i, |at| at[i]);
         let (g, w) = (got.get(at), want.get(i));
         zeros += u64::from(g == 0.0);
+        wanted += u64::from(w == 0.0);
         // The common case, and the only one for which infinities agree. NaN is right where the
         // reference says NaN, the scale of a group that holds one; whoever leaves the NaN an
         // output begins as is found out by the second filling.
@@ -119,10 +126,15 @@ fn compare(expected: &Expected, got: &Tensor, seen: &mut Agreement) {
         };
         fault(seen, broken, format!("`{name}`[{at}] is {g}, must be {w}{}", within(bound)));
     }
+    if let Bound::Componentwise(bounds) = &expected.bound {
+        let wide = |(i, bound): (usize, &f64)| *bound > 2.0 * f64::from(ulp(want.get(i) as f32));
+        seen.bounded |= bounds.iter().enumerate().any(wide);
+    }
     seen.compared += want.len() as u64;
     seen.sampled |= expected.at.is_some();
     seen.main = want.len() as u64;
     seen.zero_share = zeros as f64 / want.len().max(1) as f64;
+    seen.wanted_zeros = wanted as f64 / want.len().max(1) as f64;
 }
 
 fn within(bound: f64) -> String {
@@ -142,6 +154,13 @@ impl Agreement {
             // What is known to be zero, such as padding, may be more than that.
             most.min(ZERO_MOST).max(share + ZERO_SLACK * (1.0 - share))
         })
+    }
+
+    /// The same for a case. What an op predicts holds for drawn values; the zeros of a pattern are
+    /// known (all of them, or all but one of a group), and the reference has counted them.
+    pub fn most_zeros_of(&self, case: &Case, predicted: Option<f64>) -> f64 {
+        let known = case.word("data") == "adversarial";
+        self.most_zeros(if known { Some(self.wanted_zeros) } else { predicted })
     }
 
     /// Why the agreement proves little, if it does.
@@ -227,6 +246,15 @@ mod tests {
         assert!(large.vacuous(large.most_zeros(None)).is_none());
         // Padding may be nearly all, and an output of nothing else still proves nothing.
         assert!(large.most_zeros(Some(0.99)) > 0.99 && large.most_zeros(Some(0.99)) < 1.0);
+        // The zeros of a pattern are known, and more than those are not.
+        let id = |data: &str| format!("hadamard/m=4/k=64/{data}").parse::<Case>().unwrap();
+        let (known, drawn) = (id("data=adversarial/pattern=zeros"), id("data=realistic"));
+        let most = |wanted_zeros, case| {
+            Agreement { wanted_zeros, ..seen.clone() }.most_zeros_of(case, Some(0.0))
+        };
+        assert_eq!(seen.vacuous(most(1.0, &known)), None);
+        assert!(seen.vacuous(most(0.5, &known)).is_some());
+        assert!(seen.vacuous(most(1.0, &drawn)).is_some());
         let small = Agreement { main: 99, ..seen };
         assert_eq!(small.most_zeros(Some(0.0)), 1.0);
     }

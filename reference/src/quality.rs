@@ -1,4 +1,5 @@
 //! What quantization costs against the unquantized data.
+pub mod expected;
 
 /// Quality of a reconstruction `q` of `x`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -7,6 +8,8 @@ pub struct Quality {
     pub sqnr_db: Option<f64>,
     /// `sum (x - q)^2 / sum x^2`; 0 when both are zero.
     pub nmse: f64,
+    /// Mean of `(x - q)^2`.
+    pub mse: f64,
     /// Mean of `|x - q|`.
     pub mean_abs_error: f64,
     /// Largest `|x - q|`.
@@ -20,57 +23,27 @@ pub const PREDICTED_VALUES: usize = 1 << 14;
 
 /// Standard errors that a quality may be off by.
 const STANDARD_ERRORS: f64 = 5.0;
+/// Relative error that the integrals themselves may have.
+const INTEGRATION: f64 = 5e-4;
 
-/// The squared error of one value, over the variance of the values: a random quantity.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Noise {
-    /// Its mean.
-    pub mean: f64,
-    /// Its variance.
-    pub variance: f64,
-}
-
-impl Noise {
-    /// The noise a `share` of the way from this one to another.
-    pub(crate) fn towards(self, other: Self, share: f64) -> Self {
-        Self {
-            mean: self.mean + share * (other.mean - self.mean),
-            variance: self.variance + share * (other.variance - self.variance),
-        }
-    }
-
-    /// The noise of values that come in equal numbers from each.
-    pub(crate) fn average(each: impl ExactSizeIterator<Item = Self>) -> Self {
-        let count = each.len() as f64;
-        let zero = Self { mean: 0.0, variance: 0.0 };
-        let sum = each.fold(zero, |sum, noise| Self {
-            mean: sum.mean + noise.mean,
-            variance: sum.variance + noise.variance,
-        });
-        Self { mean: sum.mean / count, variance: sum.variance / count }
-    }
-}
-
-/// The quality that normal values must have, calculated and not tuned.
+/// The error that drawn values must have, calculated and not tuned: see [`expected`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Predicted {
-    /// Expected `sum (x - q)^2 / sum x^2`.
-    pub nmse: f64,
-    /// Relative standard error of that ratio: of the mean of `values` squared errors, and of the
-    /// mean of as many squares, `sqrt(2 / values)` for a normal value. A few clipped values may
-    /// carry most of the noise, and then the first is large.
+    /// Expected mean of `(x - q)^2`.
+    pub mse: f64,
+    /// Relative standard error of such a mean. A few clipped values may carry most of it, and then
+    /// this is large.
     pub standard_error: f64,
     /// How many values it speaks for.
     pub values: usize,
 }
 
 impl Predicted {
-    /// What `values` normal values with this noise must show; nothing of values without noise,
-    /// each of which is its own group's largest.
-    pub(crate) fn new(noise: Noise, values: usize) -> Option<Self> {
-        let of_noise = noise.variance.max(0.0).sqrt() / noise.mean;
-        let standard_error = (of_noise + 2.0f64.sqrt()) / (values.max(1) as f64).sqrt();
-        (noise.mean > 0.0).then_some(Self { nmse: noise.mean, standard_error, values })
+    /// Whether so many errors make the mean that its distribution is nearly normal: where the
+    /// standard deviation of one is within eight means. Tails without a fourth moment, clipped,
+    /// are far beyond.
+    pub fn is_steady(&self) -> bool {
+        self.standard_error * (self.values as f64).sqrt() < 8.0
     }
 }
 
@@ -78,12 +51,16 @@ impl Quality {
     /// Why the quality is not the one predicted, if it is not: better is as wrong as worse. Fewer
     /// than [`PREDICTED_VALUES`] say nothing.
     pub fn unexpected(&self, predicted: Predicted) -> Option<String> {
-        let Predicted { nmse, standard_error, values } = predicted;
-        let slack = STANDARD_ERRORS * standard_error;
-        let off = self.nmse / nmse - 1.0;
+        let Predicted { mse, standard_error, values } = predicted;
+        let slack = STANDARD_ERRORS * standard_error + INTEGRATION;
+        let off = self.mse / mse - 1.0;
         let off = off.is_nan() || off.abs() > slack;
         (values >= PREDICTED_VALUES && off).then(|| {
-            format!("nmse is {:.4e}, predicted {nmse:.4e} within {:.1} %", self.nmse, 100.0 * slack)
+            let mean = self.mse;
+            format!(
+                "mean of (x - q)^2 is {mean:.4e}, predicted {mse:.4e} within {:.2} %",
+                100.0 * slack
+            )
         })
     }
 }
@@ -129,6 +106,7 @@ impl Sums {
         Quality {
             sqnr_db: (self.noise != 0.0).then(|| 10.0 * (self.signal / self.noise).log10()),
             nmse: ratio(self.noise, self.signal, 0.0),
+            mse: self.noise / self.values.max(1) as f64,
             mean_abs_error: self.error / self.values.max(1) as f64,
             max_abs_error: self.max_error,
             rms_ratio: ratio(self.kept, self.signal, 1.0).sqrt(),
@@ -160,27 +138,13 @@ mod tests {
 
     #[test]
     fn quality_too_good_is_as_unexpected_as_too_bad() {
-        let quality = |nmse| Quality { nmse, ..Quality::default() };
-        let noise = Noise { mean: 0.1, variance: 0.02 };
-        // (sqrt(2) + sqrt(2)) / 256: five of those are 5.5 %.
-        let predicted = Predicted::new(noise, 1 << 16).unwrap();
+        let quality = |mse| Quality { mse, ..Quality::default() };
+        let predicted = Predicted { mse: 0.1, standard_error: 0.01, values: 1 << 16 };
         assert_eq!(quality(0.105).unexpected(predicted), None);
         assert!(quality(0.106).unexpected(predicted).is_some());
         assert!(quality(0.094).unexpected(predicted).is_some());
         assert!(quality(f64::NAN).unexpected(predicted).is_some());
-        assert_eq!(quality(0.5).unexpected(Predicted::new(noise, 100).unwrap()), None);
-    }
-
-    #[test]
-    fn a_few_clipped_values_widen_the_interval() {
-        let seldom = Predicted::new(Noise { mean: 0.1, variance: 2.0 }, 1 << 16).unwrap();
-        let often = Predicted::new(Noise { mean: 0.1, variance: 0.02 }, 1 << 16).unwrap();
-        assert_eq!(Predicted::new(Noise { mean: 0.0, variance: 0.0 }, 1 << 16), None);
-        assert!(seldom.standard_error > 5.0 * often.standard_error);
-        let half = Noise::average(
-            [Noise { mean: 1.0, variance: 0.0 }, Noise { mean: 3.0, variance: 4.0 }].into_iter(),
-        );
-        assert_eq!(half, Noise { mean: 2.0, variance: 2.0 });
+        assert_eq!(quality(0.5).unexpected(Predicted { values: 100, ..predicted }), None);
     }
 
     #[test]

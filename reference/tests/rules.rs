@@ -39,7 +39,7 @@ fn quality_on_normal_data_is_as_calculated() {
         let got = QuantizeWeight::quality(&problem, &reference).unwrap().sqnr_db.unwrap();
         assert!((got - want).abs() < 0.1, "{weight} {rule}: {got} dB, calculated {want} dB");
         // The scale of `twn` is no statistic of all values: nothing is predicted for it.
-        let expected = QuantizeWeight::expected_nmse(&problem, &reference);
+        let expected = QuantizeWeight::expected_error(&problem);
         assert_eq!(expected.is_none(), rule == "twn", "{weight} {rule}");
         let quality = QuantizeWeight::quality(&problem, &reference).unwrap();
         let unexpected = expected.and_then(|expected| quality.unexpected(expected));

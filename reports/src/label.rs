@@ -37,6 +37,7 @@ const ORDER: &[&str] = &[
     "latent_total",
     "dim",
     "data",
+    "pattern",
     "distribution",
     "file",
     "tensor",
@@ -48,7 +49,7 @@ const PAIRS: &[(&str, &str)] =
     &[("weight", "weight_rule"), ("activation", "activation_rule"), ("format", "rule")];
 
 /// Where the data come from; one of them names it.
-const DATA: &[&str] = &["data", "distribution", "file", "tensor"];
+const DATA: &[&str] = &["data", "pattern", "distribution", "file", "tensor"];
 
 /// Sizes share a piece.
 const SIZES: &[&str] = &[
@@ -168,10 +169,10 @@ impl Labels {
     }
 }
 
-/// Where a record's data came from: a distribution, a tensor of a file, or a tier.
+/// Where a record's data came from: a distribution, a pattern, a tensor of a file, or a tier.
 pub fn data(record: &Record) -> String {
     let get = |key: &str| record.parameters.get(key).map(String::as_str);
-    match (get("data"), get("distribution")) {
+    match (get("data"), get("distribution").or(get("pattern"))) {
         (Some("file"), _) => get("tensor").or(get("file")).unwrap_or("file").to_owned(),
         (_, Some(distribution)) => distribution.to_owned(),
         (Some(tier), None) => tier.to_owned(),

@@ -2,6 +2,7 @@
 //! must still plot.
 use std::path::{Path, PathBuf};
 
+pub mod coverage;
 pub mod csv;
 pub mod goals;
 pub mod label;
@@ -12,6 +13,7 @@ pub mod rule_costs;
 pub mod stats;
 pub mod summary;
 pub mod table;
+pub mod tightness;
 pub mod units;
 
 pub use record::Record;

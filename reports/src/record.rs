@@ -119,6 +119,27 @@ pub struct Agreement {
     pub most_zeros: Option<f64>,
     /// Whether only a seeded sample of the output was compared exactly.
     pub sampled: bool,
+    /// Whether an output may be off by a derived bound, more than two units in its last place.
+    #[serde(default)]
+    pub bounded: bool,
+    /// Codes that the case holds.
+    #[serde(default)]
+    pub codes: Vec<Codes>,
+}
+
+/// Codes of one operand or output of a case.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Codes {
+    /// Which: `codes`, `weight`, `activation`.
+    pub what: String,
+    /// Their format.
+    pub format: String,
+    /// Codes that format and rule can give, as first and last of each run.
+    pub wanted: Vec<(i16, i16)>,
+    /// Codes seen.
+    pub seen: Vec<(i16, i16)>,
+    /// For a quantizer: values within 4 ulp of a tie.
+    pub ties: Option<u64>,
 }
 
 /// What quantization cost against the unquantized data; a property of format, rule and data.
@@ -268,6 +289,8 @@ pub const KEYS: &[&str] = &[
     "zero_share",
     "most_zeros",
     "sampled",
+    "bounded",
+    "codes",
     "sqnr_db",
     "nmse",
     "mean_quant_error",

@@ -4,7 +4,7 @@ use crate::constraint::Row;
 use crate::error::ScenarioError;
 use crate::json::Checked;
 use crate::scenario::{Scenario, Sweep};
-use lowbit_reference::case::{Case, CaseError, Param, Value};
+use lowbit_reference::case::{Case, CaseError, Param, Value, condition};
 use std::collections::HashMap;
 
 /// Most combinations of one sweep.
@@ -84,8 +84,9 @@ impl Sweep {
         let mut axes = self.groups.iter().flatten();
         if let Some(axis) = axes.find(|axis| !applied[axis.param]) {
             let param = &params[axis.param];
-            let (other, word) = param.when.unwrap_or_default();
-            let message = format!("applies only when `{other}={word}`, which no case here has");
+            let (other, words) = param.when.unwrap_or_default();
+            let when = condition(other, words);
+            let message = format!("applies only when `{when}`, which no case here has");
             return Err(axis.place.error(file, param.key, message));
         }
         Ok(())
@@ -127,9 +128,12 @@ impl Sweep {
             combination /= len;
         }
         for (i, param) in self.op.params.iter().enumerate() {
-            let applies = param.when.is_none_or(|(other, word)| {
+            let applies = param.applies(|other| {
                 let at = self.op.params.iter().position(|param| param.key == other);
-                at.and_then(|at| slots[at]).is_some_and(|entry| entry.value == Value::Word(word))
+                match at.and_then(|at| slots[at]).map(|entry| &entry.value) {
+                    Some(Value::Word(word)) => word,
+                    _ => "",
+                }
             });
             slots[i] = slots[i].or(defaults[i].as_ref()).filter(|_| applies);
         }

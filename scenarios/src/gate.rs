@@ -20,6 +20,8 @@ pub enum GateMode {
 pub struct Gates {
     /// What a wrong answer does; never [`GateMode::Off`].
     pub correctness: GateMode,
+    /// What codes do that no case of the sweep's rows holds; never [`GateMode::Off`].
+    pub codes: GateMode,
     /// What a compressed state of poor quality does, and the limits; only for ops on rho.
     pub rho: Option<(GateMode, RhoGate)>,
     /// The same for limits relative to the state's own magnitude, side by side with those.
@@ -28,7 +30,12 @@ pub struct Gates {
 
 impl Default for Gates {
     fn default() -> Gates {
-        Gates { correctness: GateMode::Enforce, rho: None, rho_relative: None }
+        Gates {
+            correctness: GateMode::Enforce,
+            codes: GateMode::Report,
+            rho: None,
+            rho_relative: None,
+        }
     }
 }
 
@@ -64,6 +71,9 @@ impl Gates {
         let fields = node.fields(keys::GATE)?;
         if let Some(node) = fields.get("correctness") {
             self.correctness = node.word(CORRECTNESS)?;
+        }
+        if let Some(node) = fields.get("codes") {
+            self.codes = node.word(CORRECTNESS)?;
         }
         if let Some(node) = fields.get("rho") {
             let (mode, limits) =

@@ -71,6 +71,7 @@ pub(crate) const OTHER: &[Field] = &[
 /// Gates.
 pub(crate) const GATE: &[Field] = &[
     field("correctness", "whether a wrong answer fails the run"),
+    field("codes", "whether codes of a format that no case has shown a row fail the run"),
     field("rho", "limits on the quality of a compressed state (ops that begin with rho_)"),
     field(
         "rho_relative",

@@ -5,7 +5,7 @@ use crate::goal::{LIMITS, MAX_GOAL};
 use crate::keys::{self, Field};
 use crate::measure::{ALL, CACHE, MAX_INTERVAL, MAX_SECONDS, ROUNDS, SAMPLES, THREADS};
 use crate::shapes::SHAPE_SETS;
-use lowbit_reference::case::{Kind, Param};
+use lowbit_reference::case::{Kind, Param, condition};
 use lowbit_reference::op::{OPS, OpSpec};
 use serde_json::{Map, Value, json};
 
@@ -119,7 +119,7 @@ fn of_op(op: &OpSpec) -> Value {
 fn axes(op: &OpSpec, many: fn(&Value) -> Value) -> Value {
     let described = |param: &Param| {
         let mut schema = many(&value(&param.kind));
-        let when = param.when.map(|(other, word)| format!(" (when {other}={word})"));
+        let when = param.when.map(|(other, words)| format!(" (when {})", condition(other, words)));
         schema["description"] = format!("{}{}", param.about, when.unwrap_or_default()).into();
         (param.key.to_owned(), schema)
     };
@@ -175,7 +175,7 @@ fn goal(key: &str) -> Value {
 
 fn gate(key: &str) -> Value {
     match key {
-        "correctness" => words(CORRECTNESS),
+        "correctness" | "codes" => words(CORRECTNESS),
         _ => {
             let keys = if key == "rho" { keys::RHO } else { keys::RHO_RELATIVE };
             object(keys, &[], |key| match key {

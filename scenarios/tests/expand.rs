@@ -179,6 +179,7 @@ fn settings_override_those_of_the_file_one_by_one() {
     let relative = RelativeGate { nmse: 0.25, ..RelativeGate::default() };
     let relative = Some((GateMode::Enforce, relative));
     let gate = Gates {
+        codes: GateMode::Report,
         correctness: GateMode::Report,
         rho: Some((GateMode::Enforce, limits)),
         rho_relative: relative,

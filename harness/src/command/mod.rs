@@ -1,6 +1,7 @@
 //! One file per command.
 pub(crate) mod doctor;
 pub(crate) mod export;
+pub(crate) mod failures;
 pub(crate) mod list;
 pub(crate) mod merge;
 pub(crate) mod mutate;

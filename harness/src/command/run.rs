@@ -1,17 +1,18 @@
 //! `run`, `check` and `measure`: one loop with different ends.
-use super::{colour, print, say, seeds};
+use super::{colour, failures, print, say, seeds};
 use crate::cli::{CheckArgs, Required, RunArgs};
 use crate::driver::Driver;
 use crate::engine::{Engine, Mode};
 use crate::exit::{self, Exit};
 use crate::machine::Machine;
 use crate::measure::{now, unix_seconds, utc};
-use crate::plan::{Plan, Usage};
+use crate::plan::{Job, Plan, Usage};
 use crate::progress::Progress;
+use crate::regressions;
 use anyhow::{Context as _, bail};
 use lowbit_kernels::hardware::Hardware;
 use lowbit_reports::record::Record;
-use lowbit_reports::{goals, rule_costs, table, write_report};
+use lowbit_reports::{coverage, goals, rule_costs, table, tightness, write_report};
 use lowbit_scenarios::GateMode;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -39,12 +40,17 @@ pub(crate) fn check(drivers: &[&dyn Driver], args: &CheckArgs) -> anyhow::Result
         say(&format!("lowbit: required hardware is missing: {missing}"));
         return Ok(Exit::Infrastructure);
     }
-    seeds::check(&args.run.selection.selection(), drivers, &mut engine, wanted)
+    let selection = args.run.selection.selection();
+    seeds::check(&selection, drivers, &mut engine, (wanted, args.run.shrink))
 }
 
 /// Run the selected cases.
 pub(crate) fn run(drivers: &[&dyn Driver], args: &RunArgs, verb: Verb) -> anyhow::Result<Exit> {
-    let plan = args.selection.selection().plan(drivers)?;
+    let selection = args.selection.selection();
+    let mut plan = selection.plan(drivers)?;
+    if verb == Verb::Check {
+        regressions::replay(&selection, drivers, &mut plan)?;
+    }
     let program = std::env::current_exe().context("finding this program")?;
     let mut engine = Engine::new(program, drivers, args.threads.map(usize::from));
     let hardware = engine.hardware().map_err(anyhow::Error::msg)?;
@@ -75,6 +81,7 @@ pub(crate) fn run(drivers: &[&dyn Driver], args: &RunArgs, verb: Verb) -> anyhow
     };
     let seconds = started.elapsed().as_secs_f64();
     let exit = conclude(&records, (folder.as_deref(), &written), seconds)?;
+    failures::shrink(&mut engine, &records.0, args.shrink, folder.as_deref())?;
     // A check times nothing, so it reaches no goal and misses none.
     let outcomes = match mode {
         Mode::Check => Vec::new(),
@@ -82,6 +89,11 @@ pub(crate) fn run(drivers: &[&dyn Driver], args: &RunArgs, verb: Verb) -> anyhow
     };
     if !outcomes.is_empty() {
         print(&goals::goals_table(&outcomes))?;
+    }
+    let claims = |job: &&Job| job.sweep.gates.codes == GateMode::Enforce;
+    let claimed = plan.jobs.iter().filter(claims).map(|job| job.sweep.name.clone()).collect();
+    if matches!(exit, Exit::Ok | Exit::Quality) && exit::codes_missing(&records.0, &claimed) {
+        return Ok(Exit::Coverage);
     }
     let missed = args.enforce_goals && !outcomes.iter().all(goals::Outcome::met);
     Ok(if exit == Exit::Ok && missed { Exit::Speed } else { exit })
@@ -189,6 +201,12 @@ fn conclude(
     let costs = rule_costs::rule_costs(records);
     if !costs.is_empty() {
         print(&costs)?;
+    }
+    let seen = coverage::coverage(records);
+    for lines in [tightness::tightness_table(records), coverage::coverage_lines(&seen)] {
+        if !lines.is_empty() {
+            print(lines.trim_end())?;
+        }
     }
     for (op, kernel) in exit::never_ran(records) {
         print(&format!("never ran: row {kernel} of {op} accepted none of its cases"))?;

@@ -1,10 +1,11 @@
 //! `check --seeds N`: random cases from a suite's axes, until every row has had N that it accepts.
-use super::print;
+use super::{failures, print};
 use crate::driver::Driver;
 use crate::engine::{Engine, Mode};
 use crate::exit::{self, Exit};
 use crate::plan::{Job, Selection, Source};
 use crate::progress::Progress;
+use crate::urn::{Odds, pick};
 use lowbit_reports::record::{Agreement, Record, SkipKind, Verdict};
 use lowbit_reports::units::count;
 use lowbit_scenarios::Dice;
@@ -36,15 +37,14 @@ struct Urn<'a> {
     source: &'a Source,
     sweep: usize,
     rows: Vec<&'a str>,
-    draws: usize,
-    useful: usize,
+    odds: Odds,
 }
 
 impl Urn<'_> {
     /// Likelier where draws are accepted by rows that still need some; never zero.
     fn weight(&self, tallies: &BTreeMap<&str, Tally>, wanted: usize) -> f64 {
         let needed = self.rows.iter().any(|row| needs(&tallies[row], wanted));
-        if needed { (self.useful + 2) as f64 / (self.draws + 2) as f64 } else { 0.0 }
+        if needed { self.odds.weight() } else { 0.0 }
     }
 }
 
@@ -74,7 +74,7 @@ impl<'a> Draws<'a> {
     fn run(&mut self, engine: &mut Engine<'_>, progress: &mut Progress) -> anyhow::Result<()> {
         for _ in 0..TRIES * self.wanted {
             let Some(at) = self.pick() else { break };
-            self.urns[at].draws += 1;
+            self.urns[at].odds.drawn();
             let Urn { source, sweep, .. } = self.urns[at];
             let Some(case) = source.scenario.draw(sweep, &mut self.dice)? else { continue };
             let needy = |row: &&&str| needs(&self.tallies[**row], self.wanted);
@@ -83,7 +83,7 @@ impl<'a> Draws<'a> {
             let (before, settings) = (self.most(), source.settings[sweep].clone());
             let records = engine.run(&Job { sweep: settings, case, rows }, Mode::Check);
             let accepted = records.iter().any(|r| r.verdict != Verdict::Skipped && !empty(r));
-            self.urns[at].useful += usize::from(accepted);
+            self.urns[at].odds.was_useful(accepted);
             for record in records {
                 note(&mut self.tallies, &record);
                 let fine = matches!(record.verdict, Verdict::Passed | Verdict::Skipped);
@@ -107,16 +107,7 @@ impl<'a> Draws<'a> {
     fn pick(&mut self) -> Option<usize> {
         let weight = |urn: &Urn| urn.weight(&self.tallies, self.wanted);
         let weights: Vec<f64> = self.urns.iter().map(weight).collect();
-        let mut left = self.dice.unit() * weights.iter().sum::<f64>();
-        let mut last = None;
-        for (i, weight) in weights.into_iter().enumerate().filter(|(_, weight)| *weight > 0.0) {
-            last = Some(i);
-            left -= weight;
-            if left < 0.0 {
-                break;
-            }
-        }
-        last
+        pick(&weights, &mut self.dice)
     }
 }
 
@@ -125,7 +116,7 @@ pub(crate) fn check(
     selection: &Selection,
     drivers: &[&dyn Driver],
     engine: &mut Engine<'_>,
-    (wanted, seed): (usize, u64),
+    ((wanted, seed), shrink): ((usize, u64), u16),
 ) -> anyhow::Result<Exit> {
     let sources = selection.sources(drivers)?;
     let mut table = String::new();
@@ -146,6 +137,7 @@ pub(crate) fn check(
     }
     progress.finish();
     print(&format!("{table}\n{}", listed(&bad)))?;
+    failures::shrink(engine, &bad, shrink, None)?;
     // The cases differ, so what did not pass is judged as in a check of those cases alone.
     Ok(match exit::judge(&bad, &BTreeSet::new()) {
         Exit::Nothing | Exit::Ok if none => Exit::Coverage,
@@ -194,7 +186,7 @@ fn urns<'a>(sources: &'a [Source], op: &str) -> Vec<Urn<'a>> {
         let sweeps = source.scenario.sweeps.iter().enumerate().filter(|(_, s)| s.op.name == op);
         sweeps.map(move |(sweep, _)| {
             let rows = source.rows[sweep].iter().map(String::as_str).collect();
-            Urn { source, sweep, rows, draws: 0, useful: 0 }
+            Urn { source, sweep, rows, odds: Odds::default() }
         })
     };
     sources.iter().flat_map(of).filter(|urn| !urn.rows.is_empty()).collect()
@@ -202,7 +194,7 @@ fn urns<'a>(sources: &'a [Source], op: &str) -> Vec<Urn<'a>> {
 
 /// Whether the row was right, and so many of its values zero that little could have been wrong. A
 /// random case may be so; it is another's turn then.
-fn empty(record: &Record) -> bool {
+pub(crate) fn empty(record: &Record) -> bool {
     record.verdict == Verdict::Mistrusted && record.agreement.as_ref().is_some_and(of_zeros)
 }
 

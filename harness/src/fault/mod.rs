@@ -8,7 +8,7 @@ pub mod answer;
 pub mod plant;
 pub mod read;
 use answer::Answered;
-use lowbit_reference::case::{Case, Value};
+use lowbit_reference::case::{Case, Kind, Value};
 use lowbit_reference::op::part::{Piece, Role};
 use lowbit_reference::rule::Rule;
 use serde::{Deserialize, Serialize};
@@ -92,12 +92,12 @@ fn settings(case: &Case) -> Vec<(String, Case)> {
     let mut cases = Vec::new();
     for param in case.spec().params.iter().filter(|param| !DATA.contains(&param.key)) {
         let Some(value) = case.get(param.key) else { continue };
-        let others = match value {
-            Value::Word(word) => {
-                let words = param.kind.words().into_iter().map(|other| other.name);
+        let others = match (value, param.kind) {
+            (Value::Word(word), Kind::Word(words) | Kind::WordOrConfig { words, .. }) => {
+                let words = words().into_iter().map(|other| other.name);
                 words.filter(|other| other != word).map(Value::Word).collect()
             }
-            Value::Decimal(decimal) => vec![Value::Decimal(decimal / 2.0)],
+            (Value::Decimal(decimal), _) => vec![Value::Decimal(decimal / 2.0)],
             _ => Vec::new(),
         };
         for other in others {
@@ -188,10 +188,10 @@ mod tests {
 
     #[test]
     fn settings_are_changed_one_at_a_time_and_data_never() {
-        let id = "quantize_weight/format=int8/rule=absmax/n=4/k=8/data=realistic/seed=3";
+        let id = "quantize_weight/weight=int8/weight_rule=absmax/k=8/n=4/data=realistic/seed=3";
         let case: Case = id.parse().unwrap();
         let others = settings(&case);
-        assert!(others.iter().any(|(site, _)| site == "rule=bnb"), "{others:?}");
+        assert!(others.iter().any(|(site, _)| site == "weight_rule=bnb"), "{others:?}");
         for (site, other) in &others {
             let differing = case.parameters().zip(other.parameters()).filter(|(a, b)| a != b);
             assert_eq!(differing.count(), 1, "{site}");

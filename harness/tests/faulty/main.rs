@@ -5,6 +5,7 @@
 mod blind;
 mod declared;
 mod rounds;
+mod small;
 use libtest_mimic::{Arguments, Failed, Trial};
 use lowbit_harness::driver::{Driver, OpDriver};
 use lowbit_harness::memory::Counting;
@@ -35,6 +36,10 @@ enum Fault {
     Refuses,
     Fails,
     DiesLate,
+    AbortsAbove50,
+    HangsAbove50,
+    WrongFrom33,
+    Accumulates,
 }
 
 struct Row(&'static str, Fault);
@@ -53,6 +58,10 @@ static KERNELS: &[&dyn Kernel<RhoUnpack>] = &[
     &Row("fails", Fault::Fails),
     &Row("last", Fault::None),
     &Row("dies_late", Fault::DiesLate),
+    &Row("aborts_above_50", Fault::AbortsAbove50),
+    &Row("hangs_above_50", Fault::HangsAbove50),
+    &Row("wrong_from_33", Fault::WrongFrom33),
+    &Row("accumulates", Fault::Accumulates),
 ];
 static DRIVERS: &[&dyn Driver] = &[
     &OpDriver::<RhoUnpack> { kernels: KERNELS },
@@ -94,8 +103,10 @@ impl Prepared for Run {
     fn launch(&mut self) -> Result<(), Failure> {
         self.launches += 1;
         let gain = match self.fault {
-            Fault::Aborts => std::process::abort(),
-            Fault::Hangs => loop {
+            Fault::AbortsAbove50 if self.want.len() <= 50 => 1.0,
+            Fault::HangsAbove50 if self.want.len() <= 50 => 1.0,
+            Fault::Aborts | Fault::AbortsAbove50 => std::process::abort(),
+            Fault::Hangs | Fault::HangsAbove50 => loop {
                 std::hint::spin_loop();
             },
             Fault::Panics => panic!("this row panics"),
@@ -103,14 +114,18 @@ impl Prepared for Run {
             Fault::Gain => 1.02,
             // After both checks and the first samples.
             Fault::DiesLate if self.launches > 30 => std::process::abort(),
-            Fault::Stale if self.launches > 1 => return Ok(()),
-            Fault::Tires if self.launches > 1 => 1.02,
+            Fault::Stale if self.launches > 2 => return Ok(()),
+            Fault::Tires if self.launches > 2 => 1.02,
+            Fault::Accumulates => self.launches as f32,
             _ => 1.0,
         };
         let len = self.want.len();
         let written = if self.fault == Fault::Unwritten { len - 1 } else { len };
         for (value, want) in self.values[..written].iter_mut().zip(&self.want) {
             *value = gain * want;
+        }
+        if self.fault == Fault::WrongFrom33 {
+            self.values[32.min(len)..].iter_mut().for_each(|value| *value = -*value);
         }
         if self.fault == Fault::Overruns {
             // SAFETY: one element past the payload is inside the guard band; that is the test.
@@ -132,7 +147,7 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|first| commands.contains(&first.as_str())) {
         return lowbit_harness::cli::main(DRIVERS, &HEAP);
     }
-    let trials: [(&str, fn()); 16] = [
+    let trials: [(&str, fn()); 20] = [
         ("what_a_row_declares_of_its_bits_is_put_to_the_test", declared::declarations),
         ("rounds_of_all_rows_alternate", rounds::order),
         ("each_fault_loses_its_own_rows_and_no_other", each_fault_loses_its_own_rows),
@@ -148,6 +163,10 @@ fn main() -> ExitCode {
         ("random_cases_find_the_faulty_row_and_name_the_case", rounds::seeds),
         ("a_fault_that_the_check_cannot_see_survives", blind::survivors),
         ("a_fault_that_kills_the_row_has_been_noticed", blind::deaths),
+        ("a_wrong_row_leaves_a_small_case_and_its_data", small::wrong),
+        ("a_crash_becomes_small_in_workers", small::aborts),
+        ("silence_becomes_small_in_workers", small::hangs),
+        ("what_was_left_is_replayed_by_later_checks", small::replayed),
         ("a_missing_file_is_an_error_of_the_case_alone", missing_file),
     ];
     let trial = |(name, body): (&str, fn())| {
@@ -163,7 +182,7 @@ fn message(payload: Box<dyn std::any::Any + Send>) -> Failed {
 }
 
 /// Two cases, and little time to answer.
-const SCENARIO: &str = r#"{
+pub(crate) const SCENARIO: &str = r#"{
   "about": "Faulty rows.",
   "sweeps": [{
     "name": "faults", "op": "rho_unpack",
@@ -173,7 +192,7 @@ const SCENARIO: &str = r#"{
   }]
 }"#;
 
-fn lowbit(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn lowbit(folder: &Path, arguments: &[&str]) -> Output {
     let program = std::env::current_exe().expect("this program");
     Command::new(program).args(arguments).current_dir(folder).output().expect("lowbit")
 }
@@ -186,7 +205,8 @@ fn run(verb: &str, rows: &str) -> (tempfile::TempDir, Output, Vec<Record>) {
         SCENARIO.replace("\"time_limit_seconds\": 2", &format!("\"time_limit_seconds\": {limit}"));
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("s.json"), text).expect("written");
-    let output = lowbit(folder.path(), &[verb, "s.json", "--out", "out", "--kernel", rows]);
+    let output =
+        lowbit(folder.path(), &[verb, "s.json", "--out", "out", "--kernel", rows, "--shrink", "0"]);
     let path = folder.path().join("out/records.jsonl");
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let records = Record::parse_lines(&text).expect("records");
@@ -209,6 +229,10 @@ fn each_fault_loses_its_own_rows() {
         ("fails", Verdict::Failed, "the device is gone"),
         ("last", Verdict::Passed, ""),
         ("dies_late", Verdict::Passed, ""),
+        ("aborts_above_50", Verdict::Crashed, "died of signal 6 (abort)"),
+        ("hangs_above_50", Verdict::Crashed, "no answer within 2 s; killed"),
+        ("wrong_from_33", Verdict::Failed, "must be"),
+        ("accumulates", Verdict::Failed, "the second launch: `values`"),
     ];
     assert_eq!(records.len(), 2 * expected.len(), "{}", String::from_utf8_lossy(&output.stdout));
     for (record, (kernel, verdict, reason)) in records.iter().zip(expected.iter().cycle()) {

@@ -5,7 +5,8 @@
 //! row must give the same bits. Scales belong to the tensor, to a row, or to a group of one.
 use super::quantize::{QuantizeProblem, pack, weight::storage};
 use super::{
-    Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs,
+    Arithmetic, Bound, CodesSeen, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor,
+    Work, inputs,
 };
 use crate::case::{Case, CaseError, Kind, Param, Word};
 use crate::data::{Files, Stream};
@@ -42,6 +43,7 @@ pub static SPEC: OpSpec = OpSpec {
         inputs::K,
         inputs::N,
         inputs::DATA,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::FILE,
         inputs::TENSOR,
@@ -143,7 +145,7 @@ impl Op for Dequantize {
             rule,
             format,
             packed_len: row_len,
-            exact: case.word("data") == "exact",
+            exact: inputs::exact_codes(case, &rule),
             distribution: inputs::distribution(case),
             sigma: inputs::sigma(case),
         }))
@@ -163,6 +165,10 @@ impl Op for Dequantize {
 
     fn quality(problem: &DequantizeProblem, _: &Vec<f32>) -> Option<Quality> {
         Some(problem.source.quality(&problem.quantized))
+    }
+
+    fn codes(problem: &DequantizeProblem, _: &Vec<f32>) -> Vec<CodesSeen> {
+        vec![CodesSeen::stored(&problem.source, &problem.quantized)]
     }
 
     fn storage(problem: &DequantizeProblem) -> Storage {

@@ -202,6 +202,46 @@ pub struct Expectation {
 }
 
 impl Expectation {
+    /// The same with every derived bound so many times as wide: what a tolerance that somebody
+    /// raised until nothing failed would still see. Where nothing may be off, nothing may.
+    pub fn loosened(mut self, factor: f64) -> Expectation {
+        for expected in &mut self.outputs {
+            if let Bound::Componentwise(bounds) = &mut expected.bound {
+                bounds.iter_mut().for_each(|bound| *bound *= factor);
+            }
+        }
+        self
+    }
+
+    /// Outputs with one element so many bounds away from what is wanted: the element whose bound is
+    /// the most units in its last place, so that the distance is one that a float can have. `None`
+    /// where no output of f32 has a bound.
+    pub fn displaced(&self, got: &Outputs, bounds_away: f64) -> Option<Outputs> {
+        let ulps = |want: f64, bound: f64| match want.is_finite() && bound.is_finite() {
+            true => bound / f64::from(crate::rule::ulp(want as f32)),
+            false => 0.0,
+        };
+        let of = |expected: &Expected| -> Option<(f64, &'static str, usize, f32)> {
+            let Bound::Componentwise(bounds) = &expected.bound else { return None };
+            let float = matches!(got.get(expected.name)?, Tensor::F32(_));
+            let each = bounds.iter().enumerate().filter(|_| float && expected.decoded.is_none());
+            let (i, bound) = each.max_by(|(i, a), (j, b)| {
+                ulps(expected.want.get(*i), **a).total_cmp(&ulps(expected.want.get(*j), **b))
+            })?;
+            let want = expected.want.get(i);
+            let at = expected.at.as_ref().map_or(i, |at| at[i]);
+            Some((ulps(want, *bound), expected.name, at, (want + bounds_away * bound) as f32))
+        };
+        let widest = self.outputs.iter().filter_map(of).max_by(|a, b| a.0.total_cmp(&b.0));
+        let (_, name, at, value) = widest.filter(|(ulps, ..)| *ulps >= 1.0)?;
+        let mut moved = got.clone();
+        let output = moved.0.iter_mut().find(|(output, _)| *output == name);
+        if let Some((_, Tensor::F32(values))) = output {
+            *values.get_mut(at)? = value;
+        }
+        Some(moved)
+    }
+
     /// Nothing but a fault.
     pub fn fault(why: impl Into<String>) -> Expectation {
         Expectation { outputs: Vec::new(), faults: vec![why.into()] }

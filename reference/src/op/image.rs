@@ -2,7 +2,7 @@
 use super::samples::indices;
 use super::shape;
 use super::window::Window;
-use crate::case::{Case, CaseError, Kind, Param, Word};
+use crate::case::{Case, CaseError, Kind, Param};
 use crate::data::mix;
 use crate::invalid::Invalid;
 
@@ -58,19 +58,6 @@ pub(super) const fn window_params(kernel: &'static str, stride: &'static str) ->
         number("dilation_h", TAPS, "rows from one tap to the next", Some("1")),
         number("dilation_w", TAPS, "columns from one tap to the next", Some("1")),
     ]
-}
-
-/// Tiers of data; no file holds images.
-pub(super) const DATA: Param = Param {
-    key: "data",
-    kind: Kind::Word(data_words),
-    about: "exact (any order of summation agrees) or realistic (drawn)",
-    when: None,
-    default: None,
-};
-
-fn data_words() -> Vec<Word> {
-    ["exact", "realistic"].map(|name| Word { name, aliases: &[] }).to_vec()
 }
 
 /// The window of a case.

@@ -1,9 +1,9 @@
 //! Parameters that several ops share, and the values they stand for.
 use super::hadamard::hadamard_f32;
 use crate::case::{Case, CaseError, Kind, Param, Value, Word};
-use crate::data::{self, Distribution, Files, Stream};
+use crate::data::{self, Distribution, Files, Layout, Pattern, Stream};
 use crate::format::{self, Levels};
-use crate::rule::{Granularity, Range, Rule, named};
+use crate::rule::{EpsilonUse, Granularity, Range, Rule, named};
 
 const fn required(key: &'static str, kind: Kind, about: &'static str) -> Param {
     Param { key, kind, about, when: None, default: None }
@@ -66,20 +66,30 @@ pub(super) const CODES: Param = Param {
 pub(super) const DATA: Param = required(
     "data",
     Kind::Word(data_words),
-    "exact (any order of summation agrees), realistic (drawn), file (a tensor of a .safetensors file)",
+    "exact (any order of summation agrees), realistic (drawn), adversarial (a pattern), file (a \
+     tensor of a .safetensors file), kept (a failure's own values)",
 );
 /// Data tier of ops whose data come from no file.
 pub(super) const DRAWN: Param = required(
     "data",
     Kind::Word(drawn_words),
-    "exact (any order of summation agrees), realistic (drawn)",
+    "exact (any order of summation agrees), realistic (drawn), adversarial (a pattern), kept (a \
+     failure's own values)",
 );
+/// What adversarial data hold.
+pub(super) const PATTERN: Param = Param {
+    key: "pattern",
+    kind: Kind::Word(Pattern::words),
+    about: "what adversarial data hold: ties, ends of the range, subnormals, cancelling sums, ...",
+    when: Some(("data", &["adversarial"])),
+    default: None,
+};
 /// Distribution of realistic data.
 pub(super) const DISTRIBUTION: Param = Param {
     key: "distribution",
     kind: Kind::Word(Distribution::words),
     about: "what realistic data are drawn from",
-    when: Some(("data", "realistic")),
+    when: Some(("data", &["realistic"])),
     default: Some("normal"),
 };
 /// Standard deviation of realistic data.
@@ -87,7 +97,7 @@ pub(super) const SIGMA: Param = Param {
     key: "sigma",
     kind: Kind::Decimal,
     about: "what realistic data are multiplied by",
-    when: Some(("data", "realistic")),
+    when: Some(("data", &["realistic"])),
     default: Some("1"),
 };
 /// File.
@@ -95,15 +105,17 @@ pub(super) const FILE: Param = Param {
     key: "file",
     kind: Kind::Text,
     about: "path of a .safetensors file, from the working directory",
-    when: Some(("data", "file")),
+    when: Some(("data", &["file", "kept"])),
     default: None,
 };
+/// File of ops whose data come from no file, unless they are kept.
+pub(super) const KEPT_FILE: Param = Param { when: Some(("data", &["kept"])), ..FILE };
 /// Tensor.
 pub(super) const TENSOR: Param = Param {
     key: "tensor",
     kind: Kind::Text,
     about: "name of a tensor in the file",
-    when: Some(("data", "file")),
+    when: Some(("data", &["file"])),
     default: None,
 };
 /// Seed.
@@ -116,11 +128,13 @@ pub(super) const SEED: Param = Param {
 };
 
 fn data_words() -> Vec<Word> {
-    ["exact", "realistic", "file"].map(|name| Word { name, aliases: &[] }).to_vec()
+    let words = ["exact", "realistic", "adversarial", "file", "kept"];
+    words.map(|name| Word { name, aliases: &[] }).to_vec()
 }
 
 fn drawn_words() -> Vec<Word> {
-    ["exact", "realistic"].map(|name| Word { name, aliases: &[] }).to_vec()
+    let words = ["exact", "realistic", "adversarial", "kept"];
+    words.map(|name| Word { name, aliases: &[] }).to_vec()
 }
 
 /// Number of values of a matrix, refused beyond what the ops index.
@@ -256,10 +270,53 @@ pub(super) fn own_scales(case: &Case, format: &str) -> bool {
     rule.is_ok_and(|rule| matches!(rule.granularity, Granularity::Row | Granularity::Group))
 }
 
+/// Whether codes must agree to the bit, ties included: where they are planted and scales are powers
+/// of two, so that a quotient is exact however it is computed.
+pub(super) fn exact_codes(case: &Case, rule: &Rule) -> bool {
+    let planted = matches!(case.word("pattern"), "ties" | "near_ties");
+    let power = matches!(rule.range, Range::Absmax | Range::Minmax);
+    let exact = power && rule.epsilon_use != EpsilonUse::Add;
+    case.word("data") == "exact" || (planted && exact)
+}
+
+/// The pattern of a stream. A value that is no number is among the activations, where an op has
+/// both: padding and weights of 0 then say nothing of it.
+fn pattern(case: &Case, stream: Stream) -> Pattern {
+    let pattern = Pattern::named(case.word("pattern")).unwrap_or(Pattern::Zeros);
+    let both = case.spec().params.iter().any(|param| ["m", "c_out"].contains(&param.key));
+    match pattern.special() {
+        Some(_) if both && stream == Stream::Weight => Pattern::Outliers,
+        _ => pattern,
+    }
+}
+
+/// The end of the range of values without a rule: beyond that of eight-bit floats, for codecs.
+fn full(case: &Case) -> f32 {
+    let codec = ["codec", "double_quant"].iter().any(|key| case.spec().param(key).is_ok());
+    if codec || case.op().ends_with("_blocks") { 1e5 } else { 1.0 }
+}
+
 /// The values of a case for one stream: planted, drawn or read, `len` of them in rows of
 /// `row_len`. `rule` decides what tier `exact` plants; without one it plants small integers. A
 /// rotated rule quantizes the rows as its rotation leaves them: planted values are already that.
+///
+/// Kept values are taken as they are: what `files` was told when the case they are from was made.
 pub(super) fn values(
+    case: &Case,
+    rule: Option<(&Rule, Levels)>,
+    stream: Stream,
+    shape: (usize, usize),
+    files: &dyn Files,
+) -> Result<Vec<f32>, String> {
+    let values = match case.word("data") {
+        "kept" => from_file(case, stream.name(), shape, files)?,
+        _ => made(case, rule, stream, shape, files)?,
+    };
+    files.keep(stream, &values, shape.1);
+    Ok(values)
+}
+
+fn made(
     case: &Case,
     rule: Option<(&Rule, Levels)>,
     stream: Stream,
@@ -275,9 +332,16 @@ pub(super) fn values(
         }
         ("exact", None) => return Ok(data::small_integers(seed, len)),
         // ReLU and outlier channels are shapes of activations; the state and weights follow suit.
+        ("adversarial", rule) => {
+            let layout = Layout { len, row_len, rule, full: full(case) };
+            return Ok(data::adversarial(pattern(case, stream), seed, layout));
+        }
         ("realistic", _) => drawn(distribution(case).unwrap_or(Distribution::Normal)),
         _ if stream == Stream::Activation => drawn(Distribution::Normal),
-        _ => from_file(case, (len, row_len), files)?,
+        _ => {
+            let tensor = case.get("tensor").map(ToString::to_string).unwrap_or_default();
+            from_file(case, &tensor, (len, row_len), files)?
+        }
     };
     match rule.is_some_and(|(rule, _)| rule.rotated) {
         true => hadamard_f32(&values, row_len).map_err(|e| e.to_string()),
@@ -287,12 +351,12 @@ pub(super) fn values(
 
 fn from_file(
     case: &Case,
+    tensor: &str,
     (len, row_len): (usize, usize),
     files: &dyn Files,
 ) -> Result<Vec<f32>, String> {
-    let text = |key| case.get(key).map(ToString::to_string).unwrap_or_default();
-    let (path, tensor) = (text("file"), text("tensor"));
-    let matrix = files.matrix(&path, &tensor)?;
+    let path = case.get("file").map(ToString::to_string).unwrap_or_default();
+    let matrix = files.matrix(&path, tensor)?;
     let shape = (matrix.rows * matrix.columns, matrix.columns);
     // A flat state takes any shape with the right number of values.
     if shape == (len, row_len) || (row_len == len && shape.0 == len) {

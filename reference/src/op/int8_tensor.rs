@@ -7,7 +7,7 @@ use super::blocks::{K, N};
 use super::dequantize::{DequantizeProblem, expect as expect_values};
 use super::int8::rule;
 use super::quantize::{QuantizeProblem, expect, weight::storage};
-use super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
+use super::{Arithmetic, CodesSeen, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
 use crate::case::{Case, CaseError, Kind, Param, Word};
 use crate::config::viva::Int8Config;
 use crate::data::{Files, Stream};
@@ -31,8 +31,18 @@ const SYMMETRY: Param = Param {
     when: None,
     default: None,
 };
-const PARAMS: &[Param] =
-    &[SYMMETRY, BLOCK_SIZE, K, N, inputs::DRAWN, inputs::DISTRIBUTION, inputs::SIGMA, inputs::SEED];
+const PARAMS: &[Param] = &[
+    SYMMETRY,
+    BLOCK_SIZE,
+    K,
+    N,
+    inputs::DRAWN,
+    inputs::PATTERN,
+    inputs::DISTRIBUTION,
+    inputs::SIGMA,
+    inputs::KEPT_FILE,
+    inputs::SEED,
+];
 
 fn symmetry_words() -> Vec<Word> {
     ["symmetric", "asymmetric"].map(|name| Word { name, aliases: &[] }).to_vec()
@@ -76,7 +86,7 @@ fn problem(case: &Case, files: &dyn Files) -> Result<QuantizeProblem, String> {
         rule,
         format,
         packed_len: group_len,
-        exact: case.word("data") == "exact",
+        exact: inputs::exact_codes(case, &rule),
         distribution: inputs::distribution(case),
         sigma: inputs::sigma(case),
     })
@@ -135,6 +145,10 @@ impl Op for QuantizeInt8 {
     fn quality(problem: &QuantizeProblem, reference: &Quantized) -> Option<Quality> {
         Some(problem.quality(reference))
     }
+    fn codes(problem: &QuantizeProblem, reference: &Quantized) -> Vec<CodesSeen> {
+        vec![CodesSeen::quantized(problem, reference)]
+    }
+
     fn storage(problem: &QuantizeProblem) -> Storage {
         storage(problem)
     }
@@ -167,6 +181,10 @@ impl Op for DequantizeInt8 {
     fn quality(problem: &DequantizeProblem, _: &Vec<f32>) -> Option<Quality> {
         Some(problem.source.quality(&problem.quantized))
     }
+    fn codes(problem: &DequantizeProblem, _: &Vec<f32>) -> Vec<CodesSeen> {
+        vec![CodesSeen::stored(&problem.source, &problem.quantized)]
+    }
+
     fn storage(problem: &DequantizeProblem) -> Storage {
         storage(&problem.source)
     }

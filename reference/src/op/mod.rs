@@ -3,6 +3,7 @@ pub mod attention;
 pub mod awq;
 pub mod blocks;
 pub mod conv2d;
+pub mod coverage;
 pub mod dequantize;
 pub mod exact;
 mod expected;
@@ -21,6 +22,7 @@ pub mod pack;
 pub mod pack_linear;
 pub mod packing;
 pub mod part;
+pub mod patterns;
 pub mod pool2d;
 pub mod projection;
 pub mod quantize;
@@ -34,6 +36,7 @@ pub mod window;
 use crate::case::{Case, CaseError, Param, nearest};
 use crate::data::Files;
 use crate::quality::{Predicted, Quality};
+pub use coverage::CodesSeen;
 pub use expected::{Arithmetic, Bound, Expectation, Expected, Operands, Outputs, Tensor};
 pub use part::Part;
 
@@ -170,15 +173,19 @@ pub trait Op: 'static {
     ) -> Expectation;
     /// Cost of quantization against the unquantized data, where the op quantizes.
     fn quality(problem: &Self::Problem, reference: &Self::Reference) -> Option<Quality>;
-    /// The `nmse` that format, rule and distribution predict for the quality, calculated and not
-    /// tuned; `None` where nothing is known beforehand.
-    fn expected_nmse(_: &Self::Problem, _: &Self::Reference) -> Option<Predicted> {
+    /// The squared error that format, rule and distribution predict for the quality, calculated
+    /// and not tuned; `None` where nothing is known beforehand.
+    fn expected_error(_: &Self::Problem) -> Option<Predicted> {
         None
     }
     /// A case of fewer tokens or images whose data, and so whose right answer, are the beginning of
     /// this case's; `None` where there is no batch, or a scale spans it.
     fn fewer(_: &Case) -> Option<Case> {
         None
+    }
+    /// Codes that a row which passed has met or answered; none for ops on floats alone.
+    fn codes(_: &Self::Problem, _: &Self::Reference) -> Vec<CodesSeen> {
+        Vec::new()
     }
     /// Bytes of the main tensor.
     fn storage(problem: &Self::Problem) -> Storage;

@@ -10,7 +10,8 @@ use super::blocks::{K, N};
 use super::dequantize::{FORMAT, format};
 use super::quantize::pack;
 use super::{
-    Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs,
+    Arithmetic, Bound, CodesSeen, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor,
+    Work, inputs,
 };
 use crate::case::{Case, CaseError, Kind, Param, Word};
 use crate::codes::Levels;
@@ -82,6 +83,13 @@ impl PackingProblem {
         }
     }
 
+    fn seen(&self) -> CodesSeen {
+        let levels = self.format.levels();
+        let tensor = self.tensor();
+        let codes = (0..tensor.len()).map(|i| tensor.get(i) as Code);
+        CodesSeen::new("codes", (self.format.name(), levels, None), codes)
+    }
+
     fn storage(&self) -> Storage {
         let artifact_bytes = self.packed.len() as u64;
         Storage { elements: self.codes.len() as u64, artifact_bytes, scale_bytes: 0 }
@@ -141,6 +149,9 @@ impl Op for Pack {
     fn quality(_: &PackingProblem, _: &Tensor) -> Option<Quality> {
         None
     }
+    fn codes(problem: &PackingProblem, _: &Tensor) -> Vec<CodesSeen> {
+        vec![problem.seen()]
+    }
     fn storage(problem: &PackingProblem) -> Storage {
         problem.storage()
     }
@@ -173,6 +184,9 @@ impl Op for Unpack {
     }
     fn quality(_: &PackingProblem, _: &Tensor) -> Option<Quality> {
         None
+    }
+    fn codes(problem: &PackingProblem, _: &Tensor) -> Vec<CodesSeen> {
+        vec![problem.seen()]
     }
     fn storage(problem: &PackingProblem) -> Storage {
         problem.storage()

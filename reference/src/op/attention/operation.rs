@@ -35,7 +35,7 @@ pub static SPEC: OpSpec = OpSpec {
             ..param("scaling", Kind::Word(scaling_words), "root: 1 / sqrt(head_dim); given: scale")
         },
         Param {
-            when: Some(("scaling", "given")),
+            when: Some(("scaling", &["given"])),
             default: Some("1"),
             ..param("scale", Kind::Decimal, "what scores are multiplied by")
         },
@@ -44,13 +44,15 @@ pub static SPEC: OpSpec = OpSpec {
             ..param("mode", Kind::Word(mode_words), "inference, or training with dropout")
         },
         Param {
-            when: Some(("mode", "training")),
+            when: Some(("mode", &["training"])),
             default: Some("0.1"),
             ..param("dropout", Kind::Decimal, "probability that a weight is dropped, below 1")
         },
         inputs::DRAWN,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::SIGMA,
+        inputs::KEPT_FILE,
         inputs::SEED,
     ],
     validate,

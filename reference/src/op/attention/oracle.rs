@@ -183,7 +183,8 @@ fn one(problem: &AttentionProblem, row: usize) -> [Vec<f64>; 3] {
         let each = columns.clone().zip(&want).map(|(d, y)| {
             let magnitude = shape.sum(&weights, v, d, f64::abs);
             let sum = shape.sum(&off, v, d, f64::abs) + share * y.abs();
-            sum / (1.0 - share).max(0.0) + gamma(4) * magnitude
+            // Products of subnormal values lose at most half of the least subnormal each.
+            sum / (1.0 - share).max(0.0) + gamma(4) * magnitude + f64::from(f32::MIN_POSITIVE)
         });
         each.map(|bound| if bound.is_nan() { f64::INFINITY } else { bound }).collect()
     };

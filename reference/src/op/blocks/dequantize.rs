@@ -17,7 +17,17 @@ use rand::Rng;
 pub static SPEC: OpSpec = OpSpec {
     name: "dequantize_blocks",
     about: "the bytes of a block format to f32 [N, K]",
-    params: &[FORMAT, K, N, inputs::DRAWN, inputs::DISTRIBUTION, inputs::SIGMA, inputs::SEED],
+    params: &[
+        FORMAT,
+        K,
+        N,
+        inputs::DRAWN,
+        inputs::PATTERN,
+        inputs::DISTRIBUTION,
+        inputs::SIGMA,
+        inputs::KEPT_FILE,
+        inputs::SEED,
+    ],
     validate,
     work,
 };

@@ -13,7 +13,17 @@ use crate::quality::{Quality, quality};
 pub static SPEC: OpSpec = OpSpec {
     name: "quantize_blocks",
     about: "f32 [N, K] to the bytes of a block format, which carry their scales",
-    params: &[FORMAT, K, N, inputs::DRAWN, inputs::DISTRIBUTION, inputs::SIGMA, inputs::SEED],
+    params: &[
+        FORMAT,
+        K,
+        N,
+        inputs::DRAWN,
+        inputs::PATTERN,
+        inputs::DISTRIBUTION,
+        inputs::SIGMA,
+        inputs::KEPT_FILE,
+        inputs::SEED,
+    ],
     validate,
     work,
 };

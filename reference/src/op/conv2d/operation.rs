@@ -51,8 +51,10 @@ pub static SPEC: OpSpec = OpSpec {
         WINDOW[6],
         WINDOW[7],
         image::GROUPS,
-        image::DATA,
+        inputs::DRAWN,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
+        inputs::KEPT_FILE,
         inputs::SEED,
     ],
     validate: |case| {

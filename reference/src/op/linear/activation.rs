@@ -1,6 +1,6 @@
 //! Activations of `linear`: floats, or codes with a scale for the tensor or for each token; and
 //! where their rows lie.
-use super::super::{Tensor, inputs};
+use super::super::{CodesSeen, Tensor, inputs};
 use super::weight::quantized;
 use crate::case::{Case, CaseError, Kind, Param, Word};
 use crate::data::{Files, Stream};
@@ -97,6 +97,19 @@ impl Activation {
             Activation::F32(_) => &[],
             Activation::I8(x) => &x.zero_points,
             Activation::U8(x) => &x.zero_points,
+        }
+    }
+    /// Which codes the rows hold.
+    pub(super) fn seen(&self, rows: Rows) -> Option<CodesSeen> {
+        fn codes<T: Copy + Into<i16>>(x: &[T], rows: Rows) -> impl Iterator<Item = i16> {
+            (0..rows.m).flat_map(move |i| rows.row(x, i)).map(|code| (*code).into())
+        }
+        let (levels, rule) = self.quantization()?;
+        let kind = (self.name(), levels, Some(&rule));
+        match self {
+            Activation::F32(_) => None,
+            Activation::I8(x) => Some(CodesSeen::new("activation", kind, codes(&x.codes, rows))),
+            Activation::U8(x) => Some(CodesSeen::new("activation", kind, codes(&x.codes, rows))),
         }
     }
     /// Levels and rule of codes.

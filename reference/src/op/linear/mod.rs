@@ -19,7 +19,7 @@ mod exported;
 mod oracle;
 mod own_scales;
 mod weight;
-use super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
+use super::{Arithmetic, CodesSeen, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
 use crate::case::{Case, CaseError, Kind, Param};
 use crate::codes::Levels;
 use crate::data::Files;
@@ -57,6 +57,7 @@ pub static SPEC: OpSpec = OpSpec {
         activation::STRIDE,
         activation::OFFSET,
         inputs::DATA,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::FILE,
         inputs::TENSOR,
@@ -208,6 +209,9 @@ impl Op for Linear {
     /// Tokens, where each has a scale of its own.
     fn fewer(case: &Case) -> Option<Case> {
         inputs::fewer(case, "m").filter(|_| inputs::own_scales(case, case.word("activation")))
+    }
+    fn codes(problem: &LinearProblem, _: &LinearReference) -> Vec<CodesSeen> {
+        problem.weight.seen().into_iter().chain(problem.activation.seen(problem.rows)).collect()
     }
 
     fn storage(problem: &LinearProblem) -> Storage {

@@ -1,7 +1,7 @@
 //! Weights of `linear`: codes with scales beside them, blocks that carry their scales, and codes
 //! into a table.
 use super::super::quantize::pack;
-use super::super::{Storage, inputs};
+use super::super::{CodesSeen, Storage, inputs};
 use crate::case::{Case, CaseError, Word};
 use crate::data::{self, Files, Stream};
 use crate::format::table::{NF4, NF4_I8};
@@ -278,6 +278,22 @@ impl Weight {
                 Part::packed("weight", &mut w.codes, w.k / 2),
                 Part::scales("weight_absmax", &mut w.absmax[..]),
             ],
+        }
+    }
+
+    /// Which codes there are; of blocks each format knows its own.
+    pub(super) fn seen(&self) -> Option<CodesSeen> {
+        match self {
+            Weight::Codes(w) => {
+                let kind = (w.format.name(), w.format.levels(), Some(&w.rule));
+                Some(CodesSeen::new("weight", kind, w.weight_codes()))
+            }
+            Weight::Table(w) => {
+                let kind = (w.format.name(), Levels::Uint4, None);
+                let nibbles = w.codes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+                Some(CodesSeen::new("weight", kind, nibbles.map(Code::from)))
+            }
+            Weight::Blocks(_) => None,
         }
     }
 

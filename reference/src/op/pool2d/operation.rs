@@ -28,7 +28,7 @@ const DIVISOR: Param = Param {
     key: "divisor",
     kind: Kind::Word(|| words(["valid", "padded"])),
     about: "an average divides by the pixels of the image under the window, or of its padding too",
-    when: Some(("kind", "average")),
+    when: Some(("kind", &["average"])),
     default: Some("valid"),
 };
 const WINDOW: Param = Param {
@@ -42,7 +42,7 @@ const CEIL_MODE: Param = Param {
     key: "ceil_mode",
     kind: Kind::Number { min: 0, max: 1 },
     about: "1 keeps a last window that reaches beyond the padding",
-    when: Some(("window", "sliding")),
+    when: Some(("window", &["sliding"])),
     default: Some("0"),
 };
 
@@ -51,7 +51,7 @@ fn words<const N: usize>(names: [&'static str; N]) -> Vec<Word> {
 }
 
 const fn sliding(param: Param) -> Param {
-    Param { when: Some(("window", "sliding")), ..param }
+    Param { when: Some(("window", &["sliding"])), ..param }
 }
 
 const TAPS: [Param; 8] = image::window_params("2", "2");
@@ -77,8 +77,10 @@ pub static SPEC: OpSpec = OpSpec {
         sliding(TAPS[6]),
         sliding(TAPS[7]),
         CEIL_MODE,
-        image::DATA,
+        inputs::DRAWN,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
+        inputs::KEPT_FILE,
         inputs::SEED,
     ],
     validate: |case| check(case).map_err(|invalid| image::refused(case, &invalid)),

@@ -64,15 +64,9 @@ const RELU_THRESHOLD: Param = Param {
     key: "relu_threshold",
     kind: Kind::Decimal,
     about: "what is taken off before the relu",
-    when: Some(("relu", "above")),
+    when: Some(("relu", &["above"])),
     default: Some("0.5"),
 };
-const DATA: Param = word(
-    "data",
-    || plain(["exact", "realistic"]),
-    None,
-    "exact (any order of summation agrees), realistic (drawn)",
-);
 const BATCH: Param = size("batch", Some("1"), "B");
 const HEADS: Param = size("heads", None, "H, heads of the weight");
 const TIME: Param = size("time", None, "T, tokens of a sequence");
@@ -96,8 +90,10 @@ pub static LOWRANK: OpSpec = OpSpec {
         size("embd", None, "E, summed over"),
         size("packed_latent", None, "latents of the packed weight"),
         size("latent", None, "L, latents of the output: the first of those packed"),
-        DATA,
+        inputs::DRAWN,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
+        inputs::KEPT_FILE,
         inputs::SEED,
     ],
     validate: validate::<LowrankProjection>,
@@ -122,8 +118,10 @@ pub static DECODER: OpSpec = OpSpec {
         size("latent", None, "L, latents of the input, summed over"),
         size("latent_total", None, "rows of the weight: a multiple of heads"),
         size("dim", None, "D, columns of the weight"),
-        DATA,
+        inputs::DRAWN,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
+        inputs::KEPT_FILE,
         inputs::SEED,
     ],
     validate: validate::<DecoderTail>,

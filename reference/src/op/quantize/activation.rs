@@ -1,5 +1,7 @@
 //! `quantize_activation`: activations `[M, K]` to scales and codes, as done at run time.
-use super::super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
+use super::super::{
+    Arithmetic, CodesSeen, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs,
+};
 use super::weight::{groups, storage};
 use super::{QuantizeProblem, expect};
 use crate::case::{Case, CaseError};
@@ -20,6 +22,7 @@ pub static SPEC: OpSpec = OpSpec {
         inputs::M,
         inputs::K,
         inputs::DATA,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::FILE,
         inputs::TENSOR,
@@ -75,7 +78,7 @@ impl Op for QuantizeActivation {
             rule,
             format,
             packed_len: row_len,
-            exact: case.word("data") == "exact",
+            exact: inputs::exact_codes(case, &rule),
             distribution: inputs::distribution(case),
             sigma: inputs::sigma(case),
         })
@@ -102,8 +105,12 @@ impl Op for QuantizeActivation {
         Some(problem.quality(reference))
     }
 
-    fn expected_nmse(problem: &QuantizeProblem, reference: &Quantized) -> Option<Predicted> {
-        problem.expected_nmse(reference)
+    fn expected_error(problem: &QuantizeProblem) -> Option<Predicted> {
+        problem.expected_error()
+    }
+
+    fn codes(problem: &QuantizeProblem, reference: &Quantized) -> Vec<CodesSeen> {
+        vec![CodesSeen::quantized(problem, reference)]
     }
 
     /// Tokens, where each has a scale of its own.

@@ -69,8 +69,10 @@ pub static SPEC: OpSpec = OpSpec {
         inputs::M,
         inputs::K,
         inputs::DRAWN,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::SIGMA,
+        inputs::KEPT_FILE,
         inputs::SEED,
     ],
     validate,
@@ -189,8 +191,8 @@ impl Op for FakeQuantize {
         Some(problem.quantize.quality(reference))
     }
 
-    fn expected_nmse(problem: &FakeQuantizeProblem, reference: &Quantized) -> Option<Predicted> {
-        problem.quantize.expected_nmse(reference)
+    fn expected_error(problem: &FakeQuantizeProblem) -> Option<Predicted> {
+        problem.quantize.expected_error()
     }
 
     /// Rows, where each has a scale of its own.

@@ -14,7 +14,8 @@ use crate::bound;
 use crate::data::Distribution;
 use crate::format::{Levels, WeightFormat};
 use crate::op::part::Part;
-use crate::quality::{Noise, Predicted, Quality, quality};
+use crate::quality::expected::{Drawn, Formula, predicted};
+use crate::quality::{PREDICTED_VALUES, Predicted, Quality, quality};
 use crate::rule::{Code, Quantized, Range, Rule, Shared, quantize, ulp};
 use std::sync::Arc;
 
@@ -77,66 +78,35 @@ impl QuantizeProblem {
         quality(&self.x, q.codes.iter().enumerate().map(value))
     }
 
-    /// `nmse` of normal data under the scales found: `E[(x - q(x))^2] / E[x^2]` by the trapezium
-    /// rule over 8 standard deviations, at 33 scales between the extremes and in between by
-    /// interpolation. Under absmax a group's largest value is known and exact, and no other is
-    /// larger.
-    pub fn expected_nmse(&self, q: &Quantized) -> Option<Predicted> {
+    /// The squared error that drawn values must have: [`predicted`] with the rule for a formula.
+    /// Nothing of means of small groups, whose values make the mean and so are not independent of
+    /// it, nothing where a handful of clipped values carry it all, and nothing of few values.
+    pub fn expected_error(&self) -> Option<Predicted> {
         let Rule { centred, kept_mean, rotated, range, .. } = self.rule;
-        let closed = !(centred || kept_mean || rotated || range == Range::Minmax);
-        if self.distribution != Some(Distribution::Normal) || !closed {
+        let formula = !(centred || kept_mean || rotated || range == Range::Minmax);
+        if !formula
+            || self.x.len() < PREDICTED_VALUES
+            || (range == Range::Absmean && self.group_len < 4096)
+        {
             return None;
         }
-        // Values of a small group make its mean and so are not independent of it.
-        if self.rule.range == Range::Absmean && self.group_len < 4096 {
-            return None;
-        }
-        const POINTS: usize = 32;
-        let scales = q.scales();
-        let least = scales.iter().fold(f32::INFINITY, |a, b| a.min(*b));
-        let most = scales.iter().fold(0.0f32, |a, b| a.max(*b));
-        let width = (most - least) / POINTS as f32;
-        // Equal scales, all but for rounding, need no grid.
-        if width <= least * 1e-6 {
-            return Predicted::new(self.normal_noise(least), self.x.len());
-        }
-        let noise: Vec<Noise> =
-            (0..=POINTS).map(|i| self.normal_noise(least + width * i as f32)).collect();
-        let interpolated = |scale: &f32| {
-            let at = f64::from((scale - least) / width);
-            let low = (0..POINTS).rev().find(|i| *i as f64 <= at).unwrap_or(0);
-            noise[low].towards(noise[low + 1], at - low as f64)
+        let (rule, levels) = (&self.rule, self.levels());
+        let fixed = range == Range::Fixed;
+        let formula = Formula {
+            group_len: self.group_len,
+            statistic: &|group| if fixed { 1.0 } else { f64::from(rule.statistic(levels, group)) },
+            possible: &|x, most| {
+                let magnitude = if levels.unsigned() { x } else { x.abs() };
+                range != Range::Absmax || magnitude <= most
+            },
+            value: &|x, statistic| {
+                let shared = rule.under(rule.scale(statistic as f32));
+                f64::from(rule.value(rule.code(levels, x as f32, &shared), &shared))
+            },
         };
-        let noise = Noise::average(scales.iter().map(interpolated));
-        Predicted::new(noise, self.x.len())
-    }
-
-    /// Squared error of a normal value under a scale, over its variance.
-    fn normal_noise(&self, scale: f32) -> Noise {
-        const POINTS: i32 = 8000;
-        let sigma = f64::from(self.sigma);
-        let absmax = self.rule.range == Range::Absmax;
-        let limit = f64::from(scale * self.rule.steps / self.rule.times);
-        let shared = self.rule.under(scale);
-        let (mut mean, mut square, mut mass) = (0.0, 0.0, 0.0);
-        for i in -POINTS..=POINTS {
-            let z = f64::from(i) * 8.0 / f64::from(POINTS);
-            let x = z * sigma;
-            // An unsigned code's statistic knows nothing of negative values.
-            let known = x >= 0.0 || !self.levels().unsigned();
-            if absmax && known && x.abs() > limit {
-                continue;
-            }
-            let density = (-z * z / 2.0).exp();
-            let code = self.rule.code(self.levels(), x as f32, &shared);
-            let noise = (x - f64::from(self.rule.value(code, &shared))).powi(2) / (sigma * sigma);
-            mean += density * noise;
-            square += density * noise * noise;
-            mass += density;
-        }
-        let others = if absmax { 1.0 - 1.0 / self.group_len as f64 } else { 1.0 };
-        let mean = others * mean / mass;
-        Noise { mean, variance: others * square / mass - mean * mean }
+        let (distribution, sigma) = (self.distribution?, f64::from(self.sigma));
+        let drawn = Drawn { distribution, sigma, row_len: self.row_len };
+        predicted(formula, drawn, &self.x).filter(Predicted::is_steady)
     }
 
     /// Share of values within half a step (or the ternary threshold) of zero.

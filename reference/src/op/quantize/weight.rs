@@ -1,5 +1,7 @@
 //! `quantize_weight`: a weight matrix `[N, K]` to scales and packed codes.
-use super::super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
+use super::super::{
+    Arithmetic, CodesSeen, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs,
+};
 use super::{QuantizeProblem, expect};
 use crate::case::{Case, CaseError};
 use crate::data::{Files, Stream};
@@ -19,6 +21,7 @@ pub static SPEC: OpSpec = OpSpec {
         inputs::K,
         inputs::N,
         inputs::DATA,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::FILE,
         inputs::TENSOR,
@@ -78,7 +81,7 @@ impl Op for QuantizeWeight {
             rule,
             format,
             packed_len: row_len,
-            exact: case.word("data") == "exact",
+            exact: inputs::exact_codes(case, &rule),
             distribution: inputs::distribution(case),
             sigma: inputs::sigma(case),
         })
@@ -105,8 +108,12 @@ impl Op for QuantizeWeight {
         Some(problem.quality(reference))
     }
 
-    fn expected_nmse(problem: &QuantizeProblem, reference: &Quantized) -> Option<Predicted> {
-        problem.expected_nmse(reference)
+    fn expected_error(problem: &QuantizeProblem) -> Option<Predicted> {
+        problem.expected_error()
+    }
+
+    fn codes(problem: &QuantizeProblem, reference: &Quantized) -> Vec<CodesSeen> {
+        vec![CodesSeen::quantized(problem, reference)]
     }
 
     fn storage(problem: &QuantizeProblem) -> Storage {

@@ -4,7 +4,7 @@
 //! so that a row that is right once and wrong from what it left itself is found out. The quality is
 //! the drift after the last chunk: the carried state against the one no codec touched.
 use super::payload::{self, StateProblem};
-use crate::case::{Case, CaseError, Kind, Param};
+use crate::case::{Case, CaseError, Kind, Param, Word};
 use crate::data::{Distribution, Files, Stream, realistic, small_integers};
 use crate::op::{
     Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Part, Storage, Tensor, Work,
@@ -24,6 +24,17 @@ const CHUNKS: Param = Param {
     default: Some("64"),
 };
 
+const DATA: Param = Param {
+    kind: Kind::Word(data_words),
+    about: "exact (any order of summation agrees), realistic (drawn)",
+    ..inputs::DRAWN
+};
+
+/// What single states may hold is for the ops of the codecs.
+fn data_words() -> Vec<Word> {
+    ["exact", "realistic"].map(|name| Word { name, aliases: &[] }).to_vec()
+}
+
 /// Name and parameters.
 pub static SPEC: OpSpec = OpSpec {
     name: "rho_drift",
@@ -34,7 +45,7 @@ pub static SPEC: OpSpec = OpSpec {
         payload::ROWS,
         payload::COLUMNS,
         CHUNKS,
-        inputs::DRAWN,
+        DATA,
         inputs::DISTRIBUTION,
         inputs::SIGMA,
         inputs::SEED,

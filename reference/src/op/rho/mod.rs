@@ -25,7 +25,7 @@ fn problem(case: &Case, files: &dyn Files) -> Result<QuantizeProblem, String> {
     let levels = format.codes.levels();
     let x = match case.word("data") {
         // Block by block, so that every block's scale is a power of two.
-        "exact" => {
+        "exact" | "adversarial" => {
             let rule = crate::rule::Rule { granularity: crate::rule::Granularity::Row, ..rule };
             let shape = (len, RHO_BLOCK);
             inputs::values(case, Some((&rule, levels)), Stream::State, shape, files)?
@@ -40,7 +40,7 @@ fn problem(case: &Case, files: &dyn Files) -> Result<QuantizeProblem, String> {
         rule,
         format: format.codes,
         packed_len: RHO_BLOCK,
-        exact: case.word("data") == "exact",
+        exact: inputs::exact_codes(case, &rule),
         distribution: inputs::distribution(case),
         sigma: inputs::sigma(case),
     })

@@ -1,6 +1,8 @@
 //! `rho_pack`: a flat state of f32 to packed codes and one scale per block of 32.
 use super::super::quantize::{QuantizeProblem, expect, weight::storage};
-use super::super::{Arithmetic, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs};
+use super::super::{
+    Arithmetic, CodesSeen, Expectation, Op, OpSpec, Outputs, Storage, Work, inputs,
+};
 use crate::case::{Case, Kind, Param};
 use crate::data::Files;
 use crate::op::part::Part;
@@ -24,6 +26,7 @@ pub static SPEC: OpSpec = OpSpec {
         FORMAT,
         inputs::ELEMENTS,
         inputs::DATA,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::SIGMA,
         inputs::FILE,
@@ -74,8 +77,12 @@ impl Op for RhoPack {
         Some(problem.quality(reference))
     }
 
-    fn expected_nmse(problem: &QuantizeProblem, reference: &Quantized) -> Option<Predicted> {
-        problem.expected_nmse(reference)
+    fn expected_error(problem: &QuantizeProblem) -> Option<Predicted> {
+        problem.expected_error()
+    }
+
+    fn codes(problem: &QuantizeProblem, reference: &Quantized) -> Vec<CodesSeen> {
+        vec![CodesSeen::quantized(problem, reference)]
     }
 
     fn storage(problem: &QuantizeProblem) -> Storage {

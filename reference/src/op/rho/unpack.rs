@@ -1,7 +1,8 @@
 //! `rho_unpack`: packed codes and scales back to a flat state of f32.
 use super::super::quantize::{QuantizeProblem, pack as pack_codes, weight::storage};
 use super::super::{
-    Arithmetic, Bound, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor, Work, inputs,
+    Arithmetic, Bound, CodesSeen, Expectation, Expected, Op, OpSpec, Outputs, Storage, Tensor,
+    Work, inputs,
 };
 use crate::case::Case;
 use crate::data::Files;
@@ -17,6 +18,7 @@ pub static SPEC: OpSpec = OpSpec {
         super::pack::FORMAT,
         inputs::ELEMENTS,
         inputs::DATA,
+        inputs::PATTERN,
         inputs::DISTRIBUTION,
         inputs::SIGMA,
         inputs::FILE,
@@ -82,6 +84,10 @@ impl Op for RhoUnpack {
 
     fn quality(problem: &UnpackProblem, _: &Vec<f32>) -> Option<Quality> {
         Some(problem.source.quality(&problem.quantized))
+    }
+
+    fn codes(problem: &UnpackProblem, _: &Vec<f32>) -> Vec<CodesSeen> {
+        vec![CodesSeen::stored(&problem.source, &problem.quantized)]
     }
 
     fn storage(problem: &UnpackProblem) -> Storage {

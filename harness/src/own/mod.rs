@@ -1,0 +1,205 @@
+//! Your own kernel: [`check_kernel`] for a test, [`with_rows`] for a binary.
+mod cases;
+mod process;
+mod verdict;
+use crate::driver::{Driver, OpDriver};
+use crate::shrink::{Fault, Found, Small, Subject};
+use lowbit_kernels::Kernel;
+use lowbit_reference::case::Case;
+use lowbit_reference::op::Op;
+use lowbit_reports::record::{Record, SkipKind, Verdict};
+use process::InProcess;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+pub use verdict::{Refused, Report, Why};
+
+/// Longest that a failing case is made smaller.
+const SHRINK_LIMIT: Duration = Duration::from_secs(8);
+
+/// Check a kernel of your own against the scalar reference of its op, in this process.
+///
+/// It runs on every case of the op in the suite `smoke`, on the committed regressions, on some
+/// large cases of the suite `nightly`, and on random cases drawn from its axes, as every row of the suite does: twice,
+/// on buffers of different content between guard bands, and launched again; compared element by element with derived
+/// bounds. What it does not accept is left out; at least one case must be accepted.
+///
+/// A kernel that panics or does not answer is caught. One that ends the process ends the test: run
+/// it as a row of a binary ([`with_rows`]), where it has a process of its own.
+///
+/// # Errors
+///
+/// [`Refused`] names the case, the smallest case that fails in the same way, the command that
+/// shows it again, and the files of its scenario and data, in `target/lowbit-failures`.
+///
+/// # Examples
+///
+/// ```no_run
+/// # use lowbit_kernels::{Kernel, Failure, Prepared, context::Context};
+/// # use lowbit_reference::op::{Arithmetic, hadamard::{HadamardProblem, HadamardTransform}};
+/// # struct Mine;
+/// # impl Kernel<HadamardTransform> for Mine {
+/// #     fn name(&self) -> &'static str { "mine" }
+/// #     fn arithmetic(&self, _: &HadamardProblem) -> Arithmetic { Arithmetic::FLOAT }
+/// #     fn accepts(&self, _: &HadamardProblem) -> Result<(), String> { Ok(()) }
+/// #     fn prepare<'p>(&self, _: &'p HadamardProblem, _: &mut Context)
+/// #         -> Result<Box<dyn Prepared + 'p>, Failure> { Err(Failure("none".into())) }
+/// # }
+/// // In a test of the crate that has `struct Mine` and `impl Kernel<HadamardTransform> for Mine`.
+/// let report = lowbit_harness::check_kernel(&Mine).unwrap_or_else(|refused| panic!("{refused}"));
+/// println!("{report}");
+/// ```
+pub fn check_kernel<O: Op, K: Kernel<O>>(kernel: &'static K) -> Result<Report, Refused> {
+    check_kernel_in(kernel, &folder())
+}
+
+/// [`check_kernel`] with the files of a failure in `folder`.
+pub fn check_kernel_in<O: Op, K: Kernel<O>>(
+    kernel: &'static K,
+    folder: &Path,
+) -> Result<Report, Refused> {
+    Check::new(driver_of(kernel), kernel.name()).run(folder)
+}
+
+/// In which way a kernel fails on one case, and the reason; nothing where it is right, does not
+/// accept the case, or the case cannot be built.
+pub fn fault_on<O: Op, K: Kernel<O>>(kernel: &'static K, case: &Case) -> Option<(Fault, String)> {
+    let record = InProcess::new(driver_of(kernel), kernel.name()).record(case)?;
+    Some((Fault::of(&record)?, record.reason))
+}
+
+/// A table of one kernel, for the life of the process: a kernel that hangs may still use it.
+fn driver_of<O: Op, K: Kernel<O>>(kernel: &'static K) -> &'static dyn Driver {
+    let table: &'static [&'static dyn Kernel<O>] = Box::leak(Box::new([kernel as _]));
+    Box::leak(Box::new(OpDriver::<O> { kernels: table }))
+}
+
+/// The suite's operations with rows of your own at the end of one op's table.
+///
+/// ```no_run
+/// # use lowbit_kernels::Kernel;
+/// # use lowbit_reference::op::hadamard::HadamardTransform;
+/// # static MINE: &[&dyn Kernel<HadamardTransform>] = &[];
+/// use lowbit_harness::{driver::DRIVERS, memory::Counting, own::with_rows};
+///
+/// #[global_allocator]
+/// static HEAP: Counting = Counting::new();
+///
+/// fn main() -> std::process::ExitCode {
+///     let drivers = with_rows(DRIVERS, MINE).expect("a name that no other row has");
+///     lowbit_harness::cli::main(&drivers, &HEAP)
+/// }
+/// ```
+///
+/// # Errors
+///
+/// An op that is not among `drivers`, or a name that a row of it has already.
+pub fn with_rows<O: Op>(
+    drivers: &[&'static dyn Driver],
+    rows: &[&'static dyn Kernel<O>],
+) -> Result<Vec<&'static dyn Driver>, String> {
+    let op = O::SPEC.name;
+    let mut drivers = drivers.to_vec();
+    let driver = drivers.iter_mut().find(|driver| driver.spec().name == op);
+    let driver = driver.ok_or_else(|| format!("no driver for op {op}"))?;
+    let table = driver.table().downcast_ref::<&'static [&'static dyn Kernel<O>]>();
+    let mut table = table.ok_or_else(|| format!("{op}: another table"))?.to_vec();
+    for row in rows {
+        if table.iter().any(|other| other.name() == row.name()) {
+            return Err(format!("op {op} has a row {} already", row.name()));
+        }
+        table.push(*row);
+    }
+    // Once in a program's life, and for all of it.
+    *driver = Box::leak(Box::new(OpDriver::<O> { kernels: table.leak() }));
+    Ok(drivers)
+}
+
+/// The nearest `target` above the working directory, or else the system's temporary folder.
+fn folder() -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    let target = here.ancestors().map(|folder| folder.join("target")).find(|t| t.is_dir());
+    target.unwrap_or_else(std::env::temp_dir).join("lowbit-failures")
+}
+
+/// One kernel under check.
+struct Check {
+    subject: InProcess,
+    driver: &'static dyn Driver,
+    report: Report,
+    /// Why it last took no case, and whether for want of hardware.
+    refusal: Option<(SkipKind, String)>,
+}
+
+impl Check {
+    fn new(driver: &'static dyn Driver, row: &'static str) -> Check {
+        let report = Report::new(driver.spec().name, row);
+        Check { subject: InProcess::new(driver, row), driver, report, refusal: None }
+    }
+
+    fn run(mut self, folder: &Path) -> Result<Report, Refused> {
+        let begun = crate::measure::now();
+        let found = match self.all() {
+            Ok(found) => found,
+            Err(why) => return Err(self.refused(Why::Suite(why))),
+        };
+        self.report.seconds = begun.elapsed().as_secs_f64();
+        if let Some(found) = found {
+            self.subject.hurry();
+            let small = Small::of(found, &mut self.subject, Some(folder), SHRINK_LIMIT);
+            return Err(self.refused(Why::Failed(small)));
+        }
+        match (self.report.accepted(), self.refusal.take()) {
+            (0, Some((SkipKind::Hardware, why))) => Err(self.refused(Why::Hardware(why))),
+            (0, Some((_, why))) => Err(self.refused(Why::AcceptsNothing(why))),
+            (0, None) => Err(self.refused(Why::AcceptsNothing("there is no case".into()))),
+            _ => Ok(self.report),
+        }
+    }
+
+    fn refused(&self, why: Why) -> Refused {
+        Refused::new(self.report.clone(), why)
+    }
+
+    /// Every case; the first that fails.
+    fn all(&mut self) -> Result<Option<Found>, String> {
+        let op = self.driver.spec().name;
+        for case in cases::suite(op)?.into_iter().chain(cases::large(op)?) {
+            if let Some(found) = self.one(case)? {
+                return Ok(Some(found));
+            }
+        }
+        let mut random = cases::Random::new(op)?;
+        while let Some(case) = random.next()? {
+            let before = self.report.accepted();
+            let found = self.random(case)?;
+            random.was_useful(self.report.accepted() > before);
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    fn one(&mut self, case: Case) -> Result<Option<Found>, String> {
+        let record = self.record(&case)?;
+        self.report.suite += usize::from(record.verdict != Verdict::Skipped);
+        Ok(Found::new(case, record))
+    }
+
+    /// A random case of which next to nothing can be wrong proves nothing, and is no fault.
+    fn random(&mut self, case: Case) -> Result<Option<Found>, String> {
+        let record = self.record(&case)?;
+        let empty = crate::command::seeds::empty(&record);
+        self.report.random += usize::from(record.verdict != Verdict::Skipped && !empty);
+        Ok(Found::new(case, record).filter(|found| !(empty && found.fault == Fault::Mistrusted)))
+    }
+
+    fn record(&mut self, case: &Case) -> Result<Record, String> {
+        let record = self.subject.record(case).ok_or_else(|| format!("{case}: cannot be built"))?;
+        if let Some(kind) = record.skip {
+            self.refusal = Some((kind, record.reason.clone()));
+            self.report.refused += 1;
+        }
+        Ok(record)
+    }
+}
