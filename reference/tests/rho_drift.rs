@@ -143,6 +143,9 @@ fn drift_over_64_chunks_stays_below_what_each_pass_may_lose() {
     }
 }
 
+/// What a reader does to every state, in words and in deed.
+type Fault = (&'static str, fn(&mut [f32]));
+
 /// A codec whose reader does something else to every state.
 #[derive(Debug)]
 struct Wrong {
@@ -180,7 +183,7 @@ fn a_codec_that_loses_more_than_it_may_leaves_the_bound() {
     let fine = ["fp32", "bf16", "sparse_tile", "int8_block", "blockfp"];
     let eight = ["fp8", "fp8_block", "blockfp8"];
     for (name, codec) in codecs() {
-        let mut faults: Vec<(&str, fn(&mut [f32]))> = Vec::new();
+        let mut faults: Vec<Fault> = Vec::new();
         if fine.contains(&name) {
             faults.push(("a gain of 2 %", gain));
         }
