@@ -1,7 +1,7 @@
 //! The op `fake_quantize`: its oracle against Burn's automatic differentiation, and the faults that
 //! it refuses.
 use lowbit_reference::case::Case;
-use lowbit_reference::data::NoFiles;
+use lowbit_reference::data::{NoFiles, Pattern};
 use lowbit_reference::estimator::Estimator;
 use lowbit_reference::fake_quantize::{ByRule, FakeQuantize as _};
 use lowbit_reference::judge::judge;
@@ -14,21 +14,24 @@ fn problem(words: &str) -> FakeQuantizeProblem {
     FakeQuantize::generate(&case, &NoFiles).unwrap()
 }
 
+/// Every kind of code and rule.
+const KINDS: [&str; 10] = [
+    "operand=weight/format=ternary2/rule=b158",
+    "operand=weight/format=ternary3/rule=twn",
+    "operand=weight/format=sign1/rule=b1",
+    "operand=weight/format=int8/rule=burn_dragon",
+    "operand=weight/format=uint4/rule=llm_awq",
+    "operand=activation/format=int8/rule=a48",
+    "operand=activation/format=int4/rule=a48",
+    "operand=activation/format=int8/rule={\"range\":\"fixed\",\"scale\":0.0078125}",
+    "operand=activation/format=uint8/rule=burn_dragon",
+    "operand=activation/format=uint8/rule=onnx",
+];
+
 /// Every kind of code and rule, under both estimators and in both tiers.
 fn problems() -> Vec<(String, FakeQuantizeProblem)> {
     let mut all = Vec::new();
-    for kind in [
-        "operand=weight/format=ternary2/rule=b158",
-        "operand=weight/format=ternary3/rule=twn",
-        "operand=weight/format=sign1/rule=b1",
-        "operand=weight/format=int8/rule=burn_dragon",
-        "operand=weight/format=uint4/rule=llm_awq",
-        "operand=activation/format=int8/rule=a48",
-        "operand=activation/format=int4/rule=a48",
-        "operand=activation/format=int8/rule={\"range\":\"fixed\",\"scale\":0.0078125}",
-        "operand=activation/format=uint8/rule=burn_dragon",
-        "operand=activation/format=uint8/rule=onnx",
-    ] {
+    for kind in KINDS {
         for estimator in ["identity", "clipped"] {
             for data in ["exact", "realistic/distribution=student_t"] {
                 let words = format!("{kind}/estimator={estimator}/m=3/k=128/data={data}/seed=5");
@@ -116,6 +119,33 @@ fn the_scalar_meaning_passes_and_every_fault_is_refused() {
         }
     }
     assert!(masks >= 18, "{masks} problems tell the masks apart");
+}
+
+/// Ties, ends of the range, subnormals, NaN and infinities: one right answer each, and a doubled
+/// gradient is none of them.
+#[test]
+fn adversarial_values_have_one_right_answer() {
+    let mut checked = 0;
+    for (kind, pattern) in KINDS
+        .iter()
+        .flat_map(|kind| Pattern::words().into_iter().map(move |word| (kind, word.name)))
+    {
+        for estimator in Estimator::ALL {
+            let words = format!(
+                "{kind}/estimator={}/m=3/k=128/data=adversarial/pattern={pattern}/seed=5",
+                estimator.name()
+            );
+            let p = problem(&words);
+            let right = answer(&p);
+            assert_eq!(fault(&p, &right), None, "{words}");
+            if right.f32s("grad_input").unwrap().iter().any(|g| *g != 0.0) {
+                let doubled = change(&right, "grad_input", |_, g| 2.0 * g);
+                assert!(fault(&p, &doubled).is_some(), "{words}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 100, "{checked}");
 }
 
 /// A row that hides its values or answers codes is not judged as a quantizer.
