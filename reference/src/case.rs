@@ -146,7 +146,7 @@ pub enum CaseError {
         allowed: String,
     },
     /// A parameter that does not go with another one's value.
-    #[error("`{key}` applies only when `{}`", condition(*other, words))]
+    #[error("`{key}` applies only when `{}`", condition(other, words))]
     NotApplicable {
         /// The parameter.
         key: &'static str,
