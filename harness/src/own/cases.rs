@@ -42,7 +42,7 @@ pub(super) fn suite(op: &str) -> Result<Vec<Case>, String> {
     let kept = kept.map_err(|e| e.to_string())?.into_iter().map(|(_, case)| case);
     let mut cases: Vec<Case> = planned.chain(kept).filter(|case| case.op() == op).collect();
     // Small ones first: what fails there is found soonest.
-    cases.sort_by_cached_key(|case| work(case));
+    cases.sort_by_cached_key(work);
     cases.dedup();
     Ok(cases)
 }

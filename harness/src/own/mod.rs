@@ -146,7 +146,7 @@ impl Check {
         if let Some(found) = found {
             self.subject.hurry();
             let small = Small::of(found, &mut self.subject, Some(folder), SHRINK_LIMIT);
-            return Err(self.refused(Why::Failed(small)));
+            return Err(self.refused(Why::Failed(Box::new(small))));
         }
         match (self.report.accepted(), self.refusal.take()) {
             (0, Some((SkipKind::Hardware, why))) => Err(self.refused(Why::Hardware(why))),

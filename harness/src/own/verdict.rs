@@ -50,7 +50,7 @@ impl fmt::Display for Report {
 #[non_exhaustive]
 pub enum Why {
     /// It failed on a case.
-    Failed(Small),
+    Failed(Box<Small>),
     /// It accepts no case; the reason it gave last.
     AcceptsNothing(String),
     /// The hardware it needs is not here: nothing is known of it.
@@ -80,7 +80,7 @@ impl Refused {
 
     fn small(&self) -> Option<&Small> {
         match self.why() {
-            Why::Failed(small) => Some(small),
+            Why::Failed(small) => Some(&**small),
             _ => None,
         }
     }

@@ -27,7 +27,7 @@ pub(super) fn groups(case: &Case) -> usize {
 /// sizes that another does not.
 pub(super) fn of_group(case: &Case, group: usize) -> Vec<Case> {
     let params = case.spec().params;
-    let (sizes, words): (Vec<_>, Vec<_>) = params.iter().partition(|p| is_size(p));
+    let (sizes, words): (Vec<_>, Vec<_>) = params.iter().partition(is_size);
     let mut steps = match words.into_iter().chain(sizes).nth(group) {
         Some(param) => alone(case, param),
         None if group == params.len() => size_pairs(case),
