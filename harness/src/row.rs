@@ -8,7 +8,7 @@ use lowbit_kernels::context::{Context, Poison};
 use lowbit_kernels::hardware::Need;
 use lowbit_kernels::{Failure, Kernel, Prepared, Threads};
 use lowbit_reference::judge::{Agreement, Broken, judge};
-use lowbit_reference::op::{CodesSeen, Op, Outputs};
+use lowbit_reference::op::{CodesSeen, Expectation, Op, Outputs};
 use lowbit_reports::record::{self, Cache, Clock, Record, SCHEMA, SkipKind, Timing, Verdict};
 
 /// A speed above this share of the roof is measured again, and mistrusted if it stays.
@@ -257,9 +257,28 @@ impl<'a, O: Op> RowRun<'a, O> {
         self.still_agrees(reference, checked, "the second launch")
     }
 
-    fn judge(&self, reference: &O::Reference, outputs: &Outputs) -> Agreement {
+    fn expectation(&self, reference: &O::Reference, outputs: &Outputs) -> Expectation {
         let arithmetic = self.kernel.arithmetic(self.problem);
-        judge(&O::expect(self.problem, reference, arithmetic, outputs), outputs)
+        O::expect(self.problem, reference, arithmetic, outputs)
+    }
+
+    fn judge(&self, reference: &O::Reference, outputs: &Outputs) -> Agreement {
+        judge(&self.expectation(reference, outputs), outputs)
+    }
+
+    /// Whether an answer would pass if bounds were so many times as wide.
+    pub(crate) fn admits(&self, reference: &O::Reference, outputs: &Outputs, factor: f64) -> bool {
+        judge(&self.expectation(reference, outputs).loosened(factor), outputs).fault.is_none()
+    }
+
+    /// The answer with one float so many bounds off; nothing where no output is a float in bounds.
+    pub(crate) fn displaced(
+        &self,
+        reference: &O::Reference,
+        outputs: &Outputs,
+        bounds: f64,
+    ) -> Option<Outputs> {
+        self.expectation(reference, outputs).displaced(outputs, bounds)
     }
 
     /// Prepare and launch the row once, on buffers that hold `poison`.

@@ -33,17 +33,21 @@ pub enum Plant {
     Case(fn(&Case) -> Vec<(String, Case)>),
     /// In each output, after the row has answered.
     Answer(fn(&mut Answered<'_>)),
+    /// In the float whose bound is widest: as many bounds off. The fault has to be
+    /// refused, and to pass where bounds are ten times as wide: else the check is not of that size.
+    Bounds(f64),
 }
 
 impl Plant {
     /// Whether the fault changes what the row reads or computes, and not only what it answers.
     pub fn within(&self) -> bool {
-        !matches!(self, Plant::Answer(_))
+        !matches!(self, Plant::Answer(_) | Plant::Bounds(_))
     }
 }
 
 /// Every fault. Adding one is a line here.
-pub static FAULTS: &[&[Fault]] = &[read::TENSORS, read::SCALES, read::RULES, CASES, answer::FAULTS];
+pub static FAULTS: &[&[Fault]] =
+    &[read::TENSORS, read::SCALES, read::RULES, CASES, answer::FAULTS, BOUNDS];
 
 /// The faults one by one, in the order of the tables.
 pub fn all() -> impl Iterator<Item = &'static Fault> {
@@ -73,6 +77,12 @@ static CASES: &[Fault] = &[
         plant: Plant::Case(settings),
     },
 ];
+
+static BOUNDS: &[Fault] = &[Fault {
+    name: "three_bounds",
+    about: "answers one float three times its bound off",
+    plant: Plant::Bounds(3.0),
+}];
 
 /// Parameters that say what the data are or how they are stored, and not what is done with them.
 const DATA: &[&str] = &[

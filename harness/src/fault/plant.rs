@@ -30,6 +30,9 @@ struct Answers {
     before: [Option<Outputs>; 2],
 }
 
+/// Where bounds are so many times as wide, a fault of [`Plant::Bounds`] has to pass.
+const LOOSE: f64 = 10.0;
+
 /// A row that passes its check on the case.
 struct Honest<'a, O: Op> {
     kernel: &'static dyn Kernel<O>,
@@ -103,6 +106,7 @@ fn places<O: Op>(
         }
         Plant::Rule(_) => ["rule".to_owned()].into(),
         Plant::Case(others) => others(truth.task.case).into_iter().map(|(site, _)| site).collect(),
+        Plant::Bounds(_) => ["widest".to_owned()].into(),
         Plant::Answer(_) => {
             let outputs = stand.iter().flat_map(|row| &row.answers.first.0);
             outputs.map(|(name, _)| (*name).to_owned()).collect()
@@ -123,7 +127,7 @@ fn planted<O: Op>(
         // Another case may need a file, or be no problem at all.
         return Ok(other.and_then(|(_, case)| O::generate(&case, bench.files).ok()).map(Some));
     }
-    if matches!(fault.plant, Plant::Answer(_)) {
+    if !fault.plant.within() {
         return Ok(Some(None));
     }
     let mut problem = O::generate(case, bench.files)?;
@@ -184,6 +188,14 @@ impl<O: Op> Truth<'_, O> {
         let caught = |Refusal { by, why }| Fate::Caught { by: by.name().to_owned(), why };
         let answered = match fault.plant {
             Plant::Answer(plant) => altered(&row.answers, place, plant)?,
+            Plant::Bounds(factor) => {
+                let (honest, before) = (&row.answers.second, row.answers.before.clone());
+                let wrong = run.displaced(&self.reference, honest, factor)?;
+                if !run.admits(&self.reference, &wrong, LOOSE) {
+                    return Some(Fate::Survived);
+                }
+                Answers { first: wrong.clone(), second: wrong, before }
+            }
             _ => {
                 row.kernel.accepts(given).ok()?;
                 // A row that trips over what it was told has noticed.
