@@ -175,7 +175,11 @@ fn settings_override_those_of_the_file_one_by_one() {
     };
     assert_eq!(scenario.sweeps[1].measure, own);
     let limits = RhoGate { mean_abs_error: 0.5, ..RhoGate::default() };
-    let gate = Gates { correctness: GateMode::Report, rho: Some((GateMode::Enforce, limits)) };
+    let gate = Gates {
+        correctness: GateMode::Report,
+        codes: GateMode::Report,
+        rho: Some((GateMode::Enforce, limits)),
+    };
     assert_eq!(scenario.sweeps[1].gate, gate);
     let source = Some((GateMode::Report, RhoGate::default()));
     assert_eq!(scenario.sweeps[2].gate.rho, source);
