@@ -210,3 +210,26 @@ fn every_fault_around_a_few_rows_is_caught() {
     let [caught, planted, rows, faults] = numbers[..] else { panic!("{last}") };
     assert!(caught == planted && planted > 300 && rows >= 10 && faults >= 30, "{last}");
 }
+
+#[test]
+fn codes_that_no_case_holds_fail_a_sweep_that_claims_them() {
+    let scenario = |codes: &str, size: &str| {
+        format!(
+            r#"{{ "about": "Codes.", "sweeps": [{{ "name": "few", "op": "quantize_weight",
+            "product": {{ "weight": "int8", "weight_rule": "absmax", {size}, "data": "adversarial",
+            "pattern": "near_ties" }}, "gate": {{ "codes": "{codes}" }}, "kernels": "scalar" }}] }}"#
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("codes.json");
+    let check = |text: String| {
+        std::fs::write(&path, text).unwrap();
+        lowbit(&["check", &path.to_string_lossy()])
+    };
+    let few = check(scenario("enforce", r#""n": 2, "k": 16"#));
+    assert_eq!(few.status.code(), Some(7), "{}", stdout(&few));
+    assert!(stdout(&few).contains("codes: row scalar of quantize_weight"), "{}", stdout(&few));
+    assert_eq!(check(scenario("report", r#""n": 2, "k": 16"#)).status.code(), Some(0));
+    let all = check(scenario("enforce", r#""n": 16, "k": 512"#));
+    assert_eq!(all.status.code(), Some(0), "{}", stdout(&all));
+}

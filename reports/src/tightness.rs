@@ -42,7 +42,9 @@ impl Tightness<'_> {
 pub fn depth(record: &Record) -> Option<f64> {
     let number = |key: &str| record.parameters.get(key)?.parse::<f64>().ok();
     match record.op.as_str() {
-        "linear" | "awq_search" => number("k"),
+        "linear" => number("k"),
+        // A loss is one sum over all tokens and outputs.
+        "awq_search" => Some(number("m")? * number("n")? * number("k")?),
         // A stage adds two values, and a value goes through log2 k of them.
         "hadamard" => Some(number("k")?.log2()),
         "conv2d" => {

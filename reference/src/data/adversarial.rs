@@ -200,14 +200,15 @@ fn ties((seed, stream): (u64, Stream), layout: Layout<'_>) -> Vec<f32> {
                 }
             }
             (false, Range::Absmax | Range::Fixed | Range::Minmax) => {
-                let range = (most / scale).min(FULL).floor().max(1.0) as i16;
-                let low = if rule.range == Range::Minmax { 0 } else { -range };
-                for x in x.iter_mut().filter(|x| x.abs() < most) {
-                    let code = rng.random_range(low.min(range - 1)..range);
-                    let tie = (f32::from(code) + 0.5) * scale;
-                    if rule.range != Range::Minmax || *x > 0.0 {
-                        *x = tie;
-                    }
+                let least = x.iter().fold(f32::INFINITY, |least, x| least.min(*x));
+                let minmax = rule.range == Range::Minmax;
+                // `exact` has put both ends of a range with a zero point into the group.
+                let low = if minmax { least } else { -most };
+                let ends = [low, most].map(|end| (end / scale).clamp(-256.0, 256.0) as i16);
+                let high = ends[1].max(ends[0] + 1);
+                let end = |x: f32| x.abs() == most || (minmax && x == least);
+                for x in x.iter_mut().filter(|x| !end(**x)) {
+                    *x = (f32::from(rng.random_range(ends[0]..high)) + 0.5) * scale;
                 }
             }
             _ => {}

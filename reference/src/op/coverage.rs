@@ -47,7 +47,9 @@ impl CodesSeen {
             problem.rule.near_tie(levels, *x, &q.shared[i / group_len], group_len)
         };
         let ties = problem.x.iter().enumerate().filter(|at| near(*at)).count() as u64;
-        CodesSeen { ties: Some(ties), ..CodesSeen::new("codes", kind, q.codes.iter().copied()) }
+        // A sign about zero has no neighbour to round to.
+        let ties = (levels != Levels::Sign || problem.rule.centred).then_some(ties);
+        CodesSeen { ties, ..CodesSeen::new("codes", kind, q.codes.iter().copied()) }
     }
 
     /// The codes that are to come back.

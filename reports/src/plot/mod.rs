@@ -4,6 +4,7 @@
 //! records, so a kernel has the same colour in every chart of a run.
 mod axis;
 mod bytes;
+mod error;
 mod font;
 mod frame;
 mod palette;
@@ -71,5 +72,6 @@ pub fn charts(records: &[Record]) -> Result<Vec<Chart>, ReportError> {
     charts.extend(quality::chart(records, &fonts));
     charts.extend(bytes::chart(records, &fonts));
     charts.extend(rho::chart(records, &fonts));
+    charts.extend(error::chart(records, &fonts));
     Ok(charts)
 }

@@ -1,4 +1,5 @@
 //! Reports from whole runs, through the public interface.
+mod bounds;
 mod charts;
 mod csv;
 mod gallery;
