@@ -19,6 +19,7 @@ pub mod plan;
 mod probing;
 mod progress;
 pub mod protocol;
+mod refusal;
 pub mod regressions;
 mod row;
 pub mod shrink;

@@ -3,11 +3,12 @@ use crate::bench::Bench;
 use crate::determinism::Passed;
 use crate::driver::Task;
 use crate::protocol::Reply;
+use crate::refusal::{Check, Refusal};
 use crate::turns::RETRIES;
 use lowbit_kernels::context::{Context, Poison};
 use lowbit_kernels::hardware::Need;
 use lowbit_kernels::{Failure, Kernel, Prepared, Threads};
-use lowbit_reference::judge::{Agreement, Broken, judge};
+use lowbit_reference::judge::{Agreement, judge};
 use lowbit_reference::op::{CodesSeen, Expectation, Op, Outputs};
 use lowbit_reports::record::{self, Cache, Clock, Record, SCHEMA, SkipKind, Timing, Verdict};
 
@@ -21,55 +22,6 @@ pub(crate) struct RowRun<'a, O: Op> {
     pub(crate) problem: &'a O::Problem,
     /// What the row is told the problem is: the same, unless a fault is planted there.
     pub(crate) given: &'a O::Problem,
-}
-
-/// Which part of the check refused a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Check {
-    /// The row itself: it failed, or its process died.
-    Row,
-    /// Two runs on buffers of different content disagree.
-    Runs,
-    /// An output, for what is broken.
-    Output(Broken),
-    /// More zeros than expected.
-    Zeros,
-    /// A quality that format, rule and distribution do not predict.
-    Quality,
-}
-
-impl Check {
-    /// One word for tables.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Check::Row => "row",
-            Check::Runs => "runs",
-            Check::Output(Broken::Form) => "form",
-            Check::Output(Broken::Exact) => "exact",
-            Check::Output(Broken::Bound) => "bound",
-            Check::Output(Broken::Code) => "code",
-            Check::Zeros => "zeros",
-            Check::Quality => "quality",
-        }
-    }
-
-    /// Whether the row is not wrong but proves nothing.
-    fn mistrusts(self) -> bool {
-        matches!(self, Check::Zeros | Check::Quality)
-    }
-}
-
-/// Why a check refused a row.
-#[derive(Clone, Debug)]
-pub(crate) struct Refusal {
-    pub(crate) by: Check,
-    pub(crate) why: String,
-}
-
-impl From<Failure> for Refusal {
-    fn from(Failure(why): Failure) -> Refusal {
-        Refusal { by: Check::Row, why }
-    }
 }
 
 /// A row that passed its check, ready to be timed.

@@ -109,9 +109,12 @@ const FORMATS: [Format; 14] =
         format("e4m3", ROW, false, |x, _| e4m3(x)),
     ];
 
+/// From values to what is left of them.
+type Quantizer = Box<dyn Fn(&[f32]) -> Vec<f32>>;
+
 /// The reference's quantizer of that name.
-fn quantizer(name: &str) -> Box<dyn Fn(&[f32]) -> Vec<f32>> {
-    let by_rule = |rule: Rule, levels: Levels| -> Box<dyn Fn(&[f32]) -> Vec<f32>> {
+fn quantizer(name: &str) -> Quantizer {
+    let by_rule = |rule: Rule, levels: Levels| -> Quantizer {
         Box::new(move |x| {
             let group_len = rule.group_len(x.len(), ROW);
             let q = quantize(&rule, levels, x, group_len);

@@ -19,7 +19,9 @@ use std::collections::BTreeMap;
 const PANEL: f64 = 260.0;
 
 /// Largest share of its bound of each op, row and depth.
-type Shares<'a> = BTreeMap<(&'a str, &'a str), BTreeMap<u64, f64>>;
+type Shares<'a> = BTreeMap<(&'a str, &'a str), Line>;
+/// A row's largest share of its bound, by K.
+type Line = BTreeMap<u64, f64>;
 
 fn shares(records: &[Record]) -> Shares<'_> {
     let mut shares = Shares::new();
@@ -94,7 +96,7 @@ pub(super) fn chart(records: &[Record], fonts: &Fonts) -> Option<Chart> {
 fn draw(
     picture: &mut Picture,
     fonts: &Fonts,
-    (op, rows): (&str, &[(usize, &BTreeMap<u64, f64>)]),
+    (op, rows): (&str, &[(usize, &Line)]),
     (left, top, right, bottom): (f64, f64, f64, f64),
 ) {
     picture.rect((left, top), (right, bottom), BAND);
