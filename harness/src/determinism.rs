@@ -79,15 +79,11 @@ impl<O: Op> Passed<'_, O> {
             let off = self.agreement.max_abs_error;
             return Err(broken("the reference's bits", format!("an answer is {off} off")));
         }
+        if runs {
+            self.again(prepared)?;
+        }
         if !self.small() {
             return Ok(());
-        }
-        if runs {
-            prepared.forget()?;
-            if prepared.in_place() {
-                prepared.reset()?;
-            }
-            self.compare("run to run", &launch(prepared)?, false)?;
         }
         if threads && self.kernel.threads() == Threads::Pool {
             let own = bench.pool.threads();
@@ -97,10 +93,23 @@ impl<O: Op> Passed<'_, O> {
                 self.compare(&format!("on {count} threads"), &outputs, false)?;
             }
         }
-        match O::fewer(self.case).filter(|_| batch) {
-            Some(fewer) => self.batch(&fewer, bench),
-            None => Ok(()),
+        if let Some(fewer) = O::fewer(self.case).filter(|_| batch) {
+            self.batch(&fewer, bench)?;
         }
+        // Others have run since, which may share with this one what they must not.
+        if runs { self.again(prepared) } else { Ok(()) }
+    }
+
+    /// Launch twice more, with the outputs overwritten before the first of the two.
+    fn again(&self, prepared: &mut dyn Prepared) -> Result<(), Failure> {
+        prepared.forget()?;
+        for _ in 0..2 {
+            if prepared.in_place() {
+                prepared.reset()?;
+            }
+            self.compare("run to run", &launch(prepared)?, false)?;
+        }
+        Ok(())
     }
 
     fn batch(&self, fewer: &Case, bench: &Bench) -> Result<(), Failure> {

@@ -78,6 +78,11 @@ pub fn judge(expectation: &Expectation, got: &Outputs) -> Agreement {
         }
         compare(expected, tensor, &mut seen);
     }
+    // What is not looked at may be anything, and so proves the row no better than silence.
+    let asked = |name: &str| expectation.outputs.iter().any(|expected| expected.name == name);
+    if let Some((name, _)) = got.0.iter().find(|(name, _)| !asked(name)) {
+        fault(&mut seen, Broken::Form, format!("nobody asked for output `{name}`"));
+    }
     if expectation.outputs.is_empty() && seen.fault.is_none() {
         fault(&mut seen, Broken::Form, "nothing was compared".into());
     }
@@ -110,10 +115,13 @@ fn compare(expected: &Expected, got: &Tensor, seen: &mut Agreement) {
             Bound::Componentwise(bounds) => bounds[i],
             Bound::Code(step) => step(at),
         };
-        if error <= bound {
-            seen.near_ties += u64::from(matches!(expected.bound, Bound::Code(_)));
+        // A bound may be infinite where an infinity is wanted; nothing else is right there.
+        if error <= bound && error.is_finite() {
             seen.max_abs_error = seen.max_abs_error.max(error);
-            seen.error_over_bound = seen.error_over_bound.max(error / bound);
+            match expected.bound {
+                Bound::Code(_) => seen.near_ties += 1,
+                _ => seen.error_over_bound = seen.error_over_bound.max(error / bound),
+            }
             continue;
         }
         let name = expected.name;
@@ -200,6 +208,25 @@ mod tests {
             assert_eq!((seen.mismatches, seen.broken.is_some()), (1, true));
             assert!(seen.fault.unwrap().contains("`y`[1] is NaN, must be 2"));
         }
+    }
+
+    #[test]
+    fn an_infinity_is_met_by_itself_alone() {
+        let bound = || Bound::Componentwise(vec![f64::INFINITY]);
+        let infinite = || floats(&[f32::INFINITY]);
+        assert_eq!(one(infinite(), bound(), infinite()).fault, None);
+        for wrong in [f32::NEG_INFINITY, f32::NAN, f32::MAX, 1.0] {
+            assert!(one(infinite(), bound(), floats(&[wrong])).fault.is_some(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn outputs_that_nobody_asked_for_are_faults() {
+        let want = Expected::all("y", floats(&[1.0]), Bound::Exact);
+        let expectation = Expectation { outputs: vec![want], faults: vec![] };
+        let got = Outputs(vec![("y", floats(&[1.0])), ("z", floats(&[1.0]))]);
+        let fault = judge(&expectation, &got).fault.unwrap();
+        assert_eq!(fault, "nobody asked for output `z`");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use crate::record::{Codes, Record, Verdict};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+/// Rows and formats that are listed one by one.
+const LINES: usize = 8;
 /// Runs of missing codes that are listed.
 const LISTED: usize = 6;
 
@@ -71,18 +73,22 @@ pub fn coverage_lines(coverage: &[Coverage<'_>]) -> String {
         return String::new();
     }
     let mut out = String::new();
-    for c in coverage.iter().filter(|c| !c.is_complete()) {
+    let incomplete = || coverage.iter().filter(|c| !c.is_complete());
+    for c in incomplete().take(LINES) {
         let Coverage { op, kernel, what, format, wanted, missing, .. } = c;
         let seen = wanted - missing.len();
-        let tie = if c.no_tie { "; no tie" } else { "" };
+        let tie = if c.no_tie { "; never a tie" } else { "" };
         let never = if missing.is_empty() { String::new() } else { never(missing) };
         let _ = writeln!(
             out,
             "codes: row {kernel} of {op}: {seen} of {wanted} {format} {what}{never}{tie}"
         );
     }
-    let complete = coverage.iter().filter(|c| c.is_complete()).count();
-    let _ = writeln!(out, "codes: {complete} of {} histograms are complete", coverage.len());
+    let (all, some) = (coverage.len(), incomplete().count());
+    if some > LINES {
+        let _ = writeln!(out, "codes: and {} rows and formats more", some - LINES);
+    }
+    let _ = writeln!(out, "codes: {} of {all} rows and formats have met every code", all - some);
     out
 }
 

@@ -87,7 +87,7 @@ pub fn tightness_table(records: &[Record]) -> String {
         "largest error/bound", "row", "realistic", "K", "1/(8 sqrt K)"
     );
     for row in &rows {
-        let flag = if row.is_tight() { "" } else { "  the bound is too loose" };
+        let flag = if row.is_tight() { "" } else { "  loose, or a sum of many short chains" };
         let (share, least) = (significant(row.share, 3), significant(row.least(), 3));
         let (op, kernel, depth) = (row.op, row.kernel, row.depth);
         let _ = writeln!(out, "{op:<20} {kernel:<14} {share:>9} {depth:>8} {least:>13}{flag}");

@@ -80,7 +80,13 @@ pub(crate) fn run(drivers: &[&dyn Driver], args: &MutateArgs) -> anyhow::Result<
     if let Some(folder) = &args.out {
         write(folder, &score)?;
     }
-    conclude(&score, &asked)
+    let mut unseen: Vec<_> = asked.into_iter().filter(|row| !score.0.contains_key(row)).collect();
+    let hardware = engine.hardware().map_err(anyhow::Error::msg)?;
+    unseen.retain(|(op, kernel)| {
+        let infos = drivers.iter().filter(|d| d.spec().name == *op).flat_map(|d| d.rows());
+        infos.filter(|row| row.name == kernel).all(|row| hardware.has(row.need).is_ok())
+    });
+    conclude(&score, &unseen)
 }
 
 /// `mutants.csv`: a line for each fault at each place around each row.
@@ -113,7 +119,7 @@ fn excuse_of(op: &str, kernel: &str, fault: &str, place: &str) -> &'static str {
 /// What a fault came to around the rows of an op.
 #[derive(Debug, Default)]
 struct Cell<'a> {
-    /// Rows around which it changed an answer.
+    /// Rows around which it changed an answer, but for those where it is excused.
     planted: usize,
     /// Of these, rows around which it was caught wherever it did.
     caught: usize,
@@ -136,14 +142,15 @@ fn cell<'a>(score: &'a Score, op: &str, fault: &str) -> Cell<'a> {
     for (row, sites) in score.0.iter().filter(|((of, _), _)| *of == op) {
         let (mut planted, mut survived) = (false, false);
         for (site, known) in sites.iter().filter(|(site, _)| site.fault == fault) {
-            planted |= known.fate != Fate::Equivalent;
+            let excused = known.fate == Fate::Survived && excuse(row.0, &row.1, site).is_some();
+            planted |= known.fate != Fate::Equivalent && !excused;
             match &known.fate {
                 Fate::Caught { by, .. } => {
                     *cell.checks.entry(by).or_default() += 1;
                     cell.case = &known.case;
                 }
                 Fate::Survived => {
-                    survived |= excuse(row.0, &row.1, site).is_none();
+                    survived |= !excused;
                     cell.survivors.push((row, site, known));
                 }
                 Fate::Equivalent => {}
@@ -155,7 +162,7 @@ fn cell<'a>(score: &'a Score, op: &str, fault: &str) -> Cell<'a> {
     cell
 }
 
-fn conclude(score: &Score, asked: &BTreeSet<Row>) -> anyhow::Result<Exit> {
+fn conclude(score: &Score, unseen: &[Row]) -> anyhow::Result<Exit> {
     let cells = cells(score);
     let mut out = format!("{:<20} {:<22} {:>7}  {:<14} case\n", "op", "fault", "caught", "check");
     for ((op, fault), cell) in cells.iter().filter(|(_, cell)| cell.planted > 0) {
@@ -170,14 +177,18 @@ fn conclude(score: &Score, asked: &BTreeSet<Row>) -> anyhow::Result<Exit> {
         let _ =
             writeln!(out, "{verdict}: {fault} of {place} around {kernel} of {op}: {}", known.case);
     }
-    let unseen: Vec<_> = asked.iter().filter(|row| !score.0.contains_key(*row)).collect();
-    for (op, kernel) in &unseen {
-        let _ =
-            writeln!(out, "no case: {kernel} of {op} cannot run here, or passes none of its cases");
+    for (op, kernel) in unseen {
+        let _ = writeln!(out, "no case: {kernel} of {op} accepts or passes none");
+    }
+    let seen = cells.iter().filter(|(_, cell)| cell.planted > 0);
+    let seen: BTreeSet<_> = seen.map(|((_, fault), _)| *fault).collect();
+    let never: Vec<_> = all().map(|fault| fault.name).filter(|name| !seen.contains(name)).collect();
+    if !never.is_empty() {
+        let _ = writeln!(out, "changed no answer anywhere: {}", never.join(", "));
     }
     let planted: usize = cells.iter().map(|(_, cell)| cell.planted).sum();
     let caught: usize = cells.iter().map(|(_, cell)| cell.caught).sum();
-    let (rows, faults) = (score.0.len(), all().count());
+    let (rows, faults) = (score.0.len(), seen.len());
     let equivalent = score.0.values().flat_map(BTreeMap::values);
     let equivalent = equivalent.filter(|known| known.fate == Fate::Equivalent).count();
     let _ = writeln!(out, "{equivalent} more changed no answer, and count for nothing");
@@ -185,7 +196,7 @@ fn conclude(score: &Score, asked: &BTreeSet<Row>) -> anyhow::Result<Exit> {
     print(&out)?;
     Ok(match (planted, caught) {
         (0, _) => Exit::Nothing,
-        _ if caught < planted => Exit::Coverage,
+        _ if caught < planted || !unseen.is_empty() => Exit::Coverage,
         _ => Exit::Ok,
     })
 }

@@ -7,8 +7,8 @@ use lowbit_reference::op::Tensor;
 pub struct Answered<'a> {
     /// What the row answered.
     pub tensor: &'a mut Tensor,
-    /// What its buffers held before it was launched.
-    pub before: &'a Tensor,
+    /// What its buffers held before it was launched, where the row can say.
+    pub before: Option<&'a Tensor>,
     /// Whether this is the second of two runs.
     pub again: bool,
 }
@@ -95,12 +95,17 @@ pub static FAULTS: &[Fault] = &[
     }),
 ];
 
-/// From `from` on, the output is what its buffer held before the launch.
+/// From `from` on, the output is what its buffer held before the launch: of a row that allocates
+/// for itself, NaN and -1.
 fn unwritten(a: &mut Answered<'_>, from: usize) {
-    for i in from..a.tensor.len().min(a.before.len()) {
+    for i in from..a.tensor.len() {
         match (&mut *a.tensor, a.before) {
-            (Tensor::F32(values), Tensor::F32(before)) => values[i] = before[i],
-            (tensor, before) => set(tensor, i, before.get(i)),
+            (Tensor::F32(values), Some(Tensor::F32(before))) if i < before.len() => {
+                values[i] = before[i];
+            }
+            (Tensor::F32(values), _) => values[i] = f32::NAN,
+            (tensor, Some(before)) if i < before.len() => set(tensor, i, before.get(i)),
+            (tensor, _) => set(tensor, i, -1.0),
         }
     }
 }

@@ -78,8 +78,9 @@ pub(crate) fn run<O: Op>(
             for row in open {
                 let kernel = row.kernel.name().to_owned();
                 answer(Reply::Planting { kernel: kernel.clone(), site: site.clone() });
-                if let Some(fate) = truth.fate((fault, &site.place), given, row, bench) {
-                    answer(Reply::Fate { kernel, site: site.clone(), fate });
+                match truth.fate((fault, &site.place), given, row, bench) {
+                    Some(fate) => answer(Reply::Fate { kernel, site: site.clone(), fate }),
+                    None => answer(Reply::Alive),
                 }
             }
         }
@@ -229,7 +230,7 @@ fn altered(honest: &Answers, place: &str, plant: fn(&mut Answered<'_>)) -> Optio
     let outputs = [&mut answers.first, &mut answers.second];
     for (again, (outputs, before)) in outputs.into_iter().zip(&honest.before).enumerate() {
         let (_, tensor) = outputs.0.iter_mut().find(|(name, _)| *name == place)?;
-        let before = before.as_ref()?.get(place)?;
+        let before = before.as_ref().and_then(|before| before.get(place));
         plant(&mut Answered { tensor, before, again: again == 1 });
     }
     Some(answers)

@@ -125,7 +125,7 @@ impl fmt::Display for Refused {
                 writeln!(
                     f,
                     "  before    right on {}",
-                    count(self.report().accepted() - 1, "case")
+                    count(self.report().accepted().saturating_sub(1), "case")
                 )?;
                 writeln!(
                     f,

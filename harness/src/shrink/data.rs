@@ -121,8 +121,16 @@ pub(crate) fn shrink(
     if !walk.fails(walk.tensors.clone()) {
         return None;
     }
-    // What is 1 now may let others become zero.
-    let minimal = walk.zeros() && walk.ones() && walk.zeros();
+    // What is 1 now may let others become zero, and those others 1: until nothing changes.
+    let minimal = loop {
+        let before = walk.tensors.clone();
+        if !(walk.zeros() && walk.ones()) {
+            break false;
+        }
+        if walk.tensors == before {
+            break true;
+        }
+    };
     Some(KeptCase { found: walk.best, tensors: walk.tensors, minimal })
 }
 

@@ -58,6 +58,9 @@ fn one(row: &dyn Kernel<Linear>, case: &Case, hardware: &Hardware) -> TestCaseRe
         let products = || x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
         let (want, magnitude) = (products().sum::<f64>(), products().map(f64::abs).sum::<f64>());
         let bound = gamma(k + 8) * magnitude + f64::from(f32::MIN_POSITIVE);
+        if f64::from(*y) == want || (y.is_nan() && want.is_nan()) {
+            continue;
+        }
         let error = (f64::from(*y) - want).abs();
         if error.is_nan() || error > bound {
             let why = format!("y[{at}] is {y}, fake quantization has {want} within {bound:.3e}");

@@ -187,7 +187,8 @@ impl Op for Linear {
         arithmetic: Arithmetic,
         got: &Outputs,
     ) -> Expectation {
-        match got.f32s("weight_scales") {
+        // A row of integer sums is held to them, whatever scales it answers.
+        match got.f32s("weight_scales").filter(|_| !arithmetic.integer) {
             Some(own) => own_scales::expect(problem, reference, arithmetic, (own, got)),
             None => reference.expect(problem, arithmetic, got),
         }

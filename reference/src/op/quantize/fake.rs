@@ -135,8 +135,8 @@ impl Op for FakeQuantize {
         let stream = if is_weight(case) { Stream::Weight } else { Stream::Activation };
         let shape = (rows * row_len, row_len);
         let x = inputs::values(case, Some((&rule, format.levels())), stream, shape, files)?;
-        let (exact, seed) = (case.word("data") == "exact", (inputs::seed(case), Stream::Gradient));
-        let grad_output = match exact {
+        let seed = (inputs::seed(case), Stream::Gradient);
+        let grad_output = match case.word("data") == "exact" {
             true => small_integers(seed, x.len()),
             false => realistic(Distribution::Normal, seed, shape, 1.0),
         };
@@ -148,7 +148,7 @@ impl Op for FakeQuantize {
             rule,
             format,
             packed_len: row_len,
-            exact,
+            exact: inputs::exact_codes(case, &rule),
             distribution: inputs::distribution(case),
             sigma: inputs::sigma(case),
         };
