@@ -151,4 +151,6 @@ ops!(
     rho_unpack,
     rho_encode,
     rho_decode,
+    rho_drift,
+    fake_quantize,
 );

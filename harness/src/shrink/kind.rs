@@ -8,6 +8,8 @@ pub enum Fault {
     Wrong,
     /// Two runs on buffers of different content disagree.
     Unrepeatable,
+    /// Bits that the row declares the same, on other threads or in another batch, are not.
+    Declared,
     /// Something was written outside a buffer.
     Overrun,
     /// The row says that it failed.
@@ -32,6 +34,9 @@ impl Fault {
             Verdict::Failed => Some(match (&record.agreement, record.reason.as_str()) {
                 (None, reason) if reason.contains("wrote ") => Fault::Overrun,
                 (None, _) => Fault::Broken,
+                (Some(seen), _) if seen.mismatches > 0 => Fault::Wrong,
+                (Some(_), reason) if reason.contains("wrote ") => Fault::Overrun,
+                (Some(_), reason) if reason.starts_with("the row declares") => Fault::Declared,
                 (Some(_), reason) if reason.contains("disagree") => Fault::Unrepeatable,
                 (Some(_), _) => Fault::Wrong,
             }),
@@ -43,6 +48,7 @@ impl Fault {
         match self {
             Fault::Wrong => "it answers wrongly",
             Fault::Unrepeatable => "its answer depends on what buffers held before",
+            Fault::Declared => "it declares more of its bits than is so",
             Fault::Overrun => "it writes outside its buffers",
             Fault::Broken => "it fails",
             Fault::Died => "it panics or ends its process",

@@ -32,7 +32,10 @@ fn a_bound_that_nothing_approaches_is_flagged() {
     assert_eq!(seen, [("tight", 0.01, true), ("loose", 0.0077, false)]);
     assert_eq!((rows[0].least(), rows[0].depth), (1.0 / 128.0, 256.0));
     let table = tightness_table(&records);
-    assert!(table.lines().nth(2).unwrap().ends_with("loose, or a sum of many short chains"), "{table}");
+    assert!(
+        table.lines().nth(2).unwrap().ends_with("loose, or a sum of many short chains"),
+        "{table}"
+    );
     assert_eq!(tightness_table(&[]), "");
 }
 
