@@ -70,11 +70,6 @@ pub static FAULTS: &[Fault] = &[
             set(a.tensor, i, left);
         }
     }),
-    answer("carry_lost", "adds the products in 16 bits", |a| {
-        if let Tensor::I32(sums) = a.tensor {
-            sums.iter_mut().for_each(|sum| *sum = i32::from(*sum as i16));
-        }
-    }),
     answer("rounded_down", "truncates: half of the codes are one nearer to zero", |a| {
         if let Tensor::I8(codes) = a.tensor {
             codes.iter_mut().step_by(2).for_each(|code| *code -= code.signum());

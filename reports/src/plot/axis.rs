@@ -22,9 +22,10 @@ impl Axis {
         Axis { low, high, log: false, step: None, from: 0.0, to: 1.0 }
     }
 
-    /// A logarithmic axis with a little room around the positive values.
+    /// A logarithmic axis with a little room around the positive values, of what a chart can show:
+    /// an error that is no number is recorded as the largest one.
     pub(super) fn log(low: f64, high: f64) -> Axis {
-        let low = low.max(f64::MIN_POSITIVE);
+        let (low, high) = (low.clamp(1e-99, 1e99), high.clamp(1e-99, 1e99));
         let (low, high) = (low / 1.3, high.max(low) * 1.3);
         Axis { low, high, log: true, step: None, from: 0.0, to: 1.0 }
     }
@@ -117,6 +118,13 @@ mod tests {
 
     fn texts(axis: Axis, most: usize) -> Vec<String> {
         axis.ticks(most).into_iter().map(|(_, text)| text).collect()
+    }
+
+    #[test]
+    fn what_is_no_number_has_an_axis_of_some_ticks() {
+        for (low, high) in [(1.0, f64::MAX), (0.0, f64::INFINITY), (f64::MAX, f64::MAX)] {
+            assert!(Axis::log(low, high).ticks(5).len() < 9, "{low} {high}");
+        }
     }
 
     #[test]
