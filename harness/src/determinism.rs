@@ -20,7 +20,7 @@ use lowbit_reference::op::{Op, Outputs, Tensor};
 /// Thread counts that are tried.
 const THREADS: [usize; 3] = [1, 2, 3];
 /// Work, in multiply-accumulates and bytes, above which a case is not run again and again.
-const MOST_WORK: u64 = 1 << 25;
+const MOST_WORK: u64 = 1 << 20;
 
 /// A row that passed its check, and what it answered.
 pub(crate) struct Passed<'a, O: Op> {
@@ -80,6 +80,7 @@ impl<O: Op> Passed<'_, O> {
             return Err(broken("the reference's bits", format!("an answer is {off} off")));
         }
         if runs {
+            prepared.forget()?;
             self.again(prepared)?;
         }
         if !self.small() {
@@ -96,20 +97,22 @@ impl<O: Op> Passed<'_, O> {
         if let Some(fewer) = O::fewer(self.case).filter(|_| batch) {
             self.batch(&fewer, bench)?;
         }
-        // Others have run since, which may share with this one what they must not.
-        if runs { self.again(prepared) } else { Ok(()) }
-    }
-
-    /// Launch twice more, with the outputs overwritten before the first of the two.
-    fn again(&self, prepared: &mut dyn Prepared) -> Result<(), Failure> {
-        prepared.forget()?;
-        for _ in 0..2 {
-            if prepared.in_place() {
-                prepared.reset()?;
-            }
-            self.compare("run to run", &launch(prepared)?, false)?;
+        // Others have run since, which may share with this one what they must not; and the last
+        // launch finds what the one before it has written.
+        if runs {
+            prepared.forget()?;
+            self.again(prepared)?;
+            self.again(prepared)?;
         }
         Ok(())
+    }
+
+    /// Launch once more.
+    fn again(&self, prepared: &mut dyn Prepared) -> Result<(), Failure> {
+        if prepared.in_place() {
+            prepared.reset()?;
+        }
+        self.compare("run to run", &launch(prepared)?, false)
     }
 
     fn batch(&self, fewer: &Case, bench: &Bench) -> Result<(), Failure> {
