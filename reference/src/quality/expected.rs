@@ -7,7 +7,7 @@
 //! E sum (x - q)^2 = sum_groups [ (n - 1) E[(x - q(x, a))^2 | |x| <= a] + (a - q(a, a))^2 ]
 //! ```
 //!
-//! with one integral for each `a`, taken at [`POINTS`] of them and in between by interpolation of
+//! with one integral for each `a`, taken at 512 of them (`POINTS`) and in between by interpolation of
 //! logarithms. The statistics are those of the values themselves, so that what is left to chance is
 //! where values lie between codes: the sum of `N` squared errors has a relative standard error of
 //! `sqrt(var / N) / mean`, about `0.9 / sqrt(N)` for even steps. In a run the formula `q` is the
