@@ -105,7 +105,7 @@ impl Run<'_> {
         };
         let sum: f64 = (0..last).map(|k| (self.x(i, k), k)).map(|(x, k)| x * self.w(j, k, x)).sum();
         match self.mistake {
-            Mistake::ZeroRow if i + 1 == m => 0.0,
+            Mistake::ZeroRow if i + 1 == m => (0.0 * sum) as f32, // -0, where a sum of nothing is -0
             Mistake::ManyTokens if m > 4 => (1.01 * sum) as f32,
             _ => sum as f32,
         }

@@ -125,14 +125,14 @@ pub(crate) fn check(
         "{:<24} {:<14} {:>9} {:>7} {:>11} {:>6}",
         "op", "row", "accepted", "failed", "mistrusted", "empty"
     );
-    let (mut bad, mut none) = (Vec::new(), false);
+    let (mut bad, mut short) = (Vec::new(), false);
     let mut progress = Progress::new(wanted * ops(&sources).len());
     for op in ops(&sources) {
         let mut draws = Draws::new(&sources, op, (wanted, seed));
         draws.run(engine, &mut progress)?;
         table.push_str(&rows_of(op, &draws.tallies));
         table.push_str(&fell_short(op, &draws.tallies, wanted));
-        none |= draws.tallies.values().any(|tally| tally.accepted == 0 && !tally.absent);
+        short |= draws.tallies.values().any(|tally| needs(tally, wanted));
         bad.append(&mut draws.bad);
     }
     progress.finish();
@@ -140,7 +140,7 @@ pub(crate) fn check(
     failures::shrink(engine, &bad, shrink, None)?;
     // The cases differ, so what did not pass is judged as in a check of those cases alone.
     Ok(match exit::judge(&bad, &BTreeSet::new()) {
-        Exit::Nothing | Exit::Ok if none => Exit::Coverage,
+        Exit::Nothing | Exit::Ok if short => Exit::Coverage,
         Exit::Nothing => Exit::Ok,
         exit => exit,
     })

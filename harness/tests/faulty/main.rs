@@ -232,7 +232,7 @@ fn each_fault_loses_its_own_rows() {
         ("aborts_above_50", Verdict::Crashed, "died of signal 6 (abort)"),
         ("hangs_above_50", Verdict::Crashed, "no answer within 2 s; killed"),
         ("wrong_from_33", Verdict::Failed, "must be"),
-        ("accumulates", Verdict::Failed, "the second launch: `values`"),
+        ("accumulates", Verdict::Failed, "the same bits run to run"),
     ];
     assert_eq!(records.len(), 2 * expected.len(), "{}", String::from_utf8_lossy(&output.stdout));
     for (record, (kernel, verdict, reason)) in records.iter().zip(expected.iter().cycle()) {
