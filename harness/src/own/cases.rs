@@ -1,9 +1,12 @@
-//! The cases of [`check_kernel`](super::check_kernel): a suite, the regressions, and random ones.
+//! The cases of [`check_kernel`](super::check_kernel): a suite, the regressions, large ones, and
+//! random ones.
+use super::stretch::{formats, setting, work};
 use crate::regressions;
 use crate::urn::Urns;
 use lowbit_reference::case::Case;
 use lowbit_reference::data::{Files, Matrix};
 use lowbit_scenarios::{Dice, Scenario};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The root of the sources this was built from: files of cases are looked for there, too.
@@ -14,7 +17,9 @@ const NIGHTLY: &str = include_str!("../../../scenarios/suites/nightly.json");
 /// Random cases that are to be accepted.
 const RANDOM: usize = 500;
 /// Draws before that is given up: a kernel may accept one format of many.
-const DRAWS: usize = 20_000;
+const DRAWS: usize = 200_000;
+/// Refusals of a setting, of which nothing was ever accepted, before it is not tried again.
+const REFUSALS: usize = 3;
 /// Most operations and bytes of a random case: five hundred of them are to take some seconds.
 const MOST_WORK: u64 = 1 << 18;
 /// Most large cases, and the most operations and bytes of one.
@@ -47,20 +52,17 @@ pub(super) fn suite(op: &str) -> Result<Vec<Case>, String> {
     Ok(cases)
 }
 
-/// Large cases of the op in the suite `nightly`, evenly spread over its file: what only happens
-/// beyond a tile or a cache happens there.
-pub(super) fn large(op: &str) -> Result<Vec<Case>, String> {
+/// Large cases of the op in the suite `nightly` with the formats of accepted ones, evenly spread
+/// over its file: what only happens beyond a tile or a cache happens there.
+pub(super) fn large(op: &str, accepted: &[Case]) -> Result<Vec<Case>, String> {
+    let known: BTreeSet<String> = accepted.iter().map(formats).collect();
     let nightly = Scenario::parse("nightly.json", NIGHTLY).map_err(|e| e.to_string())?;
     let planned = nightly.expand().map_err(|e| e.to_string())?.into_iter().map(|p| p.case);
     let large = |case: &Case| (MOST_WORK..MOST_LARGE_WORK).contains(&work(case));
-    let all: Vec<Case> = planned.filter(|case| case.op() == op && large(case)).collect();
+    let fits = |case: &Case| case.op() == op && large(case) && known.contains(&formats(case));
+    let all: Vec<Case> = planned.filter(fits).collect();
     let step = all.len().div_ceil(LARGE).max(1);
     Ok(all.into_iter().step_by(step).collect())
-}
-
-fn work(case: &Case) -> u64 {
-    let work = (case.spec().work)(case);
-    work.macs.max(work.bytes_read.saturating_add(work.bytes_written))
 }
 
 /// Random cases from the axes of the suite `nightly`.
@@ -70,6 +72,8 @@ pub(super) struct Random {
     dice: Dice,
     draws: usize,
     accepted: usize,
+    /// Of each setting, how many cases were refused, and whether one was accepted.
+    settings: BTreeMap<String, (usize, bool)>,
 }
 
 impl Random {
@@ -77,7 +81,8 @@ impl Random {
         let nightly = Scenario::parse("nightly.json", NIGHTLY).map_err(|e| e.to_string())?;
         let sweeps = nightly.sweeps.iter().enumerate().filter(|(_, sweep)| sweep.op.name == op);
         let urns = Urns::new(sweeps.map(|(i, _)| i));
-        Ok(Random { nightly, urns, dice: Dice::new(SEED), draws: 0, accepted: 0 })
+        let (dice, settings) = (Dice::new(SEED), BTreeMap::new());
+        Ok(Random { nightly, urns, dice, draws: 0, accepted: 0, settings })
     }
 
     /// The next case; nothing once enough were accepted, or too many drawn.
@@ -87,15 +92,22 @@ impl Random {
             let Some(sweep) = self.urns.pick(&mut self.dice) else { return Ok(None) };
             let case = self.nightly.draw(sweep, &mut self.dice).map_err(|e| e.to_string())?;
             if let Some(case) = case.filter(|case| work(case) <= MOST_WORK) {
-                return Ok(Some(case));
+                match self.settings.get(&setting(&case)) {
+                    Some((REFUSALS.., false)) => self.urns.was_useful(false),
+                    _ => return Ok(Some(case)),
+                }
             }
         }
         Ok(None)
     }
 
-    /// Whether the last case was accepted: sweeps whose cases are come up more often.
-    pub(super) fn was_useful(&mut self, useful: bool) {
+    /// Whether the last case was accepted: sweeps whose cases are come up more often, and settings
+    /// that are refused no more.
+    pub(super) fn was_useful(&mut self, case: &Case, useful: bool) {
         self.accepted += usize::from(useful);
         self.urns.was_useful(useful);
+        let seen = self.settings.entry(setting(case)).or_default();
+        seen.0 += usize::from(!useful);
+        seen.1 |= useful;
     }
 }

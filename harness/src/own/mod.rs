@@ -1,13 +1,14 @@
 //! Your own kernel: [`check_kernel`] for a test, [`with_rows`] for a binary.
 mod cases;
 mod process;
+mod stretch;
 mod verdict;
 use crate::driver::{Driver, OpDriver};
 use crate::shrink::{Fault, Found, Small, Subject};
 use lowbit_kernels::Kernel;
 use lowbit_reference::case::Case;
 use lowbit_reference::op::Op;
-use lowbit_reports::record::{Record, SkipKind, Verdict};
+use lowbit_reports::record::{Agreement, Record, SkipKind};
 use process::InProcess;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,10 +19,12 @@ const SHRINK_LIMIT: Duration = Duration::from_secs(8);
 
 /// Check a kernel of your own against the scalar reference of its op, in this process.
 ///
-/// It runs on every case of the op in the suite `smoke`, on the committed regressions, on some
-/// large cases of the suite `nightly`, and on random cases drawn from its axes, as every row of the suite does: twice,
-/// on buffers of different content between guard bands, and launched again; compared element by element with derived
-/// bounds. What it does not accept is left out; at least one case must be accepted.
+/// It runs on every case of the op in the suite `smoke`; on the committed regressions; for each
+/// setting that it accepted there on sizes around every power of two up to 2^17, strides, other
+/// group sizes and values at the end of the range; on large cases of the suite `nightly`; and on
+/// random ones drawn from its axes. On each as every row of the suite: twice, on buffers of
+/// different content between guard bands, and launched again; compared element by element with
+/// derived bounds. What it does not accept is left out; at least one answer must be compared.
 ///
 /// A kernel that panics or does not answer is caught. One that ends the process ends the test: run
 /// it as a row of a binary ([`with_rows`]), where it has a process of its own.
@@ -126,6 +129,8 @@ struct Check {
     subject: InProcess,
     driver: &'static dyn Driver,
     report: Report,
+    /// Cases of the suite that it took.
+    accepted: Vec<Case>,
     /// Why it last took no case, and whether for want of hardware.
     refusal: Option<(SkipKind, String)>,
 }
@@ -133,7 +138,8 @@ struct Check {
 impl Check {
     fn new(driver: &'static dyn Driver, row: &'static str) -> Check {
         let report = Report::new(driver.spec().name, row);
-        Check { subject: InProcess::new(driver, row), driver, report, refusal: None }
+        let (subject, accepted) = (InProcess::new(driver, row), Vec::new());
+        Check { subject, driver, report, accepted, refusal: None }
     }
 
     fn run(mut self, folder: &Path) -> Result<Report, Refused> {
@@ -163,7 +169,15 @@ impl Check {
     /// Every case; the first that fails.
     fn all(&mut self) -> Result<Option<Found>, String> {
         let op = self.driver.spec().name;
-        for case in cases::suite(op)?.into_iter().chain(cases::large(op)?) {
+        for case in cases::suite(op)? {
+            let (before, copy) = (self.report.suite, case.clone());
+            if let Some(found) = self.one(case)? {
+                return Ok(Some(found));
+            }
+            self.accepted.extend((self.report.suite > before).then_some(copy));
+        }
+        let stretched = stretch::stretched(&self.accepted);
+        for case in stretched.into_iter().chain(cases::large(op, &self.accepted)?) {
             if let Some(found) = self.one(case)? {
                 return Ok(Some(found));
             }
@@ -171,8 +185,9 @@ impl Check {
         let mut random = cases::Random::new(op)?;
         while let Some(case) = random.next()? {
             let before = self.report.accepted();
+            let drawn = case.clone();
             let found = self.random(case)?;
-            random.was_useful(self.report.accepted() > before);
+            random.was_useful(&drawn, self.report.accepted() > before);
             if found.is_some() {
                 return Ok(found);
             }
@@ -181,17 +196,26 @@ impl Check {
     }
 
     fn one(&mut self, case: Case) -> Result<Option<Found>, String> {
-        let record = self.record(&case)?;
-        self.report.suite += usize::from(record.verdict != Verdict::Skipped);
-        Ok(Found::new(case, record))
+        let (found, proof) = self.tried(case)?;
+        self.report.suite += usize::from(proof);
+        Ok(found)
     }
 
-    /// A random case of which next to nothing can be wrong proves nothing, and is no fault.
     fn random(&mut self, case: Case) -> Result<Option<Found>, String> {
+        let (found, proof) = self.tried(case)?;
+        self.report.random += usize::from(proof);
+        Ok(found)
+    }
+
+    /// The fault on a case, and whether an answer that is not all zeros was compared there. Where
+    /// next to nothing can be wrong nothing is proved, which is no fault.
+    fn tried(&mut self, case: Case) -> Result<(Option<Found>, bool), String> {
         let record = self.record(&case)?;
         let empty = crate::command::seeds::empty(&record);
-        self.report.random += usize::from(record.verdict != Verdict::Skipped && !empty);
-        Ok(Found::new(case, record).filter(|found| !(empty && found.fault == Fault::Mistrusted)))
+        let of = |seen: &Agreement| seen.compared > 0 && seen.zero_share < 1.0;
+        let compared = record.agreement.as_ref().is_some_and(of);
+        let found = Found::new(case, record);
+        Ok((found.filter(|found| !(empty && found.fault == Fault::Mistrusted)), compared && !empty))
     }
 
     fn record(&mut self, case: &Case) -> Result<Record, String> {

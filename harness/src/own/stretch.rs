@@ -1,0 +1,270 @@
+//! Sizes at which kernels break, for each setting that a kernel takes.
+//!
+//! A suite's sizes are those of its ops; a kernel of somebody's own has tiles, unrollings and
+//! accumulators that no suite can know. So every setting (formats, rules, layouts: what is neither
+//! size nor data) that was accepted is tried with one size after the other at 0 to 7 and around
+//! each power of two up to 2^17, the others as they were; with two and all of them large; with
+//! offsets and strides; with other group sizes, and rules that reach the lowest code. Long sums
+//! are also tried on data at the end of the range, where an accumulator that is too narrow wraps.
+use lowbit_reference::case::{Case, Kind, Param, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most cases made for one kernel.
+const MOST: usize = 400;
+/// Most operations and bytes of a case.
+const MOST_WORK: u64 = 1 << 20;
+/// Sizes from which data at the end of the range are tried too: sums of bytes leave 16 bits.
+const LONG: u64 = 256;
+/// What a size becomes for two at once.
+const PAIRS: [(u64, u64); 7] =
+    [(7, 7), (16, 16), (33, 129), (129, 33), (65, 1025), (1025, 65), (260, 260)];
+/// What all become at once.
+const ALL: [u64; 4] = [17, 33, 65, 129];
+/// Strides and offsets.
+const LAYOUTS: [u64; 9] = [1, 3, 8, 77, 160, 300, 600, 1100, 4200];
+/// Rules that the suites have not: other groups, and the lowest code of each width.
+const RULES: [&str; 7] = [
+    r#"{"granularity":"group","group_size":16}"#,
+    r#"{"granularity":"group","group_size":24}"#,
+    r#"{"granularity":"group","group_size":96}"#,
+    r#"{"granularity":"group","group_size":128}"#,
+    r#"{"granularity":"group","group_size":256}"#,
+    r#"{"range":"fixed","scale":0.02,"min_code":-128}"#,
+    r#"{"range":"fixed","scale":0.3,"min_code":-8}"#,
+];
+/// Keys of the data, which say nothing of what a kernel does with them.
+const DATA: [&str; 7] = ["data", "pattern", "distribution", "sigma", "file", "tensor", "seed"];
+
+type Changes = Vec<(&'static str, Option<Value>)>;
+
+/// What a kernel may dispatch on: all parameters that are neither sizes nor data.
+pub(super) fn setting(case: &Case) -> String {
+    let chosen = |(key, value): &(&'static str, &Value)| {
+        !DATA.contains(key) && !matches!(value, Value::Number(_))
+    };
+    let word = |(key, value)| format!("{key}={value}/");
+    case.parameters().filter(chosen).map(word).collect()
+}
+
+/// The formats of a setting, without its rules and layouts.
+pub(super) fn formats(case: &Case) -> String {
+    let chosen = |(key, value): &(&'static str, &Value)| {
+        !DATA.contains(key) && !key.ends_with("rule") && matches!(value, Value::Word(_))
+    };
+    let word = |(key, value)| format!("{key}={value}/");
+    case.parameters().filter(chosen).map(word).collect()
+}
+
+/// Operations, or bytes if those are more.
+pub(super) fn work(case: &Case) -> u64 {
+    let work = (case.spec().work)(case);
+    work.macs.max(work.bytes_read.saturating_add(work.bytes_written))
+}
+
+/// The stretched cases of the settings of `accepted`, small ones first. Where there are many
+/// settings each has a share of the sizes, so that each size is tried on some.
+pub(super) fn stretched(accepted: &[Case]) -> Vec<Case> {
+    let bases = bases(accepted);
+    let all: Vec<Vec<Case>> = bases.iter().map(of_base).collect();
+    let longest = all.iter().map(Vec::len).max().unwrap_or(0);
+    let share = (MOST / longest.max(1)).clamp(1, all.len().max(1));
+    let mut cases = BTreeMap::new();
+    for case in bases.iter().filter_map(of_seed) {
+        cases.insert((work(&case), case.to_string()), case);
+    }
+    for i in 0..longest {
+        let turns = (0..share).map(|turn| (i * share + turn) % all.len());
+        for case in turns.filter_map(|base| all[base].get(i)) {
+            cases.insert((work(case), case.to_string()), case.clone());
+        }
+    }
+    cases.into_values().collect()
+}
+
+/// One case of each setting: the smallest without a size of 0 or 1, if there is one.
+fn bases(accepted: &[Case]) -> Vec<Case> {
+    let mut bases: BTreeMap<String, ((usize, u64), &Case)> = BTreeMap::new();
+    for case in accepted.iter().filter(|case| !matches!(case.word("data"), "file" | "kept")) {
+        let tiny = sizes(case).filter(|(_, size)| *size < 2).count();
+        let rank = (tiny, work(case));
+        let best = bases.entry(setting(case)).or_insert((rank, case));
+        if rank < best.0 {
+            *best = (rank, case);
+        }
+    }
+    bases.into_values().map(|(_, case)| case.clone()).collect()
+}
+
+fn sizes(case: &Case) -> impl Iterator<Item = (&'static str, u64)> {
+    case.parameters().filter_map(|(key, value)| match value {
+        Value::Number(size) if key != "seed" => Some((key, *size)),
+        _ => None,
+    })
+}
+
+/// All stretched cases of one setting, those that differ in one size before others.
+fn of_base(base: &Case) -> Vec<Case> {
+    let keys: Vec<&'static str> = sizes(base).map(|(key, _)| key).collect();
+    let number = |key: &'static str, size| (key, Some(Value::Number(size)));
+    let mut changes: Vec<Changes> = Vec::new();
+    for size in edges() {
+        changes.extend(keys.iter().map(|key| vec![number(key, size)]));
+    }
+    for (a, b) in PAIRS {
+        let pairs = keys.iter().enumerate().flat_map(|(i, first)| {
+            keys[i + 1..].iter().map(|second| vec![number(first, a), number(second, b)])
+        });
+        changes.extend(pairs);
+    }
+    changes.extend(ALL.map(|size| keys.iter().map(|key| number(key, size)).collect()));
+    let mut cases: Vec<Case> = Vec::new();
+    let mut seen = BTreeSet::from([base.to_string()]);
+    let changed = changes.iter().enumerate().flat_map(|(i, change)| sized(base, change, i));
+    for case in changed.chain(layouts(base)).chain(rules(base)) {
+        if seen.insert(case.to_string()) {
+            cases.push(case);
+        }
+    }
+    cases
+}
+
+/// 0 to 7, and each power of two with one more and with half of it more.
+fn edges() -> impl Iterator<Item = u64> {
+    let around = |power: u32| [1 << power, (1 << power) + 1, 3 << (power - 1)];
+    (0..8).chain((3..=17).flat_map(around))
+}
+
+/// The case with the sizes of a change, or with those next to them that make one, on data that
+/// take turns; long ones at the end of the range as well.
+fn sized(base: &Case, change: &Changes, turn: usize) -> Vec<Case> {
+    let Some(case) = shaped(base, change) else { return Vec::new() };
+    let long = sizes(&case).any(|(_, size)| size >= LONG);
+    let words = [
+        ("exact", ""),
+        ("realistic", ""),
+        ("adversarial", "constant_rows"),
+        ("adversarial", "cancelling"),
+    ];
+    let saturated = [("adversarial", "saturated")].into_iter().filter(|_| long);
+    let tiers = saturated.chain([words[turn % words.len()]]);
+    tiers.map(|tier| with_data(&case, tier).unwrap_or_else(|| case.clone())).collect()
+}
+
+fn with_data(case: &Case, (data, pattern): (&'static str, &'static str)) -> Option<Case> {
+    let pattern = (!pattern.is_empty()).then_some(Value::Word(pattern));
+    case.with(&[("data", Some(Value::Word(data))), ("pattern", pattern)]).ok()
+}
+
+/// The first that makes a case of bearable size: the sizes themselves, multiples of 8, 64 and 256,
+/// powers of two; and for each the other sizes as they are, 16 or the least.
+fn shaped(base: &Case, change: &Changes) -> Option<Case> {
+    let rounded: [fn(u64) -> u64; 5] = [
+        |size| size,
+        |size| size.next_multiple_of(8),
+        |size| size.next_multiple_of(64),
+        |size| size.next_multiple_of(256),
+        u64::next_power_of_two,
+    ];
+    let fits = |case: &Case| work(case) <= MOST_WORK;
+    rounded.iter().find_map(|round| {
+        let change: Changes = change
+            .iter()
+            .map(|(key, value)| match value {
+                Some(Value::Number(size)) => (*key, Some(Value::Number(round(*size)))),
+                other => (*key, other.clone()),
+            })
+            .collect();
+        let others = sizes(base).filter(|(key, _)| change.iter().all(|(other, _)| other != key));
+        let others: Vec<_> = others.collect();
+        [u64::MAX, 16, 1].iter().find_map(|most| {
+            let smaller =
+                |(key, size): &(&'static str, u64)| (*key, Some(Value::Number((*size).min(*most))));
+            let all: Changes = change.iter().cloned().chain(others.iter().map(smaller)).collect();
+            base.with(&all).ok().filter(fits)
+        })
+    })
+}
+
+/// A stride and an offset where the case has none: the first two of each that make a case.
+fn layouts(base: &Case) -> Vec<Case> {
+    let absent =
+        |param: &&Param| matches!(param.kind, Kind::Number { .. }) && base.get(param.key).is_none();
+    let of = |param: &Param| {
+        let with = |size| base.with(&[(param.key, Some(Value::Number(size)))]).ok();
+        LAYOUTS.into_iter().filter_map(with).take(2).collect::<Vec<_>>()
+    };
+    base.spec().params.iter().filter(absent).flat_map(of).collect()
+}
+
+/// Every other rule, on rows of several groups that end within one, on drawn and on large values.
+fn rules(base: &Case) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let rule = |param: &&Param| matches!(param.kind, Kind::WordOrConfig { .. });
+    for param in base.spec().params.iter().filter(rule) {
+        for text in RULES {
+            let Ok(config) = param.parse(text) else { continue };
+            let of_len = |k| {
+                let sizes = sizes(base).filter(|(key, _)| *key == "k").map(|(key, _)| key);
+                let size = sizes.map(|key| (key, Some(Value::Number(k))));
+                let change = [(param.key, Some(config.clone()))];
+                base.with(&change.into_iter().chain(size).collect::<Changes>()).ok()
+            };
+            let case = [520, 768, 64].into_iter().find_map(of_len);
+            for tier in [("realistic", ""), ("adversarial", "saturated")] {
+                cases.extend(case.iter().filter_map(|case| with_data(case, tier)));
+            }
+        }
+    }
+    cases
+}
+
+/// A seed beyond 32 bits, which kernels that draw for themselves must not lose.
+fn of_seed(base: &Case) -> Option<Case> {
+    base.with(&[("seed", Some(Value::Number((1 << 40) + 5)))]).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(id: &str) -> Case {
+        id.parse().unwrap_or_else(|e| panic!("{id}: {e}"))
+    }
+
+    #[test]
+    fn every_size_is_met_alone_and_some_together() {
+        let id = "linear/weight=int8/weight_rule=absmax/activation=int8/activation_rule=absmax/m=3/k=65/n=5/data=exact";
+        let cases = stretched(&[case(id), case(&id.replace("k=65", "k=4"))]);
+        assert!(cases.len() <= MOST && cases.iter().all(|case| work(case) <= MOST_WORK));
+        let has = |what: &str, seen: &dyn Fn([usize; 3], &Case) -> bool| {
+            let sizes = |case: &Case| ["m", "k", "n"].map(|key| case.number(key));
+            assert!(cases.iter().any(|case| seen(sizes(case), case)), "{what}");
+        };
+        has("many tokens", &|[m, ..], _| m > 1024);
+        has("long rows", &|[_, k, _], case| k > 65536 && case.word("pattern") == "saturated");
+        has("many rows", &|[.., n], _| n > 65536);
+        has("long rows in a multiple of 256", &|[_, k, _], _| k > 4096 && k % 256 == 0);
+        has("an index beyond 16 bits", &|[m, _, n], _| m > 255 && m * n > 65536);
+        has("no token", &|[m, k, n], _| m == 0 && k * n > 0);
+        has("nothing to add", &|[m, k, n], _| k == 0 && m * n > 0);
+        has("a stride", &|_, case| case.number("x_stride") > case.number("k"));
+        let rule = |case: &Case, text: &str| {
+            case.get("activation_rule").is_some_and(|rule| rule.to_string().contains(text))
+        };
+        has("the lowest code", &|_, case| rule(case, "-128"));
+        has("a long seed", &|_, case| case.number("seed") > u32::MAX as usize);
+        // The larger one is the base: it has no size that any kernel has a branch for.
+        has("sizes of the base", &|[m, k, _], _| m == 3 && k == 65);
+    }
+
+    #[test]
+    fn sizes_that_make_no_case_are_rounded_to_some_that_do() {
+        let blocks = stretched(&[case("quantize_blocks/format=tq2_0/k=256/n=2/data=exact")]);
+        assert!(blocks.iter().any(|case| case.number("k") > 4096), "{}", blocks.len());
+        let heads = "attention/format=f32/batch=1/heads=4/kv_heads=2/query_len=3/key_len=5/head_dim=8/causal=no/scaling=root/mode=inference/data=exact";
+        let heads = stretched(&[case(heads)]);
+        for (key, most) in [("batch", 16), ("heads", 16), ("key_len", 4096), ("head_dim", 1024)] {
+            assert!(heads.iter().any(|case| case.number(key) > most), "{key}");
+        }
+    }
+}
