@@ -58,7 +58,8 @@ pub(super) fn large(op: &str) -> Result<Vec<Case>, String> {
     Ok(all.into_iter().step_by(step).collect())
 }
 
-fn work(case: &Case) -> u64 {
+/// Operations or bytes of a case, whichever are more.
+pub(super) fn work(case: &Case) -> u64 {
     let work = (case.spec().work)(case);
     work.macs.max(work.bytes_read.saturating_add(work.bytes_written))
 }

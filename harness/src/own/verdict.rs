@@ -122,6 +122,8 @@ impl fmt::Display for Refused {
         match self.why() {
             Why::Failed(small) => {
                 write!(f, "{small}")?;
+                let case = small.smallest.found.case.to_string();
+                writeln!(f, "  in a test fault_on(&MyKernel, &{case:?}.parse()?)")?;
                 writeln!(
                     f,
                     "  before    right on {}",
