@@ -61,11 +61,8 @@ impl Worker {
 
     /// Start a program that takes requests and answers replies.
     pub(crate) fn spawn(command: &mut Command) -> std::io::Result<Worker> {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let (sender, replies) = channel();
         let stdin = child.stdin.take();
         if let Some(stdout) = child.stdout.take() {

@@ -5,7 +5,8 @@ use lowbit_harness::shrink::Fault;
 use lowbit_kernels::context::Context;
 use lowbit_kernels::{Failure, Kernel, Prepared, hadamard};
 use lowbit_reference::op::hadamard::{HadamardProblem, HadamardTransform};
-use lowbit_reference::op::{Arithmetic, Outputs};
+use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// What happens where there are at least three rows of 32 values or more.
@@ -26,7 +27,12 @@ enum End {
     /// The same on threads of the pool, which nothing can end but their process.
     Spin,
     Panic,
+    /// A wrong answer, once the process has launched a hundred times.
+    Later,
 }
+
+/// Launches of this process.
+static LAUNCHES: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Debug)]
 struct Row(End);
@@ -75,6 +81,7 @@ impl Prepared for Run<'_> {
     fn launch(&mut self) -> Result<(), Failure> {
         match self.end {
             End::Nothing => {}
+            End::Later => drop(LAUNCHES.fetch_add(1, Relaxed)),
             End::Abort => std::process::abort(),
             End::Exit => std::process::exit(0),
             // SAFETY: it is not; the process is to die of it, and no object is at that address.
@@ -106,7 +113,12 @@ impl Prepared for Run<'_> {
         self.row.reset()
     }
     fn read(&mut self) -> Result<Outputs, Failure> {
-        self.row.read()
+        let mut outputs = self.row.read()?;
+        let late = self.end == End::Later && LAUNCHES.load(Relaxed) > 100;
+        if let Some((_, Tensor::F32(values))) = outputs.0.first_mut().filter(|_| late) {
+            values[0] += 1.0;
+        }
+        Ok(outputs)
     }
 }
 
@@ -143,7 +155,7 @@ fn a_write_where_nothing_is() {
 
 #[test]
 fn a_stack_that_overflows() {
-    refused(&Row(End::StackOverflow), Fault::Died, "overflowed its stack");
+    refused(&Row(End::StackOverflow), Fault::Died, "stack overflow");
 }
 
 #[test]
@@ -169,6 +181,14 @@ fn a_launch_that_spins_for_ever() {
 #[test]
 fn a_panic_is_told_by_its_message() {
     refused(&Row(End::Panic), Fault::Died, "panicked: three long rows");
+}
+
+#[test]
+fn wrong_only_after_other_cases() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = check_kernel_in(&Row(End::Later), folder.path()).expect_err("it is faulty");
+    assert!(!refused.minimal(), "{refused}");
+    assert!(refused.to_string().contains("it fails only after other cases"), "{refused}");
 }
 
 /// A child on its way to the second check passes the first one over.

@@ -60,7 +60,10 @@ impl Role {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a child must know what it is for before it is asked")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a child must know what it is for before it is asked"
+)]
 fn wanted() -> Option<String> {
     std::env::var(CHECKING).ok()
 }
@@ -87,7 +90,8 @@ impl Again {
     /// A child that waits for cases; nothing where it ended, or did not reach the check in time.
     pub(super) fn start(&self) -> Option<Worker> {
         let mut command = Command::new(std::env::current_exe().ok()?);
-        command.args(&self.arguments).env(CHECKING, &self.check);
+        // Without traces, the last words of a process say what it died of.
+        command.args(&self.arguments).env(CHECKING, &self.check).env("RUST_BACKTRACE", "0");
         let mut child = Worker::spawn(&mut command).ok()?;
         matches!(child.reply(START_LIMIT), Ok(Reply::Hardware(_))).then_some(child)
     }
@@ -123,13 +127,16 @@ pub(super) fn serve(driver: &'static dyn Driver, row: &'static str) -> ! {
     say(&Reply::Hardware(Hardware::detect()));
     for request in requests {
         let Ok(Request::Case { case, .. }) = serde_json::from_str(&request) else { break };
-        let Ok(case) = case.parse::<Case>() else { break };
         // The parent keeps the time.
-        say(&match thread.ask(&case, Duration::MAX) {
+        let answer = |case: Case| match thread.ask(&case, Duration::MAX) {
             Ok(Some(record)) => Reply::Record(record),
             Ok(None) => Reply::Impossible { reason: "it cannot be built".into() },
-            Err(_) => Reply::Record(Box::new(crashed(&case, row, "its thread is gone"))),
-        });
+            Err(lost) => Reply::Record(Box::new(crashed(&case, row, &lost.sentence()))),
+        };
+        // A step may go below what an id is allowed to say.
+        let refuse =
+            |e: lowbit_reference::case::CaseError| Reply::Impossible { reason: e.to_string() };
+        say(&case.parse().map_or_else(refuse, answer));
     }
     std::process::exit(0)
 }

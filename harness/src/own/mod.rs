@@ -23,15 +23,19 @@ const SHRINK: (f64, f64) = (3.0, 8.0);
 /// Seconds that are kept to run the smallest case of a kernel that hangs once more.
 const ONCE_MORE: f64 = 1.2;
 
-/// Check a kernel of your own against the scalar reference of its op, in this process.
+/// Check a kernel of your own against the scalar reference of its op.
 ///
 /// It runs on every case of the op in the suite `smoke`, on the committed regressions, on some
 /// large cases of the suite `nightly`, and on random cases drawn from its axes, as every row of the suite does: twice,
 /// on buffers of different content between guard bands, and launched again; compared element by element with derived
 /// bounds. What it does not accept is left out; at least one case must be accepted.
 ///
-/// A kernel that panics or does not answer is caught. One that ends the process ends the test: run
-/// it as a row of a binary ([`with_rows`]), where it has a process of its own.
+/// The kernel runs in a child: this executable, run again up to this call. So a kernel that panics,
+/// aborts, exits or does not answer is refused like any other. It costs a process start and what
+/// the test does before the call, once and for each case that ends the child. Check one kernel a
+/// test: a child passes earlier checks over, as if they had been accepted. On a thread whose name
+/// is no test's (and not `main`), or where the child takes more than 5 s to the call, the kernel
+/// runs on a thread of this process; there one that ends the process ends the test.
 ///
 /// # Errors
 ///
@@ -73,7 +77,8 @@ pub fn check_kernel_in<O: Op, K: Kernel<O>>(
 }
 
 /// In which way a kernel fails on one case, and the reason; nothing where it is right, does not
-/// accept the case, or the case cannot be built.
+/// accept the case, or the case cannot be built. It runs on a thread of this process, where a
+/// debugger sees it: a kernel that ends the process ends it here.
 pub fn fault_on<O: Op, K: Kernel<O>>(kernel: &'static K, case: &Case) -> Option<(Fault, String)> {
     let record = Runner::new(driver_of(kernel), kernel.name(), None).record(case)?;
     Some((Fault::of(&record)?, record.reason))

@@ -126,8 +126,7 @@ const SOMETIMES: usize = 5;
 /// Walk the steps from a failing case to the end, or as far as the budget lasts.
 pub fn shrink(found: Found, subject: &mut dyn Subject, budget: &mut Budget) -> Smallest {
     let mut tree = CaseTree::new(found.case.clone());
-    let each_time =
-        found.ends() || (0..AGAIN).all(|_| found.again(&found.case, subject).is_some());
+    let each_time = found.ends() || (0..AGAIN).all(|_| found.again(&found.case, subject).is_some());
     let tries = if each_time { 1 } else { SOMETIMES };
     let mut best = found;
     let mut more = tree.simplify();
