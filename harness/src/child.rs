@@ -176,7 +176,11 @@ fn last_words(lines: &VecDeque<String>) -> Option<String> {
     let panic = lines.iter().position(|line| line.contains("panicked at"));
     let line = match panic {
         Some(at) => lines.get(at + 1).or(lines.get(at)),
-        None => lines.iter().rev().find(|line| !line.trim().is_empty()),
+        // Notes of Rust's runtime are no reason.
+        None => {
+            let says = |line: &&String| !line.trim().is_empty() && !line.starts_with("note:");
+            lines.iter().rev().find(says)
+        }
     };
     line.map(|line| line.trim().to_owned())
 }
