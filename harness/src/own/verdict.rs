@@ -95,7 +95,8 @@ impl Refused {
         self.small().map(|small| &small.smallest.found.case)
     }
 
-    /// Whether no single step makes the smallest case smaller; `false` when time was up.
+    /// Whether no single step makes the smallest case smaller; `false` when time was up, and where
+    /// it does not fail each time it is run alone.
     pub fn minimal(&self) -> bool {
         self.small().is_some_and(|small| small.smallest.minimal)
     }
