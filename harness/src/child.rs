@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Lines of a dead worker's last words that are kept.
 const LAST_WORDS: usize = 40;
 
+/// Milliseconds that a worker whose pipe is closed has to die.
+const DYING: usize = 200;
+
 /// A running worker.
 #[derive(Debug)]
 pub struct Worker {
@@ -30,19 +33,36 @@ pub enum Lost {
     Garbled(String),
 }
 
+impl Lost {
+    /// Why, for a record.
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Lost::Died(how) => how.clone(),
+            Lost::Silent(limit) => format!("no answer within {} s; killed", seconds(*limit)),
+            Lost::Garbled(what) => what.clone(),
+        }
+    }
+}
+
+/// Seconds to the hundredth.
+fn seconds(limit: Duration) -> f64 {
+    (limit.as_secs_f64() * 100.0).round() / 100.0
+}
+
 impl Worker {
     /// Start `program worker --threads N`. Thread pools that are not ours are told the number
     /// through the variables they read.
     pub fn start(program: &std::path::Path, threads: usize) -> std::io::Result<Worker> {
         let count = threads.to_string();
-        let mut child = Command::new(program)
-            .args(["worker", "--threads", &count])
-            .env("RAYON_NUM_THREADS", &count)
-            .env("LP_NUM_THREADS", &count)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
+        let mut command = Command::new(program);
+        command.args(["worker", "--threads", &count]);
+        Worker::spawn(command.env("RAYON_NUM_THREADS", &count).env("LP_NUM_THREADS", &count))
+    }
+
+    /// Start a program that takes requests and answers replies.
+    pub(crate) fn spawn(command: &mut Command) -> std::io::Result<Worker> {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let (sender, replies) = channel();
         let stdin = child.stdin.take();
         if let Some(stdout) = child.stdout.take() {
@@ -96,7 +116,13 @@ impl Worker {
 
     fn obituary(&mut self) -> String {
         // It is dying, or has closed the pipe and lives on; one that is dead keeps its status.
-        std::thread::sleep(Duration::from_millis(200));
+        let dead = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
+        for _ in 0..DYING {
+            if dead(&mut self.child) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let _ = self.child.kill();
         let how = self.child.wait().map_or_else(|e| e.to_string(), describe);
         let words = self.errors.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
@@ -150,7 +176,11 @@ fn last_words(lines: &VecDeque<String>) -> Option<String> {
     let panic = lines.iter().position(|line| line.contains("panicked at"));
     let line = match panic {
         Some(at) => lines.get(at + 1).or(lines.get(at)),
-        None => lines.iter().rev().find(|line| !line.trim().is_empty()),
+        // Notes of Rust's runtime are no reason.
+        None => {
+            let says = |line: &&String| !line.trim().is_empty() && !line.starts_with("note:");
+            lines.iter().rev().find(says)
+        }
     };
     line.map(|line| line.trim().to_owned())
 }

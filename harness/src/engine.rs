@@ -54,8 +54,13 @@ impl<'a> Engine<'a> {
         match worker.reply(PEAKS_LIMIT) {
             Ok(Reply::Hardware(hardware)) => Ok(hardware),
             Ok(other) => Err(format!("the worker answered {other:?} for its hardware")),
-            Err(lost) => Err(format!("looking for devices: {}", sentence(&lost))),
+            Err(lost) => Err(format!("looking for devices: {}", lost.sentence())),
         }
+    }
+
+    /// Start workers anew.
+    pub(crate) fn restart(&mut self) {
+        self.workers.clear();
     }
 
     /// Peaks measured so far.
@@ -136,7 +141,7 @@ impl<'a> Engine<'a> {
                     }
                     Ok(Reply::Done | Reply::Impossible { .. }) => return Ok(()),
                     Ok(_) => {}
-                    Err(lost) => break sentence(&lost),
+                    Err(lost) => break lost.sentence(),
                 }
             };
             self.workers.remove(&threads);
@@ -182,7 +187,7 @@ impl<'a> Engine<'a> {
                 match worker.reply(PEAKS_LIMIT) {
                     Ok(Reply::Peaks(peaks)) => drop(self.peaks.insert(threads, peaks)),
                     Ok(other) => return Err(format!("the worker answered {other:?} for peaks")),
-                    Err(lost) => return Err(sentence(&lost)),
+                    Err(lost) => return Err(lost.sentence()),
                 }
             }
             self.workers.insert(threads, worker);
@@ -225,11 +230,11 @@ impl<'a> Engine<'a> {
                 Some(kernel) => {
                     rows.retain(|row| *row != kernel);
                     records.retain(|record| record.kernel != kernel);
-                    records.push(blank(job, &kernel, Verdict::Crashed, &sentence(&lost)));
+                    records.push(blank(job, &kernel, Verdict::Crashed, &lost.sentence()));
                 }
                 None => {
                     // It died over the case itself, so it would die again for every row.
-                    let why = format!("before any row began: {}", sentence(&lost));
+                    let why = format!("before any row began: {}", lost.sentence());
                     records.extend(rows.drain(..).map(|k| blank(job, &k, Verdict::Errored, &why)));
                 }
             }
@@ -297,14 +302,6 @@ fn settings(sweep: &Settings) -> protocol::Settings {
 
 fn same_row(a: &Record, b: &Record) -> bool {
     (&a.kernel, a.verdict, &a.reason) == (&b.kernel, b.verdict, &b.reason)
-}
-
-fn sentence(lost: &Lost) -> String {
-    match lost {
-        Lost::Died(how) => how.clone(),
-        Lost::Silent(limit) => format!("no answer within {} s; killed", limit.as_secs_f64()),
-        Lost::Garbled(what) => what.clone(),
-    }
 }
 
 /// A record of a row that told us nothing.

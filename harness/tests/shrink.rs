@@ -29,6 +29,8 @@ enum Mistake {
     Tail,
     /// Where x is negative, a weight of -1 counts as 1.
     Signs,
+    /// The first answer is wrong where the first weight is that of the file in the suite.
+    File,
     /// The last answer is not written.
     Unwritten,
     /// Panics where N is above 40.
@@ -38,6 +40,9 @@ enum Mistake {
     /// Accepts nothing.
     Refuses,
 }
+
+/// The bits of the first weight of the file.
+const FIRST_OF_FILE: u32 = 0xbe182fbe;
 
 #[derive(Debug)]
 struct Row(Mistake);
@@ -126,6 +131,10 @@ impl Prepared for Run<'_> {
         for at in 0..written {
             self.y[at] = self.element(at / n, at % n);
         }
+        let of_file = self.problem.weight_f32.first().map(|x| x.to_bits()) == Some(FIRST_OF_FILE);
+        if self.mistake == Mistake::File && of_file && m * n > 0 {
+            self.y[0] += 1.0;
+        }
         Ok(())
     }
     fn forget(&mut self) -> Result<(), Failure> {
@@ -210,6 +219,14 @@ fn wrong_signs() {
     // A negative weight and a negative value must meet: which seed has them so is luck.
     let [m, k, n] = sizes(&refused(&Row(Mistake::Signs), Fault::Wrong));
     assert!(m * k * n <= 2, "{m} {k} {n}");
+}
+
+/// A file has one shape: its values are kept and cut.
+#[test]
+fn wrong_on_a_file_only() {
+    let smallest = refused(&Row(Mistake::File), Fault::Wrong);
+    assert_eq!(smallest.word("data"), "kept");
+    assert_eq!(sizes(&smallest), [1, 1, 1]);
 }
 
 #[test]

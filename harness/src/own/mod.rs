@@ -1,23 +1,30 @@
 //! Your own kernel: [`check_kernel`] for a test, [`with_rows`] for a binary.
+mod apart;
 mod cases;
 mod process;
+mod runner;
 mod stretch;
 mod verdict;
 use crate::driver::{Driver, OpDriver};
 use crate::shrink::{Fault, Found, Small, Subject};
+use apart::{Again, Role};
 use lowbit_kernels::Kernel;
 use lowbit_reference::case::Case;
 use lowbit_reference::op::Op;
 use lowbit_reports::record::{Agreement, Record, SkipKind};
-use process::InProcess;
+use runner::Runner;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 pub use verdict::{Refused, Report, Why};
 
-/// Longest that a failing case is made smaller.
-const SHRINK_LIMIT: Duration = Duration::from_secs(8);
+/// Seconds until a faulty kernel is refused, if it was found in time.
+const REFUSED: f64 = 9.5;
+/// Least and most seconds that a failing case is made smaller.
+const SHRINK: (f64, f64) = (3.0, 8.0);
+/// Seconds that are kept to run the smallest case of a kernel that hangs once more.
+const ONCE_MORE: f64 = 1.2;
 
-/// Check a kernel of your own against the scalar reference of its op, in this process.
+/// Check a kernel of your own against the scalar reference of its op.
 ///
 /// It runs on every case of the op in the suite `smoke`; on the committed regressions; for each
 /// setting that it accepted there on sizes around every power of two up to 2^17, strides, other
@@ -26,8 +33,12 @@ const SHRINK_LIMIT: Duration = Duration::from_secs(8);
 /// different content between guard bands, and launched again; compared element by element with
 /// derived bounds. What it does not accept is left out; at least one answer must be compared.
 ///
-/// A kernel that panics or does not answer is caught. One that ends the process ends the test: run
-/// it as a row of a binary ([`with_rows`]), where it has a process of its own.
+/// The kernel runs in a child: this executable, run again up to this call. So a kernel that panics,
+/// aborts, exits or does not answer is refused like any other. It costs a process start and what
+/// the test does before the call, once and for each case that ends the child. Check one kernel a
+/// test: a child passes earlier checks over, as if they had been accepted. On a thread whose name
+/// is no test's (and not `main`), or where the child takes more than 5 s to the call, the kernel
+/// runs on a thread of this process; there one that ends the process ends the test.
 ///
 /// # Errors
 ///
@@ -60,13 +71,19 @@ pub fn check_kernel_in<O: Op, K: Kernel<O>>(
     kernel: &'static K,
     folder: &Path,
 ) -> Result<Report, Refused> {
-    Check::new(driver_of(kernel), kernel.name()).run(folder)
+    let (driver, row) = (driver_of(kernel), kernel.name());
+    match Role::of(O::SPEC.name, row) {
+        Role::Parent(again) => Check::new(driver, row, again).run(folder),
+        Role::Child => apart::serve(driver, row),
+        Role::PassedOver => Ok(Report::new(O::SPEC.name, row)),
+    }
 }
 
 /// In which way a kernel fails on one case, and the reason; nothing where it is right, does not
-/// accept the case, or the case cannot be built.
+/// accept the case, or the case cannot be built. It runs on a thread of this process, where a
+/// debugger sees it: a kernel that ends the process ends it here.
 pub fn fault_on<O: Op, K: Kernel<O>>(kernel: &'static K, case: &Case) -> Option<(Fault, String)> {
-    let record = InProcess::new(driver_of(kernel), kernel.name()).record(case)?;
+    let record = Runner::new(driver_of(kernel), kernel.name(), None).record(case)?;
     Some((Fault::of(&record)?, record.reason))
 }
 
@@ -126,7 +143,7 @@ fn folder() -> PathBuf {
 
 /// One kernel under check.
 struct Check {
-    subject: InProcess,
+    subject: Runner,
     driver: &'static dyn Driver,
     report: Report,
     /// Cases of the suite that it took.
@@ -136,9 +153,9 @@ struct Check {
 }
 
 impl Check {
-    fn new(driver: &'static dyn Driver, row: &'static str) -> Check {
+    fn new(driver: &'static dyn Driver, row: &'static str, again: Option<Again>) -> Check {
         let report = Report::new(driver.spec().name, row);
-        let (subject, accepted) = (InProcess::new(driver, row), Vec::new());
+        let (subject, accepted) = (Runner::new(driver, row, again), Vec::new());
         Check { subject, driver, report, accepted, refusal: None }
     }
 
@@ -150,8 +167,11 @@ impl Check {
         };
         self.report.seconds = begun.elapsed().as_secs_f64();
         if let Some(found) = found {
-            self.subject.hurry();
-            let small = Small::of(found, &mut self.subject, Some(folder), SHRINK_LIMIT);
+            self.subject.shrinking(found.fault);
+            let kept = if found.fault == Fault::Silent { ONCE_MORE } else { 0.0 };
+            let left = (REFUSED - kept - self.report.seconds).clamp(SHRINK.0, SHRINK.1);
+            let left = Duration::from_secs_f64(left);
+            let small = Small::of(found, &mut self.subject, Some(folder), left);
             return Err(self.refused(Why::Failed(Box::new(small))));
         }
         match (self.report.accepted(), self.refusal.take()) {

@@ -95,7 +95,8 @@ impl Refused {
         self.small().map(|small| &small.smallest.found.case)
     }
 
-    /// Whether no single step makes the smallest case smaller; `false` when time was up.
+    /// Whether no single step makes the smallest case smaller; `false` when time was up, and where
+    /// it does not fail each time it is run alone.
     pub fn minimal(&self) -> bool {
         self.small().is_some_and(|small| small.smallest.minimal)
     }
@@ -122,6 +123,8 @@ impl fmt::Display for Refused {
         match self.why() {
             Why::Failed(small) => {
                 write!(f, "{small}")?;
+                let case = small.smallest.found.case.to_string();
+                writeln!(f, "  in a test fault_on(&MyKernel, &{case:?}.parse()?)")?;
                 writeln!(
                     f,
                     "  before    right on {}",

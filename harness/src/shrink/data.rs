@@ -4,18 +4,24 @@
 //! there (`data=kept`). If it still fails, halves of a tensor become zero, then ever shorter runs,
 //! then single values; what is left becomes 1 or -1, all at once or one by one, and a tensor is
 //! divided by its largest magnitude. What no longer fails is put back.
-use super::{Budget, Found, Subject};
+//!
+//! A file has one shape, so that no step makes a case of `data=file` shorter. Its values are kept
+//! first, and cut to the rows and columns that the smaller case has.
+use super::{Budget, CaseTree, Found, Subject};
 use crate::files::Disk;
 use crate::outside::tensors;
 use lowbit_reference::case::{Case, Value};
 use lowbit_reference::data::{Files, Matrix, Stream};
 use lowbit_reference::op::Tensor;
 use lowbit_reference::op::exported::Input;
+use proptest::strategy::ValueTree;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// Most values of a case whose data are kept: above, a file is no small thing.
 const MOST_VALUES: usize = 1 << 16;
+/// The same of a case whose data are a file already: they are cut.
+const MOST_IN_FILE: usize = 1 << 20;
 /// Most trials of one case's data.
 const MOST_TRIALS: usize = 4000;
 
@@ -31,6 +37,16 @@ impl Kept {
     /// How many are not zero.
     fn left(&self) -> usize {
         self.values.iter().filter(|x| **x != 0.0).count()
+    }
+
+    /// The first rows, and of each the first values, in the shape of `other`; nothing where that
+    /// has more of either.
+    fn cut(&self, other: &Kept) -> Option<Kept> {
+        let (rows, columns) = (other.values.len() / other.row_len.max(1), other.row_len);
+        let whole: Vec<&[f32]> = self.values.chunks(self.row_len.max(1)).collect();
+        let rows = whole.get(..rows)?.iter().map(|row| row.get(..columns));
+        let values: Option<Vec<&[f32]>> = rows.collect();
+        Some(Kept { stream: other.stream, row_len: columns, values: values?.concat() })
     }
 
     fn most(&self) -> f32 {
@@ -58,6 +74,8 @@ impl Files for Recorder {
 pub(crate) struct KeptCase {
     pub(crate) found: Found,
     pub(crate) tensors: Vec<Kept>,
+    /// Whether no step makes the case smaller, if its data were a file.
+    pub(crate) cut: bool,
     /// Whether nothing more becomes zero or one.
     pub(crate) minimal: bool,
 }
@@ -93,6 +111,16 @@ fn write(tensors: &[Kept], path: &Path) -> Result<(), String> {
     tensors::write(path, &tensors.iter().map(input).collect::<Vec<_>>(), &[])
 }
 
+/// The values of each stream of a case; nothing where they cannot be made, or do not fill their rows
+/// and have a shape of their own.
+fn recorded(case: &Case, subject: &dyn Subject) -> Option<Vec<Kept>> {
+    let recorder = Recorder(Mutex::new(Vec::new()));
+    subject.generate(case, &recorder).ok()?;
+    let tensors = recorder.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let whole = |kept: &Kept| kept.values.len().is_multiple_of(kept.row_len.max(1));
+    tensors.iter().all(whole).then_some(tensors)
+}
+
 /// The case with its data taken from `path`.
 fn kept_case(case: &Case, path: &Path) -> Option<Case> {
     let file = Value::Text(path.to_string_lossy().into_owned());
@@ -108,19 +136,17 @@ pub(crate) fn shrink(
     budget: &mut Budget,
 ) -> Option<KeptCase> {
     let case = kept_case(&found.case, &path)?;
-    let recorder = Recorder(Mutex::new(Vec::new()));
-    subject.generate(&found.case, &recorder).ok()?;
-    let tensors = recorder.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let tensors = recorded(&found.case, subject)?;
     let values: usize = tensors.iter().map(|kept| kept.values.len()).sum();
-    // Values that do not fill their rows have a shape of their own.
-    let whole = |kept: &Kept| kept.values.len().is_multiple_of(kept.row_len.max(1));
-    if values == 0 || values > MOST_VALUES || !tensors.iter().all(whole) {
+    let in_file = found.case.word("data") == "file";
+    if values == 0 || values > if in_file { MOST_IN_FILE } else { MOST_VALUES } {
         return None;
     }
     let mut walk = Walk { case, path, subject, budget, best: found.clone(), tensors, trials: 0 };
     if !walk.fails(walk.tensors.clone()) {
         return None;
     }
+    let cut = !in_file || walk.sizes();
     // What is 1 now may let others become zero, and those others 1: until nothing changes.
     let minimal = loop {
         let before = walk.tensors.clone();
@@ -131,7 +157,7 @@ pub(crate) fn shrink(
             break true;
         }
     };
-    Some(KeptCase { found: walk.best, tensors: walk.tensors, minimal })
+    Some(KeptCase { found: walk.best, tensors: walk.tensors, cut, minimal })
 }
 
 struct Walk<'a> {
@@ -159,6 +185,37 @@ impl Walk<'_> {
         let Some(found) = self.best.again(&self.case, self.subject) else { return false };
         (self.best, self.tensors) = (found, tensors);
         true
+    }
+
+    /// Walk the steps of the case, with its data cut.
+    fn sizes(&mut self) -> bool {
+        let mut tree = CaseTree::new(self.case.clone());
+        let mut more = tree.simplify();
+        while more && !self.spent() {
+            let case = tree.current();
+            more = if self.smaller(&case) { tree.simplify() } else { tree.complicate() };
+        }
+        !more
+    }
+
+    /// Whether a smaller case fails with the first of these data; then it is the case.
+    fn smaller(&mut self, case: &Case) -> bool {
+        if case.word("data") != "kept" {
+            return false;
+        }
+        // The shapes that it wants are those of drawn data.
+        let drawn = case.with(&[("data", Some(Value::Word("realistic")))]).ok();
+        let Some(shapes) = drawn.and_then(|drawn| recorded(&drawn, self.subject)) else {
+            return false;
+        };
+        let of = |shape: &Kept| self.tensors.iter().find(|kept| kept.stream == shape.stream);
+        let cut: Option<Vec<Kept>> = shapes.iter().map(|shape| of(shape)?.cut(shape)).collect();
+        let before = std::mem::replace(&mut self.case, case.clone());
+        let fails = cut.is_some_and(|tensors| self.fails(tensors));
+        if !fails {
+            self.case = before;
+        }
+        fails
     }
 
     /// The data with one tensor's values changed, tried unless nothing changes.

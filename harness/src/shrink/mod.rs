@@ -40,8 +40,29 @@ impl Found {
 
     /// Run the row on another case: what fails in the same way.
     fn again(&self, case: &Case, subject: &mut dyn Subject) -> Option<Found> {
-        let found = Found::new(case.clone(), subject.record(case)?)?;
-        (found.fault == self.fault).then_some(found)
+        self.like(case, subject.record(case)?)
+    }
+
+    fn like(&self, case: &Case, record: Record) -> Option<Found> {
+        Found::new(case.clone(), record).filter(|found| found.fault == self.fault)
+    }
+
+    /// Whether a row that is gone or silent has failed: once is enough to know it.
+    fn ends(&self) -> bool {
+        [Fault::Died, Fault::Silent].contains(&self.fault)
+    }
+
+    /// The case in new processes.
+    fn alone(&self, subject: &mut dyn Subject) -> Alone {
+        let runs = if self.ends() { 1 } else { ALONE };
+        let mut fails = || {
+            let record = subject.alone(&self.case);
+            record.and_then(|record| self.like(&self.case, record)).is_some()
+        };
+        if fails() {
+            return if (1..runs).all(|_| fails()) { Alone::Fails } else { Alone::Sometimes };
+        }
+        if (1..ALONE).any(|_| fails()) { Alone::Sometimes } else { Alone::Passes }
     }
 }
 
@@ -76,21 +97,42 @@ impl Budget {
 pub struct Smallest {
     /// The case and what is wrong.
     pub found: Found,
-    /// Whether every step from it was tried, and none fails in the same way.
+    /// Whether every step from it was tried, none fails in the same way, and it fails alone.
     pub minimal: bool,
+    /// Whether it fails where no other case was run before.
+    pub alone: Alone,
 }
+
+/// What a failing case does in a new process or thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alone {
+    /// It fails again.
+    Fails,
+    /// It fails, but not each time.
+    Sometimes,
+    /// It passes: what fails is the row that has run other cases before.
+    Passes,
+    /// Time was up before it could be run.
+    Untried,
+}
+
+/// Runs of a case alone before it is taken to pass, or to fail each time.
+const ALONE: usize = 3;
+/// Runs of a failing case that show whether it fails each time.
+const AGAIN: usize = 3;
+/// Runs of a step before it is taken to pass, where cases fail only sometimes.
+const SOMETIMES: usize = 5;
 
 /// Walk the steps from a failing case to the end, or as far as the budget lasts.
 pub fn shrink(found: Found, subject: &mut dyn Subject, budget: &mut Budget) -> Smallest {
     let mut tree = CaseTree::new(found.case.clone());
+    let each_time = found.ends() || (0..AGAIN).all(|_| found.again(&found.case, subject).is_some());
+    let tries = if each_time { 1 } else { SOMETIMES };
     let mut best = found;
     let mut more = tree.simplify();
-    while more {
-        if budget.spent() || subject.exhausted() {
-            return Smallest { found: best, minimal: false };
-        }
+    while more && !budget.spent() && !subject.exhausted() {
         budget.trials += 1;
-        more = match best.again(&tree.current(), subject) {
+        more = match (0..tries).find_map(|_| best.again(&tree.current(), subject)) {
             Some(smaller) => {
                 best = smaller;
                 tree.simplify()
@@ -98,5 +140,6 @@ pub fn shrink(found: Found, subject: &mut dyn Subject, budget: &mut Budget) -> S
             None => tree.complicate(),
         };
     }
-    Smallest { found: best, minimal: true }
+    let alone = if subject.exhausted() { Alone::Untried } else { best.alone(subject) };
+    Smallest { minimal: !more && alone == Alone::Fails, found: best, alone }
 }

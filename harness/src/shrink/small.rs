@@ -1,6 +1,6 @@
 //! A failure made small, and what is left of it: a page, a scenario and a file of data.
 use super::data::{self, KeptCase};
-use super::{Budget, Found, Smallest, Subject, shrink};
+use super::{Alone, Budget, Found, Smallest, Subject, shrink};
 use lowbit_reference::case::{Case, Value};
 use serde_json::{Map, json};
 use std::fmt;
@@ -61,7 +61,12 @@ impl Small {
         let at = |e: std::io::Error| format!("{}: {e}", folder.display());
         std::fs::create_dir_all(folder).map_err(at)?;
         let (scenario, tensors) = (self.path(folder, "json"), self.path(folder, "safetensors"));
+        let in_file = self.smallest.found.case.word("data") == "file";
         self.kept = data::shrink(&self.smallest.found, tensors.clone(), subject, budget);
+        if let Some(kept) = self.kept.as_ref().filter(|_| in_file) {
+            let minimal = kept.cut && self.smallest.alone == Alone::Fails;
+            self.smallest = Smallest { found: kept.found.clone(), minimal, ..self.smallest };
+        }
         let mut files = vec![scenario.clone()];
         match &self.kept {
             Some(kept) => {
@@ -89,7 +94,10 @@ impl Small {
     /// A scenario of the smallest case: with drawn data and, if they fail too, with those kept.
     pub fn scenario(&self) -> String {
         let Found { case, record, .. } = &self.smallest.found;
-        let mut sweeps = vec![sweep("drawn", case)];
+        let mut sweeps = Vec::new();
+        if case.word("data") != "kept" {
+            sweeps.push(sweep("drawn", case));
+        }
         sweeps.extend(self.kept.iter().map(|kept| sweep("kept", &kept.found.case)));
         let (row, op, reason) = (&record.kernel, case.op(), &record.reason);
         let about = format!("{row} of {op}: {reason}. Found on {}.", self.found.case);
@@ -105,6 +113,12 @@ impl Small {
     fn how_small(&self) -> String {
         let (trials, seconds) = self.spent;
         match (self.smallest.minimal, &self.kept) {
+            _ if self.smallest.alone == Alone::Passes => format!(
+                "alone it passes: it fails only after other cases; {trials} trials, {seconds:.1} s"
+            ),
+            _ if self.smallest.alone == Alone::Sometimes => format!(
+                "it fails only sometimes, and a smaller one may, too; {trials} trials, {seconds:.1} s"
+            ),
             (false, _) => {
                 format!("not the smallest: time was up after {trials} trials, {seconds:.1} s")
             }
@@ -160,7 +174,7 @@ impl fmt::Display for Small {
             writeln!(f, "            {}", kept.found.record.reason)?;
         }
         writeln!(f, "  again     {}", self.command())?;
-        if let Some(kept) = &self.kept {
+        if let Some(kept) = self.kept.as_ref().filter(|kept| kept.found.case != *case) {
             writeln!(f, "            {}", command(&kept.found))?;
         }
         for (i, file) in self.files.iter().enumerate() {

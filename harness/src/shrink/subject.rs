@@ -16,6 +16,10 @@ const DEVICE_SILENCE: f64 = 20.0;
 pub trait Subject {
     /// What the row answers to a case; nothing where it cannot be built.
     fn record(&mut self, case: &Case) -> Option<Record>;
+    /// The same in a new process or thread, where no other case was run before.
+    fn alone(&mut self, case: &Case) -> Option<Record> {
+        self.record(case)
+    }
     /// Make the data of a case, and no more. The error is why they cannot be made.
     fn generate(&self, case: &Case, files: &dyn Files) -> Result<(), String>;
     /// Whether it can take no more trials.
@@ -51,6 +55,13 @@ impl Subject for InWorkers<'_, '_> {
             let _ = self.engine.hardware();
         }
         record
+    }
+
+    fn alone(&mut self, case: &Case) -> Option<Record> {
+        self.engine.restart();
+        // Another worker is started now, as above.
+        let _ = self.engine.hardware();
+        self.record(case)
     }
 
     fn generate(&self, case: &Case, files: &dyn Files) -> Result<(), String> {
