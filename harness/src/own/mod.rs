@@ -1,6 +1,7 @@
 //! Your own kernel: [`check_kernel`] for a test, [`with_rows`] for a binary.
 mod cases;
 mod process;
+mod seen;
 mod verdict;
 use crate::driver::{Driver, OpDriver};
 use crate::shrink::{Fault, Found, Small, Subject};
@@ -9,6 +10,7 @@ use lowbit_reference::case::Case;
 use lowbit_reference::op::Op;
 use lowbit_reports::record::{Record, SkipKind, Verdict};
 use process::InProcess;
+pub use seen::Seen;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 pub use verdict::{Refused, Report, Why};
@@ -132,7 +134,7 @@ struct Check {
 
 impl Check {
     fn new(driver: &'static dyn Driver, row: &'static str) -> Check {
-        let report = Report::new(driver.spec().name, row);
+        let report = Report::new(driver, row);
         Check { subject: InProcess::new(driver, row), driver, report, refusal: None }
     }
 
@@ -200,6 +202,9 @@ impl Check {
             self.refusal = Some((kind, record.reason.clone()));
             self.report.refused += 1;
         }
+        let arithmetic = || self.driver.arithmetic(self.report.kernel, case, &cases::Sources);
+        let arithmetic = if record.verdict == Verdict::Passed { arithmetic() } else { None };
+        self.report.seen.add(case, &record, arithmetic);
         Ok(record)
     }
 }
