@@ -247,7 +247,7 @@ fn a_report_says_what_was_declared_and_how_far_the_check_went() {
     for line in [
         "  declares  float sums; the same bits: runs, threads, batch\n",
         "  error     at most 0.",
-        "  largest   m ",
+        "  largest   k ",
         "  threads   1, 2, 3, 4, 8",
     ] {
         assert!(text.contains(line), "{text}");
