@@ -44,10 +44,13 @@ pub(crate) fn work(case: &Case) -> u64 {
 /// Thread counts on which a row that runs on the processor is tried: all of them on small cases;
 /// on larger ones 1, 2, and one more that the case decides.
 pub(crate) fn thread_counts(case: &Case) -> Vec<usize> {
-    match work(case) {
-        ..=MOST_WORK_ON_ALL => THREADS.to_vec(),
-        ..=MOST_WORK => vec![1, 2, THREADS[2 + chance(case, 3)]],
-        _ => Vec::new(),
+    let work = work(case);
+    if work <= MOST_WORK_ON_ALL {
+        THREADS.to_vec()
+    } else if work <= MOST_WORK {
+        vec![1, 2, THREADS[2 + chance(case, 3)]]
+    } else {
+        Vec::new()
     }
 }
 
