@@ -10,7 +10,7 @@ use lowbit_kernels::pool::Pool;
 use lowbit_kernels::{self as kernels, Determinism, Kernel, Threads};
 use lowbit_reference::case::Case;
 use lowbit_reference::data::Files;
-use lowbit_reference::op::{self, Op, OpSpec};
+use lowbit_reference::op::{self, Arithmetic, Op, OpSpec};
 use std::any::Any;
 
 /// What is known of a row without running it.
@@ -37,6 +37,8 @@ pub trait Driver: Sync {
     /// Make the data of a case, and no more: `files` is told of them. The error is why the case
     /// cannot be built.
     fn generate(&self, case: &Case, files: &dyn Files) -> Result<(), String>;
+    /// How a row says that it computes a case; nothing where the case cannot be built.
+    fn arithmetic(&self, row: &str, case: &Case, files: &dyn Files) -> Option<Arithmetic>;
     /// Check (and measure, given settings) the named rows on a case. The error is why the case
     /// cannot be built.
     fn run(
@@ -135,6 +137,11 @@ impl<O: Op> Driver for OpDriver<O> {
 
     fn generate(&self, case: &Case, files: &dyn Files) -> Result<(), String> {
         O::generate(case, files).map(drop)
+    }
+
+    fn arithmetic(&self, row: &str, case: &Case, files: &dyn Files) -> Option<Arithmetic> {
+        let kernel = self.kernels.iter().find(|kernel| kernel.name() == row)?;
+        Some(kernel.arithmetic(&O::generate(case, files).ok()?))
     }
 
     fn run(

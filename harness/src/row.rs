@@ -9,11 +9,14 @@ use lowbit_kernels::context::{Context, Poison};
 use lowbit_kernels::hardware::Need;
 use lowbit_kernels::{Failure, Kernel, Prepared, Threads};
 use lowbit_reference::judge::{Agreement, judge};
-use lowbit_reference::op::{CodesSeen, Expectation, Op, Outputs};
+use lowbit_reference::op::{Arithmetic, CodesSeen, Expectation, Op, Operands, Outputs};
 use lowbit_reports::record::{self, Cache, Clock, Record, SCHEMA, SkipKind, Timing, Verdict};
 
 /// A speed above this share of the roof is measured again, and mistrusted if it stays.
 pub(crate) const ABOVE_ROOF: f64 = 1.05;
+
+/// The least significand of operands that a row may declare: shorter floats are formats of the suite.
+const LEAST_BITS: u32 = 5;
 
 /// A row and what it is run on.
 pub(crate) struct RowRun<'a, O: Op> {
@@ -132,22 +135,33 @@ impl<'a, O: Op> RowRun<'a, O> {
                 (record.verdict, record.reason) = (Verdict::Mistrusted, refusal.why);
             }
             Some(refusal) => return Err(refusal),
-            None if self.task.measure.is_none() => {
-                if !self.kernel.determinism().runs {
-                    self.second_launch(reference, &mut checked)?;
+            None => {
+                self.declares_what_it_needs()?;
+                if self.task.measure.is_none() {
+                    let outputs = &checked.outputs;
+                    let passed = Passed { run: self, reference, outputs, agreement: &agreement };
+                    passed.verify(&mut *checked.prepared, bench)?;
+                    checked.context.check_guards().map_err(Failure)?;
                 }
-                let passed = Passed {
-                    kernel: self.kernel,
-                    case: self.task.case,
-                    problem: self.problem,
-                    outputs: &checked.outputs,
-                    agreement: &agreement,
-                };
-                passed.verify(&mut *checked.prepared, bench)?;
             }
-            None => {}
         }
         Ok(checked)
+    }
+
+    /// Bounds follow from the arithmetic that a row declares: some would let everything pass.
+    fn declares_what_it_needs(&self) -> Result<(), Failure> {
+        let Arithmetic { exact_division, operands, .. } = self.kernel.arithmetic(self.problem);
+        let here = self.kernel.need() != Need::Wgpu && self.kernel.threads() != Threads::Own;
+        match operands {
+            Operands::Short { bits } if bits < LEAST_BITS => Err(Failure(format!(
+                "the row declares operands of {bits} bits, but {LEAST_BITS} is the least"
+            ))),
+            _ if here && !exact_division => {
+                let what = "divisions that are not exact, but processors divide exactly";
+                Err(Failure(format!("the row declares {what}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Compare the second answer with the reference and the first with the second. What was seen,
@@ -194,27 +208,13 @@ impl<'a, O: Op> RowRun<'a, O> {
         }
     }
 
-    /// A launch may leave nothing behind that the next one builds on, nor do its work only once.
-    fn second_launch(
-        &self,
-        reference: &O::Reference,
-        checked: &mut Checked<'_>,
-    ) -> Result<(), Failure> {
-        if checked.prepared.in_place() {
-            checked.prepared.reset()?;
-        }
-        checked.prepared.forget()?;
-        checked.prepared.launch()?;
-        checked.prepared.sync()?;
-        self.still_agrees(reference, checked, "the second launch")
-    }
-
     fn expectation(&self, reference: &O::Reference, outputs: &Outputs) -> Expectation {
         let arithmetic = self.kernel.arithmetic(self.problem);
         O::expect(self.problem, reference, arithmetic, outputs)
     }
 
-    fn judge(&self, reference: &O::Reference, outputs: &Outputs) -> Agreement {
+    /// An answer beside what it must be.
+    pub(crate) fn judge(&self, reference: &O::Reference, outputs: &Outputs) -> Agreement {
         judge(&self.expectation(reference, outputs), outputs)
     }
 

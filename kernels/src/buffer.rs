@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 /// Bytes of a band: a few of the widest vectors.
 pub const GUARD: usize = 256;
-const PATTERN: u8 = 0xC5;
 /// Start of every buffer: a cache line, and the widest vector.
 const ALIGN: usize = 64;
 
@@ -56,6 +55,8 @@ pub(crate) struct Region {
     usable: Range<usize>,
     /// Where the payload lies within it; the rest holds the pattern.
     payload: Range<usize>,
+    /// Each byte of the rest.
+    pattern: u8,
     /// What the buffer is, for the message.
     label: &'static str,
 }
@@ -75,16 +76,22 @@ unsafe impl Send for Region {}
 unsafe impl Sync for Region {}
 
 impl Region {
-    fn new(payload: usize, poison: u8, guard: Guard, label: &'static str) -> Region {
-        let region = match guard {
+    fn new(
+        payload: usize,
+        (poison, pattern): (u8, u8),
+        guard: Guard,
+        label: &'static str,
+    ) -> Region {
+        let mut region = match guard {
             #[cfg(target_os = "linux")]
             Guard::PageAfter | Guard::PageBefore => Region::pages(payload, guard, label),
             _ => Region::bands(payload, label),
         };
+        region.pattern = pattern;
         let Range { start, end } = region.usable.clone();
         // SAFETY: all of it lies in the allocation just made, which nothing else knows.
         unsafe {
-            region.base.as_ptr().add(start).write_bytes(PATTERN, end - start);
+            region.base.as_ptr().add(start).write_bytes(pattern, end - start);
             region.payload_ptr().write_bytes(poison, payload);
         }
         region
@@ -103,7 +110,7 @@ impl Region {
             ask_for_huge_pages(base, whole);
         }
         let (usable, payload) = (0..size, GUARD..GUARD + payload);
-        Region { base, memory: Memory::Heap(layout), usable, payload, label }
+        Region { base, memory: Memory::Heap(layout), usable, payload, pattern: 0, label }
     }
 
     /// A page that may not be touched, pages for the payload, another such page.
@@ -122,7 +129,7 @@ impl Region {
         assert!(opened == 0, "cannot open pages");
         let start = if guard == Guard::PageAfter { usable.end - payload } else { PAGE };
         let payload = start..start + payload;
-        Region { base, memory: Memory::Pages(size), usable, payload, label }
+        Region { base, memory: Memory::Pages(size), usable, payload, pattern: 0, label }
     }
 
     fn payload_ptr(&self) -> *mut u8 {
@@ -136,7 +143,7 @@ impl Region {
         let band = |from: usize, to: usize| {
             // SAFETY: `from..to` is inside the allocation and outside the payload; whoever writes
             // there does so in error, and not at the same time.
-            (from..to).find(|i| unsafe { self.base.as_ptr().add(*i).read() } != PATTERN)
+            (from..to).find(|i| unsafe { self.base.as_ptr().add(*i).read() } != self.pattern)
         };
         if let Some(i) = band(self.usable.start, start) {
             return Err(format!("wrote {} bytes before buffer `{}`", start - i, self.label));
@@ -182,13 +189,14 @@ pub struct Buffer<T> {
 }
 
 impl<T: Element> Buffer<T> {
+    /// `bytes`: what fills it, and what fills its bands.
     pub(crate) fn new(
         len: usize,
-        poison: u8,
+        bytes: (u8, u8),
         guard: Guard,
         label: &'static str,
     ) -> (Buffer<T>, Arc<Region>) {
-        let region = Arc::new(Region::new(len * size_of::<T>(), poison, guard, label));
+        let region = Arc::new(Region::new(len * size_of::<T>(), bytes, guard, label));
         (Buffer { region: Arc::clone(&region), len, element: PhantomData }, region)
     }
 }
@@ -215,7 +223,8 @@ mod tests {
 
     #[test]
     fn a_large_buffer_begins_a_band_after_a_huge_page_and_keeps_its_bands() {
-        let (mut buffer, region) = Buffer::<u8>::new(LARGE + 3, 0x7f, Guard::Bands, "weights");
+        let (mut buffer, region) =
+            Buffer::<u8>::new(LARGE + 3, (0x7f, 0xc5), Guard::Bands, "weights");
         assert_eq!(buffer.as_ptr().addr() % HUGE_PAGE, GUARD);
         assert!(buffer.iter().all(|byte| *byte == 0x7f));
         buffer.fill(1);
@@ -228,7 +237,7 @@ mod tests {
     #[test]
     fn a_stray_write_on_either_side_is_seen_and_poison_is_nan() {
         for offset in [-1isize, 12, 200] {
-            let (mut buffer, region) = Buffer::<f32>::new(3, 0xff, Guard::Bands, "y");
+            let (mut buffer, region) = Buffer::<f32>::new(3, (0xff, 0xc5), Guard::Bands, "y");
             assert!(buffer.iter().all(|v| v.is_nan()));
             buffer.fill(1.0);
             assert_eq!(region.check(), Ok(()));

@@ -20,6 +20,15 @@ impl Poison {
             Poison::Sevens => 0x7f,
         }
     }
+
+    /// What lies in the bands about a buffer: once NaN, so that a value read there shows even when
+    /// it is multiplied by zero, and once a pattern that no row writes by chance.
+    fn band(self) -> u8 {
+        match self {
+            Poison::Ones => 0xff,
+            Poison::Sevens => 0xc5,
+        }
+    }
 }
 
 /// What a row gets from the harness.
@@ -55,7 +64,8 @@ impl Context {
 
     /// A poisoned buffer for results or scratch.
     pub fn buffer<T: Element>(&mut self, label: &'static str, len: usize) -> Buffer<T> {
-        let (buffer, region) = Buffer::new(len, self.poison.byte(), self.guard, label);
+        let (buffer, region) =
+            Buffer::new(len, (self.poison.byte(), self.poison.band()), self.guard, label);
         self.regions.push(region);
         buffer
     }
@@ -70,5 +80,26 @@ impl Context {
     /// The first buffer whose guard bands were written, as a sentence.
     pub fn check_guards(&self) -> Result<(), String> {
         self.regions.iter().try_for_each(|region| region.check())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bands_are_nan_under_ones_and_a_stray_write_of_either_is_seen_under_one_of_the_two() {
+        let stray = |poison, byte: u8| {
+            let mut context = Context::new(Pool::new(1).unwrap(), Hardware::detect(), poison);
+            let mut y = context.copy("y", &[0.0f32; 3]);
+            // SAFETY: inside the allocation: a band follows the payload.
+            let read = unsafe { y.as_ptr().add(3).read() };
+            // SAFETY: as above.
+            unsafe { y.as_mut_ptr().add(3).cast::<u8>().write(byte) };
+            (read.is_nan(), context.check_guards().is_err())
+        };
+        assert_eq!(stray(Poison::Ones, 0xff), (true, false));
+        assert_eq!(stray(Poison::Ones, 0xc5), (true, true));
+        assert_eq!(stray(Poison::Sevens, 0xff), (false, true));
     }
 }

@@ -84,7 +84,7 @@ pub struct Determinism {
     /// For a token or an image, however many others are in the batch. Where a scale spans the
     /// batch nothing is declared.
     pub batch: bool,
-    /// On any machine: the bits are the reference's.
+    /// On any machine: the bits are the reference's, the signs of zeros included.
     pub backend: bool,
 }
 
@@ -154,7 +154,7 @@ pub trait Prepared {
         Ok(())
     }
     /// Overwrite or drop the outputs, untimed, so that a launch that does nothing cannot pass for
-    /// one that worked: what `read` then answers is not an earlier launch's.
+    /// one that worked: what `read` then answers is not an earlier launch's, which a check verifies.
     fn forget(&mut self) -> Result<(), Failure>;
     /// Copy the outputs of the last launch to the host.
     fn read(&mut self) -> Result<Outputs, Failure>;

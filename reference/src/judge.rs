@@ -39,13 +39,16 @@ pub struct Agreement {
     pub mismatches: u64,
     /// Codes one step off near a tie.
     pub near_ties: u64,
+    /// Zeros of the other sign than the reference's: equal as numbers, and other bits.
+    pub negated_zeros: u64,
     /// Largest absolute difference.
     pub max_abs_error: f64,
     /// Largest difference over its bound.
     pub error_over_bound: f64,
     /// Share of zeros in the last output of the expectation: its main one.
     pub zero_share: f64,
-    /// Share of zeros that the same elements were to have.
+    /// Share of the same elements that were to be zero, or may be for being less than any normal
+    /// float.
     pub wanted_zeros: f64,
     /// Elements of that output that were compared.
     pub main: u64,
@@ -102,11 +105,14 @@ fn compare(expected: &Expected, got: &Tensor, seen: &mut Agreement) {
         let at = expected.at.as_ref().map_or(i, |at| at[i]);
         let (g, w) = (got.get(at), want.get(i));
         zeros += u64::from(g == 0.0);
-        wanted += u64::from(w == 0.0);
+        // A row may flush what is below the least normal float.
+        wanted += u64::from(w.abs() < f64::from(f32::MIN_POSITIVE));
         // The common case, and the only one for which infinities agree. NaN is right where the
         // reference says NaN, the scale of a group that holds one; whoever leaves the NaN an
         // output begins as is found out by the second filling.
         if g == w || (g.is_nan() && w.is_nan()) {
+            let signs = [g, w].map(f64::is_sign_negative);
+            seen.negated_zeros += u64::from(g == 0.0 && signs[0] != signs[1]);
             continue;
         }
         let error = (g - w).abs();
@@ -217,6 +223,27 @@ mod tests {
         assert_eq!(one(infinite(), bound(), infinite()).fault, None);
         for wrong in [f32::NEG_INFINITY, f32::NAN, f32::MAX, 1.0] {
             assert!(one(infinite(), bound(), floats(&[wrong])).fault.is_some(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn zeros_of_either_sign_are_equal_and_counted() {
+        for (want, got, counted) in [(0.0, -0.0, 1), (-0.0, 0.0, 1), (-0.0, -0.0, 0), (0.0, 0.0, 0)]
+        {
+            let seen = one(floats(&[want, 1.0]), Bound::Exact, floats(&[got, 1.0]));
+            assert_eq!((seen.fault, seen.negated_zeros), (None, counted), "{want:?} {got:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_below_the_least_normal_float_may_be_zero_and_nothing_else() {
+        let bound = || Bound::Componentwise(vec![f64::from(f32::MIN_POSITIVE); 200]);
+        let case = "hadamard/m=4/k=64/data=adversarial/pattern=denormals".parse::<Case>().unwrap();
+        for (want, vacuous) in [(f32::MIN_POSITIVE.next_down(), false), (f32::MIN_POSITIVE, true)] {
+            let seen = one(floats(&[want; 200]), bound(), floats(&[0.0; 200]));
+            assert_eq!(seen.fault, None);
+            let why = seen.vacuous(seen.most_zeros_of(&case, Some(0.0)));
+            assert_eq!(why.is_some(), vacuous, "{want}");
         }
     }
 

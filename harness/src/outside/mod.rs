@@ -8,7 +8,7 @@ use crate::bench::Bench;
 use crate::driver::{Driver, OpDriver, Task};
 use crate::protocol::Reply;
 use lowbit_kernels::context::Context;
-use lowbit_kernels::{Failure, Kernel, Prepared};
+use lowbit_kernels::{Failure, Kernel, Prepared, Threads};
 use lowbit_reference::case::Case;
 use lowbit_reference::data::Files;
 use lowbit_reference::op::exported::{Export, Input};
@@ -54,6 +54,9 @@ impl<O: Op> Kernel<O> for Given {
     fn name(&self) -> &'static str {
         "given"
     }
+    fn threads(&self) -> Threads {
+        Threads::Own
+    }
     fn arithmetic(&self, _: &O::Problem) -> Arithmetic {
         self.arithmetic
     }
@@ -65,22 +68,28 @@ impl<O: Op> Kernel<O> for Given {
         _: &'p O::Problem,
         _: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
-        Ok(Box::new(Replay(self.outputs.clone())))
+        Ok(Box::new(Replay { outputs: self.outputs.clone(), launched: false }))
     }
 }
 
 /// Answers what a file held.
-struct Replay(Outputs);
+struct Replay {
+    outputs: Outputs,
+    launched: bool,
+}
 
 impl Prepared for Replay {
     fn launch(&mut self) -> Result<(), Failure> {
+        self.launched = true;
         Ok(())
     }
     fn forget(&mut self) -> Result<(), Failure> {
+        self.launched = false;
         Ok(())
     }
     fn read(&mut self) -> Result<Outputs, Failure> {
-        Ok(self.0.clone())
+        let outputs = self.launched.then(|| self.outputs.clone());
+        outputs.ok_or_else(|| Failure("read before a launch".into()))
     }
 }
 

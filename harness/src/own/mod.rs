@@ -3,6 +3,7 @@ mod apart;
 mod cases;
 mod process;
 mod runner;
+mod seen;
 mod stretch;
 mod verdict;
 use crate::driver::{Driver, OpDriver};
@@ -11,12 +12,15 @@ use apart::{Again, Role};
 use lowbit_kernels::Kernel;
 use lowbit_reference::case::Case;
 use lowbit_reference::op::Op;
-use lowbit_reports::record::{Agreement, Record, SkipKind};
+use lowbit_reports::record::{Agreement, Record, SkipKind, Verdict};
 use runner::Runner;
+pub use seen::Seen;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 pub use verdict::{Refused, Report, Why};
 
+/// Work of the cases that a kernel is asked about its arithmetic for: they are made once more.
+const DECLARED_WORK: u64 = 1 << 14;
 /// Seconds until a faulty kernel is refused, if it was found in time.
 const REFUSED: f64 = 9.5;
 /// Least and most seconds that a failing case is made smaller.
@@ -75,7 +79,7 @@ pub fn check_kernel_in<O: Op, K: Kernel<O>>(
     match Role::of(O::SPEC.name, row) {
         Role::Parent(again) => Check::new(driver, row, again).run(folder),
         Role::Child => apart::serve(driver, row),
-        Role::PassedOver => Ok(Report::new(O::SPEC.name, row)),
+        Role::PassedOver => Ok(Report::new(driver, row)),
     }
 }
 
@@ -154,7 +158,7 @@ struct Check {
 
 impl Check {
     fn new(driver: &'static dyn Driver, row: &'static str, again: Option<Again>) -> Check {
-        let report = Report::new(driver.spec().name, row);
+        let report = Report::new(driver, row);
         let (subject, accepted) = (Runner::new(driver, row, again), Vec::new());
         Check { subject, driver, report, accepted, refusal: None }
     }
@@ -244,6 +248,10 @@ impl Check {
             self.refusal = Some((kind, record.reason.clone()));
             self.report.refused += 1;
         }
+        let small = stretch::work(case) <= DECLARED_WORK && record.verdict == Verdict::Passed;
+        let arithmetic = || self.driver.arithmetic(self.report.kernel, case, &cases::Sources);
+        let arithmetic = if small { arithmetic() } else { None };
+        self.report.seen.add(case, &record, arithmetic);
         Ok(record)
     }
 }

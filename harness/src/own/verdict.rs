@@ -1,4 +1,6 @@
 //! What [`check_kernel`](super::check_kernel) answers: a report, or a refusal to read.
+use super::Seen;
+use crate::driver::Driver;
 use crate::shrink::{Fault, Small};
 use lowbit_reference::case::Case;
 use lowbit_reports::units::count;
@@ -20,11 +22,16 @@ pub struct Report {
     pub refused: usize,
     /// Seconds.
     pub seconds: f64,
+    /// What it declares, and how far the check went.
+    pub seen: Seen,
 }
 
 impl Report {
-    pub(super) fn new(op: &'static str, kernel: &'static str) -> Report {
-        Report { op, kernel, suite: 0, random: 0, refused: 0, seconds: 0.0 }
+    pub(super) fn new(driver: &dyn Driver, kernel: &'static str) -> Report {
+        let row = driver.rows().into_iter().find(|row| row.name == kernel);
+        let seen = Seen { determinism: row.map(|row| row.determinism), ..Seen::default() };
+        let op = driver.spec().name;
+        Report { op, kernel, suite: 0, random: 0, refused: 0, seconds: 0.0, seen }
     }
 
     /// Cases that it accepted.
@@ -41,7 +48,8 @@ impl fmt::Display for Report {
             f,
             "{kernel} of {op}: right on {suite} of the suite and {random} in {seconds:.1} s; "
         )?;
-        write!(f, "{} outside its contract", count(*refused, "case"))
+        writeln!(f, "{} outside its contract", count(*refused, "case"))?;
+        write!(f, "{}", self.seen)
     }
 }
 

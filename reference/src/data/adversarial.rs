@@ -26,7 +26,7 @@ pub enum Pattern {
     /// Every value at the end of the range, rows of either sign; far beyond it where the scale is
     /// fixed. Sums of products reach what an accumulator must hold.
     Saturated,
-    /// Whole multiples of the smallest subnormal.
+    /// Whole multiples of the smallest subnormal, of all magnitudes below the least normal float.
     Denormals,
     /// Pairs `x, -x` of activations against pairs `w, w` of weights: sums of 0 of large terms.
     Cancelling,
@@ -88,6 +88,8 @@ impl Pattern {
 const BLOCK: usize = 32;
 /// The largest planted value where no rule has a range: that of int8 codes.
 const FULL: f32 = 127.0;
+/// The largest subnormal, in steps of the least.
+const MOST_DENORMAL: f32 = 8_388_607.0;
 
 /// How a tensor is divided, and where its range ends.
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +150,11 @@ pub fn adversarial(
                 *x *= f32::from(u8::from((i - first) as u64 == hot));
             }
             Pattern::Saturated => *x = if row % 2 == 0 { full } else { -full },
-            Pattern::Denormals => *x = (*x * 300.0).round() * f32::from_bits(1),
+            Pattern::Denormals => {
+                let power = mix(salt ^ mix(i as u64)) % 13;
+                let steps = (*x * (300 << power) as f32).round();
+                *x = steps.clamp(-MOST_DENORMAL, MOST_DENORMAL) * f32::from_bits(1);
+            }
             Pattern::Cancelling => {
                 let pair = drawn(i - column % 2);
                 let paired = column % 2 == 0 || stream == Stream::Weight;
@@ -267,7 +273,13 @@ mod tests {
         let hot = of(Pattern::OneHot);
         assert!(hot.chunks(BLOCK).all(|block| block.iter().filter(|x| **x != 0.0).count() == 1));
         let tiny = of(Pattern::Denormals);
-        assert!(tiny.iter().all(|x| x.abs() < f32::MIN_POSITIVE) && tiny.iter().any(|x| *x != 0.0));
+        assert!(tiny.iter().all(|x| x.abs() < f32::MIN_POSITIVE));
+        // A sixth of them or more in each third of the range, on a logarithmic scale.
+        for powers in [0.0..10.0, 10.0..16.0, 16.0..23.0] {
+            let power = |x: &f32| (x.abs() / f32::from_bits(1)).log2().floor();
+            let there = tiny.iter().filter(|x| powers.contains(&power(x))).count();
+            assert!(6 * there >= tiny.len(), "{powers:?}: {there}");
+        }
         let x = of(Pattern::Cancelling);
         let w = values(Pattern::Cancelling, None, Stream::Weight);
         for (x, w) in x.chunks(128).zip(w.chunks(128)) {

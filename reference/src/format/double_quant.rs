@@ -55,7 +55,8 @@ impl DoubleQuant {
     /// What is subtracted before quantization: the mean, or 0 for `fp8_e4m3`.
     pub fn offset(self, absmax: &[f32]) -> f32 {
         match self {
-            DoubleQuant::Dynamic8 | DoubleQuant::Int8Mean => mean(absmax, |a| a),
+            // The sum of nothing is -0 in Rust; the mean of nothing is 0.
+            DoubleQuant::Dynamic8 | DoubleQuant::Int8Mean => mean(absmax, |a| a) + 0.0,
             DoubleQuant::Fp8E4m3 => 0.0,
         }
     }

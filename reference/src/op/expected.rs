@@ -145,6 +145,27 @@ impl Arithmetic {
     pub const FLOAT_GPU: Arithmetic = Arithmetic { exact_division: false, ..Arithmetic::FLOAT };
 }
 
+/// What is declared, for people: `integer sums`, `float sums, inexact division`.
+impl std::fmt::Display for Arithmetic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Arithmetic { integer, exact_division, operands } = *self;
+        f.write_str(if integer { "integer sums" } else { "float sums" })?;
+        f.write_str(if exact_division { "" } else { ", inexact division" })?;
+        match operands {
+            Operands::AsGiven => Ok(()),
+            Operands::EightBit { block, scale_bits, asymmetric } => {
+                let codes = if asymmetric { "unsigned codes" } else { "codes" };
+                write!(f, ", activations in 8-bit {codes}, ")?;
+                match block {
+                    0 => write!(f, "one scale of {scale_bits} bits"),
+                    _ => write!(f, "a scale of {scale_bits} bits for {block}"),
+                }
+            }
+            Operands::Short { bits } => write!(f, ", operands of {bits} bits"),
+        }
+    }
+}
+
 /// Permitted distance of one output from the reference.
 pub enum Bound {
     /// Bit for bit (`-0.0` and `0.0` are equal, and so are NaN and NaN).

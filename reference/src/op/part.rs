@@ -1,4 +1,6 @@
 //! What a row reads, piece by piece: where faults are planted to see whether the checks notice.
+use crate::data::mix;
+use crate::hash::fnv1a;
 use crate::rule::{Code, Quantized, Rule, Shared};
 
 /// Numbers of any type that can be read and replaced; f64 holds each of them exactly.
@@ -113,6 +115,18 @@ impl<'a> Part<'a> {
     }
 }
 
+/// A number that another value anywhere in the parts makes another one: who reads a problem must
+/// leave it as it is.
+pub fn fingerprint(parts: &[Part<'_>]) -> u64 {
+    let of = |hash: u64, word: u64| mix(hash ^ word);
+    parts.iter().fold(0, |hash, part| match part {
+        Part::Piece(Piece { numbers, .. }) => {
+            (0..numbers.len()).fold(hash, |hash, i| of(hash, numbers.get(i).to_bits()))
+        }
+        Part::Rule(rule) => of(hash, fnv1a(format!("{rule:?}").as_bytes())),
+    })
+}
+
 impl std::fmt::Debug for Part<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -140,5 +154,22 @@ impl Quantized {
             Part::rows(("centres", Role::Centres), centres, 1),
             Part::rows(("codes", Role::Codes), &mut self.codes[..], row_len),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_shows_one_bit_and_two_values_exchanged() {
+        let of = |x: &mut [f32]| fingerprint(&[Part::values("x", x, 2)]);
+        let x = [1.0f32, 2.0, 0.0, 4.0];
+        assert_eq!(of(&mut x.clone()), of(&mut x.clone()));
+        for other in
+            [[1.0, 2.0, -0.0, 4.0], [2.0, 1.0, 0.0, 4.0], [1.0, 2.0, 0.0, 4.0f32.next_up()]]
+        {
+            assert_ne!(of(&mut x.clone()), of(&mut other.clone()), "{other:?}");
+        }
     }
 }
