@@ -194,41 +194,31 @@ impl Check {
     fn all(&mut self) -> Result<Option<Found>, String> {
         let op = self.driver.spec().name;
         for case in cases::suite(op)? {
-            let (before, copy) = (self.report.suite, case.clone());
-            if let Some(found) = self.one(case)? {
-                return Ok(Some(found));
+            let (found, proof) = self.tried(case.clone())?;
+            self.report.suite += usize::from(proof);
+            if found.is_some() {
+                return Ok(found);
             }
-            self.accepted.extend((self.report.suite > before).then_some(copy));
+            self.accepted.extend(proof.then_some(case));
         }
         let stretched = stretch::stretched(&self.accepted);
         for case in stretched.into_iter().chain(cases::large(op, &self.accepted)?) {
-            if let Some(found) = self.one(case)? {
-                return Ok(Some(found));
+            let (found, proof) = self.tried(case)?;
+            self.report.suite += usize::from(proof);
+            if found.is_some() {
+                return Ok(found);
             }
         }
         let mut random = cases::Random::new(op)?;
         while let Some(case) = random.next()? {
-            let before = self.report.accepted();
-            let drawn = case.clone();
-            let found = self.random(case)?;
-            random.was_useful(&drawn, self.report.accepted() > before);
+            let (found, proof) = self.tried(case.clone())?;
+            self.report.random += usize::from(proof);
+            random.was_useful(&case, proof);
             if found.is_some() {
                 return Ok(found);
             }
         }
         Ok(None)
-    }
-
-    fn one(&mut self, case: Case) -> Result<Option<Found>, String> {
-        let (found, proof) = self.tried(case)?;
-        self.report.suite += usize::from(proof);
-        Ok(found)
-    }
-
-    fn random(&mut self, case: Case) -> Result<Option<Found>, String> {
-        let (found, proof) = self.tried(case)?;
-        self.report.random += usize::from(proof);
-        Ok(found)
     }
 
     /// The fault on a case, and whether an answer that is not all zeros was compared there. Where

@@ -39,20 +39,19 @@ type Changes = Vec<(&'static str, Option<Value>)>;
 
 /// What a kernel may dispatch on: all parameters that are neither sizes nor data.
 pub(super) fn setting(case: &Case) -> String {
-    let chosen = |(key, value): &(&'static str, &Value)| {
-        !DATA.contains(key) && !matches!(value, Value::Number(_))
-    };
-    let word = |(key, value)| format!("{key}={value}/");
-    case.parameters().filter(chosen).map(word).collect()
+    of_kernel(case, |_, value| !matches!(value, Value::Number(_)))
 }
 
 /// The formats of a setting, without its rules and layouts.
 pub(super) fn formats(case: &Case) -> String {
-    let chosen = |(key, value): &(&'static str, &Value)| {
-        !DATA.contains(key) && !key.ends_with("rule") && matches!(value, Value::Word(_))
-    };
-    let word = |(key, value)| format!("{key}={value}/");
-    case.parameters().filter(chosen).map(word).collect()
+    of_kernel(case, |key, value| !key.ends_with("rule") && matches!(value, Value::Word(_)))
+}
+
+/// The parameters that are chosen and say nothing of the data.
+fn of_kernel(case: &Case, chosen: impl Fn(&str, &Value) -> bool) -> String {
+    let parameters =
+        case.parameters().filter(|(key, value)| !DATA.contains(key) && chosen(key, value));
+    parameters.map(|(key, value)| format!("{key}={value}/")).collect()
 }
 
 /// Operations, or bytes if those are more.
