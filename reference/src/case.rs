@@ -203,12 +203,7 @@ impl Param {
 
     /// Check `text` (a word, a number, a path, or JSON) against the kind.
     pub fn parse(&self, text: &str) -> Result<Value, CaseError> {
-        let wrong = |nearest, allowed: String| CaseError::Value {
-            key: self.key,
-            value: text.to_owned(),
-            nearest,
-            allowed,
-        };
+        let wrong = |nearest, allowed| self.wrong(text, nearest, allowed);
         match self.kind {
             Kind::Word(words) => {
                 word(text, &words()).map(Value::Word).map_err(|(near, all)| wrong(near, all))
@@ -221,10 +216,11 @@ impl Param {
                     .map(Value::Word)
                     .map_err(|(near, all)| wrong(near, format!("{all}, or a config object")))
             }
-            Kind::Number { min, max } => match text.parse() {
-                Ok(number) if (min..=max).contains(&number) => Ok(Value::Number(number)),
-                _ => Err(wrong(None, format!("a whole number from {min} to {max}"))),
-            },
+            Kind::Number { min, max } => {
+                let number = text.parse().map_err(|_| wrong(None, whole_number(min, max)))?;
+                self.in_range(number)?;
+                Ok(Value::Number(number))
+            }
             Kind::Decimal => match text.parse::<f64>() {
                 Ok(decimal) if decimal.is_finite() && decimal > 0.0 => Ok(Value::Decimal(decimal)),
                 _ => Err(wrong(None, "a positive decimal".into())),
@@ -235,6 +231,24 @@ impl Param {
             Kind::Text => Ok(Value::Text(text.to_owned())),
         }
     }
+
+    /// Whether a number is within the parameter's range, if it has one.
+    fn in_range(&self, number: u64) -> Result<(), CaseError> {
+        match self.kind {
+            Kind::Number { min, max } if !(min..=max).contains(&number) => {
+                Err(self.wrong(&number.to_string(), None, whole_number(min, max)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn wrong(&self, value: &str, nearest: Option<String>, allowed: String) -> CaseError {
+        CaseError::Value { key: self.key, value: value.to_owned(), nearest, allowed }
+    }
+}
+
+fn whole_number(min: u64, max: u64) -> String {
+    format!("a whole number from {min} to {max}")
 }
 
 /// Look `text` up among words and aliases; the error is the nearest word and the whole list.
@@ -279,6 +293,7 @@ impl Case {
                     let (op, key, about) = (spec.name, param.key, param.about);
                     return Err(CaseError::Missing { op, key, about });
                 }
+                (Some(Value::Number(number)), ..) => param.in_range(*number)?,
                 _ => {}
             }
         }

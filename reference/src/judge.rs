@@ -14,6 +14,8 @@ const ZERO_DEVIATIONS: f64 = 6.0;
 pub const ZERO_UNKNOWN: f64 = 0.9;
 /// However few values there are, more zeros than this are too many, unless they are predicted.
 const ZERO_MOST: f64 = 0.95;
+/// Values other than zero that are evidence enough, however many zeros stand beside them.
+const NONZERO_ENOUGH: f64 = 100.0;
 /// Outputs smaller than this say nothing about shares of zeros.
 pub const ZERO_MINIMUM: usize = 100;
 
@@ -153,6 +155,13 @@ fn compare(expected: &Expected, got: &Tensor, seen: &mut Agreement) {
 
 fn within(bound: f64) -> String {
     if bound == 0.0 { " exactly".into() } else { format!(" within {bound:.3e}") }
+}
+
+/// The share of zeros to predict of so many values where counting says `share`: an output of next
+/// to nothing else proves nothing, even if it is right.
+pub fn counted_zeros(share: f64, values: usize) -> f64 {
+    let enough = 1.0 - NONZERO_ENOUGH / values.max(1) as f64;
+    share.min(enough.max(ZERO_UNKNOWN))
 }
 
 impl Agreement {
@@ -298,6 +307,15 @@ mod tests {
         let large = Agreement { main: 1 << 20, zero_share: 0.56, ..seen.clone() };
         assert!(large.vacuous(large.most_zeros(Some(0.5))).is_some());
         assert!(large.vacuous(large.most_zeros(None)).is_none());
+        // Of a million values 98 % may be zero where the data say so, of two hundred they may not.
+        let counted = |zero_share, counted, main| {
+            let seen = Agreement { main, zero_share, ..seen.clone() };
+            seen.vacuous(seen.most_zeros(Some(counted_zeros(counted, main as usize))))
+        };
+        assert_eq!(counted(0.9853, 0.9853, 1 << 20), None);
+        assert!(counted(0.99, 0.9853, 1 << 20).is_some());
+        assert!(counted(0.9853, 0.9853, 200).is_some());
+        assert!(counted(1.0, 1.0, 1 << 20).is_some());
         // Padding may be nearly all, and an output of nothing else still proves nothing.
         assert!(large.most_zeros(Some(0.99)) > 0.99 && large.most_zeros(Some(0.99)) < 1.0);
         // The zeros of a pattern are known, and more than those are not.

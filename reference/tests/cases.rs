@@ -44,6 +44,21 @@ fn a_typo_says_which_part_is_wrong_and_what_is_near() {
     assert!(error(&LINEAR.replace("/m=1", "")).contains("needs `m` (rows of activations"));
 }
 
+/// A case that was changed must have an id that makes it again.
+#[test]
+fn a_size_out_of_range_is_refused_however_it_is_given() {
+    use lowbit_reference::case::Value;
+    let case: Case = "pack/weight=ternary2/k=8/n=4/data=exact".parse().unwrap();
+    let with = |n| case.with(&[("n", Some(Value::Number(n)))]).map_err(|e| e.to_string());
+    assert_eq!(with(5).unwrap().to_string().parse::<Case>().unwrap().number("n"), 5);
+    let most = u64::MAX;
+    let refused = with(most).unwrap_err();
+    assert!(
+        refused.contains(&format!("`n` cannot be `{most}`; allowed: a whole number")),
+        "{refused}"
+    );
+}
+
 #[test]
 fn parts_that_make_no_case_together_are_refused_with_a_reason() {
     let rule = error(&LINEAR.replace("b158", "b1"));

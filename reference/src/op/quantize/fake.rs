@@ -15,7 +15,7 @@ use crate::estimator::Estimator;
 use crate::format::{
     ACTIVATION_FORMATS, INT8, WEIGHT_FORMATS, WeightFormat, activation_format, weight_format,
 };
-use crate::judge::ZERO_UNKNOWN;
+use crate::judge::counted_zeros;
 use crate::quality::{Predicted, Quality};
 use crate::rule::{Code, Granularity, Quantized, Range, Rule};
 use std::sync::Arc;
@@ -214,7 +214,8 @@ impl Op for FakeQuantize {
         let (q, group_len) = (quantize.reference(), quantize.group_len.max(1));
         let zero = |(i, code): &(usize, &Code)| **code == q.shared[i / group_len].zero_point;
         let zeros = q.codes.iter().enumerate().filter(zero).count();
-        Some((zeros as f64 / q.codes.len().max(1) as f64).min(ZERO_UNKNOWN))
+        let values = q.codes.len();
+        Some(counted_zeros(zeros as f64 / values.max(1) as f64, values))
     }
 }
 

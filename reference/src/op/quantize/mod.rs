@@ -13,6 +13,7 @@ use super::{Arithmetic, Bound, Expectation, Expected, Outputs, Tensor};
 use crate::bound;
 use crate::data::Distribution;
 use crate::format::{Levels, WeightFormat};
+use crate::judge::counted_zeros;
 use crate::op::part::Part;
 use crate::quality::expected::{Drawn, Formula, predicted};
 use crate::quality::{PREDICTED_VALUES, Predicted, Quality, quality};
@@ -129,9 +130,8 @@ impl QuantizeProblem {
                 let limit = self.rule.threshold * self.rule.times / self.rule.steps;
                 Some(erf(f64::from(limit) / std::f64::consts::PI.sqrt()))
             }
-            // Elsewhere the data themselves say how many values lie below the first threshold;
-            // however few are left, an output of nothing but zeros proves nothing.
-            _ => Some(self.share_below_threshold().min(0.9)),
+            // Elsewhere the data themselves say how many values lie below the first threshold.
+            _ => Some(counted_zeros(self.share_below_threshold(), self.x.len())),
         }
     }
 }
