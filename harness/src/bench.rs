@@ -19,6 +19,8 @@ pub struct Bench {
     pub peaks: Option<Peaks>,
     /// The file system.
     pub files: &'static dyn Files,
+    /// Whether a stray access may end the process: another one will notice.
+    pub(crate) expendable: bool,
     /// Threads in other numbers, once they were asked for.
     others: Vec<Pool>,
 }
@@ -33,7 +35,8 @@ impl Bench {
     ) -> Bench {
         let context = Context::new(pool.clone(), hardware.clone(), Poison::Ones);
         let (sampler, caches) = (Sampler::new(context), machine::cache_sizes());
-        Bench { pool, hardware, sampler, heap, caches, peaks: None, files, others: Vec::new() }
+        let (peaks, expendable, others) = (None, false, Vec::new());
+        Bench { pool, hardware, sampler, heap, caches, peaks, files, expendable, others }
     }
 
     /// Buffers and threads, as a row gets them.

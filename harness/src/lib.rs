@@ -21,6 +21,7 @@ mod progress;
 pub mod protocol;
 mod refusal;
 pub mod regressions;
+mod rounding;
 mod row;
 pub mod shrink;
 mod turns;

@@ -4,6 +4,7 @@ use crate::determinism::Passed;
 use crate::driver::Task;
 use crate::protocol::Reply;
 use crate::refusal::{Check, Refusal};
+use crate::rounding;
 use crate::turns::RETRIES;
 use lowbit_kernels::context::{Context, Poison};
 use lowbit_kernels::hardware::Need;
@@ -240,6 +241,7 @@ impl<'a, O: Op> RowRun<'a, O> {
         let mut prepared = self.kernel.prepare(self.given, &mut context)?;
         prepared.launch()?;
         prepared.sync()?;
+        rounding::as_ever()?;
         let held = bench.heap.peak().saturating_sub(before);
         let outputs = prepared.read()?;
         context.check_guards()?;

@@ -1,6 +1,7 @@
 //! Kernels of `hadamard` that are right but on some occasion: on other threads, when they are launched
 //! again, when nobody looks; and kernels that declare what would let anything pass.
 use lowbit_harness::own::{check_kernel_in, fault_on};
+use lowbit_harness::shrink::Fault;
 use lowbit_kernels::buffer::Buffer;
 use lowbit_kernels::context::Context;
 use lowbit_kernels::{Determinism, Failure, Kernel, Prepared, Threads};
@@ -21,6 +22,8 @@ enum Occasion {
     Once,
     /// It adds what lies so many values past its input, or before it, times zero.
     Reads(isize),
+    /// It writes past its input, and puts back what was there.
+    Restores,
     /// It writes its input, which is the caller's.
     Writes,
     /// Zeros have the other sign.
@@ -117,6 +120,15 @@ impl Prepared for Run {
             let stray = unsafe { self.x.as_ptr().offset(past).read_volatile() };
             self.y.iter_mut().for_each(|y| *y += 0.0 * stray);
         }
+        if self.occasion == Occasion::Restores {
+            // SAFETY: as above; where a page ends there instead, the process is to die of it.
+            unsafe {
+                let past = self.x.as_mut_ptr().add(self.x.len());
+                let old = past.read_volatile();
+                past.write_volatile(1.0);
+                past.write_volatile(old);
+            }
+        }
         if let (true, Some(y)) = (is_off, self.y.last_mut()) {
             *y += 1.0;
         }
@@ -191,6 +203,18 @@ fn a_value_read_outside_a_buffer_shows_even_times_zero() {
         assert!(seen.contains("buffers of different content disagree"), "{past}: {seen}");
     }
     assert_eq!(why(row(Occasion::Reads(63), Determinism::NATIVE), SMALL), "");
+}
+
+/// No band shows that it was written for a moment; a page that may not be touched ends the process.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_value_written_outside_a_buffer_shows_even_when_it_is_put_back() {
+    static RESTORES: Row = row(Occasion::Restores, Determinism::NATIVE);
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = check_kernel_in(&RESTORES, folder.path()).expect_err("it strays");
+    assert_eq!(refused.fault(), Some(Fault::Died), "{refused}");
+    assert!(refused.to_string().contains("signal 11 (segmentation fault)"), "{refused}");
+    assert!(refused.minimal(), "{refused}");
 }
 
 #[test]

@@ -71,9 +71,16 @@ fn ternary_by_bytes(problem: &LinearProblem) -> bool {
 }
 
 fn refused(name: &'static str, wrong: fn(&LinearProblem) -> bool) {
+    refused_of(name, ternary_by_bytes, wrong);
+}
+
+fn refused_of(
+    name: &'static str,
+    takes: fn(&LinearProblem) -> bool,
+    wrong: fn(&LinearProblem) -> bool,
+) {
     let row = kernels::linear::KERNELS[0];
-    let kernel: &'static Wrong<Linear> =
-        Box::leak(Box::new(Wrong { name, row, takes: ternary_by_bytes, wrong }));
+    let kernel: &'static Wrong<Linear> = Box::leak(Box::new(Wrong { name, row, takes, wrong }));
     let folder = tempfile::tempdir().expect("a folder");
     let refused = check_kernel_in(kernel, folder.path()).err();
     let refused = refused.unwrap_or_else(|| panic!("{name} is accepted"));
@@ -100,4 +107,14 @@ fn long_rows() {
 #[test]
 fn many_elements() {
     refused("beyond 16 bits", |problem| problem.m > 16 && problem.m * problem.n >= 1 << 16);
+}
+
+/// Many formats, each of which has a share of the cases.
+#[test]
+fn groups_that_no_suite_has() {
+    let codes = |problem: &LinearProblem| matches!(&problem.weight, Weight::Codes(_));
+    refused_of("groups of 256", codes, |problem| match &problem.weight {
+        Weight::Codes(codes) => codes.group_size == 256 && codes.groups > 1,
+        _ => false,
+    });
 }

@@ -42,6 +42,8 @@ pub enum Guard {
     /// The buffer ends where a page begins that may not be touched (on Linux; elsewhere bands): a
     /// stray read or write past the end stops the program. It is aligned to its elements alone.
     PageAfter,
+    /// The same, aligned to 64 bytes as ever: of the last 63 bytes before the page some are a band.
+    PageAfterAligned,
     /// The same before its start.
     PageBefore,
 }
@@ -84,7 +86,9 @@ impl Region {
     ) -> Region {
         let mut region = match guard {
             #[cfg(target_os = "linux")]
-            Guard::PageAfter | Guard::PageBefore => Region::pages(payload, guard, label),
+            Guard::PageAfter | Guard::PageAfterAligned | Guard::PageBefore => {
+                Region::pages(payload, guard, label)
+            }
             _ => Region::bands(payload, label),
         };
         region.pattern = pattern;
@@ -127,7 +131,11 @@ impl Region {
         // SAFETY: whole pages of the mapping just made.
         let opened = unsafe { libc::mprotect(base.as_ptr().add(PAGE).cast(), inner, access) };
         assert!(opened == 0, "cannot open pages");
-        let start = if guard == Guard::PageAfter { usable.end - payload } else { PAGE };
+        let start = match guard {
+            Guard::PageAfter => usable.end - payload,
+            Guard::PageAfterAligned => usable.end - payload.next_multiple_of(ALIGN),
+            _ => PAGE,
+        };
         let payload = start..start + payload;
         Region { base, memory: Memory::Pages(size), usable, payload, pattern: 0, label }
     }

@@ -2,8 +2,10 @@
 use lowbit_reference::config::lowbit::{
     LowBitRhoConfig, RhoCompressionConfig, RhoCompressionInterval, RhoPrecisionConfig,
 };
-use lowbit_reference::data::{Distribution, Stream, realistic};
+use lowbit_reference::data::{Distribution, NoFiles, Stream, realistic};
 use lowbit_reference::format::{MXINT4, MXINT6};
+use lowbit_reference::op::Op;
+use lowbit_reference::op::rho::encode::RhoEncode;
 use lowbit_reference::quality::{Quality, quality};
 use lowbit_reference::rho::{
     FlatBlocks, LowrankDelta, RHO_COMPRESSIONS, RHO_PRECISIONS, RhoCodec, RhoGate, RhoStream,
@@ -368,4 +370,13 @@ fn streams_of_the_wrong_shape_are_errors() {
     let none = Tokens { shape: [2, 2, 0, 6, 5], q: &[], k: &[], v: &[] };
     let out = rho_stream(&plain(), &none).unwrap();
     assert_eq!((out.chunks.len(), out.state), (0, vec![0.0; 120]));
+}
+
+/// A codec that keeps the largest finite float finite would round it the wrong way.
+#[test]
+fn a_saturated_state_leaves_the_range_of_bf16() {
+    let id = "rho_encode/codec=bf16/rows=2/columns=1/data=adversarial/pattern=saturated/seed=1";
+    let problem = RhoEncode::generate(&id.parse().unwrap(), &NoFiles).unwrap();
+    assert_eq!(problem.x, [f32::MAX, -f32::MAX]);
+    assert_eq!(RhoEncode::reference(&problem), [0x80, 0x7f, 0x80, 0xff]);
 }

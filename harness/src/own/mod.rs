@@ -21,6 +21,8 @@ pub use verdict::{Refused, Report, Why};
 
 /// Work of the cases that a kernel is asked about its arithmetic for: they are made once more.
 const DECLARED_WORK: u64 = 1 << 14;
+/// Seconds after which a kernel, a slow one, is tried on nothing more than the suite.
+const LONGEST: f64 = 60.0;
 /// Seconds until a faulty kernel is refused, if it was found in time.
 const REFUSED: f64 = 9.5;
 /// Least and most seconds that a failing case is made smaller.
@@ -31,11 +33,15 @@ const ONCE_MORE: f64 = 1.2;
 /// Check a kernel of your own against the scalar reference of its op.
 ///
 /// It runs on every case of the op in the suite `smoke`; on the committed regressions; for each
-/// setting that it accepted there on sizes around every power of two up to 2^17, strides, other
+/// setting that it accepted there on sizes around every power of two up to 2^18, strides, other
 /// group sizes and values at the end of the range; on large cases of the suite `nightly`; and on
 /// random ones drawn from its axes. On each as every row of the suite: twice, on buffers of
 /// different content between guard bands, and launched again; compared element by element with
-/// derived bounds. What it does not accept is left out; at least one answer must be compared.
+/// derived bounds. What it does not accept is left out; at least one answer must be compared. A
+/// slow kernel is launched less often, and after 60 s tried on no more than the suite.
+///
+/// In some of these runs (on Linux) the buffers that it gets from its context end or begin at a page
+/// that may not be touched: one that reads or writes far past an end is refused as one that died.
 ///
 /// The kernel runs in a child: this executable, run again up to this call. So a kernel that panics,
 /// aborts, exits or does not answer is refused like any other. It costs a process start and what
@@ -165,7 +171,8 @@ impl Check {
 
     fn run(mut self, folder: &Path) -> Result<Report, Refused> {
         let begun = crate::measure::now();
-        let found = match self.all() {
+        let late = || begun.elapsed().as_secs_f64() > LONGEST;
+        let found = match self.all(late) {
             Ok(found) => found,
             Err(why) => return Err(self.refused(Why::Suite(why))),
         };
@@ -190,8 +197,8 @@ impl Check {
         Refused::new(self.report.clone(), why)
     }
 
-    /// Every case; the first that fails.
-    fn all(&mut self) -> Result<Option<Found>, String> {
+    /// Every case, once it is late those of the suite alone; the first that fails.
+    fn all(&mut self, late: impl Fn() -> bool) -> Result<Option<Found>, String> {
         let op = self.driver.spec().name;
         for case in cases::suite(op)? {
             let (found, proof) = self.tried(case.clone())?;
@@ -202,7 +209,8 @@ impl Check {
             self.accepted.extend(proof.then_some(case));
         }
         let stretched = stretch::stretched(&self.accepted);
-        for case in stretched.into_iter().chain(cases::large(op, &self.accepted)?) {
+        let large = cases::large(op, &self.accepted)?;
+        for case in stretched.into_iter().chain(large).take_while(|_| !late()) {
             let (found, proof) = self.tried(case)?;
             self.report.suite += usize::from(proof);
             if found.is_some() {
@@ -210,7 +218,7 @@ impl Check {
             }
         }
         let mut random = cases::Random::new(op)?;
-        while let Some(case) = random.next()? {
+        while let Some(case) = random.next()?.filter(|_| !late()) {
             let (found, proof) = self.tried(case.clone())?;
             self.report.random += usize::from(proof);
             random.was_useful(&case, proof);

@@ -37,6 +37,7 @@ impl Thread {
         std::thread::spawn(move || {
             let Ok(pool) = Pool::with_this_thread(THREADS) else { return };
             let mut bench = Bench::new(pool, Hardware::detect(), &Sources, &HEAP);
+            bench.expendable = true;
             for case in requests {
                 let run = AssertUnwindSafe(|| run(driver, row, &case, &mut bench));
                 let answer = catch_unwind(run).unwrap_or_else(|payload| {

@@ -3,7 +3,7 @@
 //! A suite's sizes are those of its ops; a kernel of somebody's own has tiles, unrollings and
 //! accumulators that no suite can know. So every setting (formats, rules, layouts: what is neither
 //! size nor data) that was accepted is tried with one size after the other at 0 to 7 and around
-//! each power of two up to 2^17, the others as they were; with two and all of them large; with
+//! each power of two up to 2^18, the others as they were; with two and all of them large; with
 //! offsets and strides; with other group sizes, and rules that reach the lowest code. Long sums
 //! are also tried on data at the end of the range, where an accumulator that is too narrow wraps.
 use lowbit_reference::case::{Case, Kind, Param, Value};
@@ -11,8 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Most cases made for one kernel.
 const MOST: usize = 400;
-/// Most operations and bytes of a case.
-const MOST_WORK: u64 = 1 << 20;
+/// Most cases of other rules.
+const MOST_RULES: usize = 120;
+/// Most operations and bytes of a case: 2^18 floats in and out.
+const MOST_WORK: u64 = 1 << 21;
 /// Sizes from which data at the end of the range are tried too: sums of bytes leave 16 bits.
 const LONG: u64 = 256;
 /// What a size becomes for two at once.
@@ -68,7 +70,7 @@ pub(super) fn stretched(accepted: &[Case]) -> Vec<Case> {
     let longest = all.iter().map(Vec::len).max().unwrap_or(0);
     let share = (MOST / longest.max(1)).clamp(1, all.len().max(1));
     let mut cases = BTreeMap::new();
-    for case in bases.iter().filter_map(of_seed) {
+    for case in bases.iter().filter_map(of_seed).chain(rules(&bases)) {
         cases.insert((work(&case), case.to_string()), case);
     }
     for i in 0..longest {
@@ -119,10 +121,8 @@ fn of_base(base: &Case) -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     let mut seen = BTreeSet::from([base.to_string()]);
     let changed = changes.iter().enumerate().flat_map(|(i, change)| sized(base, change, i));
-    for case in changed.chain(layouts(base)).chain(rules(base)) {
-        let id = case.to_string();
-        // Sizes below a parameter's least make an id that is no case.
-        if id.parse::<Case>().is_ok() && seen.insert(id) {
+    for case in changed.chain(layouts(base)) {
+        if seen.insert(case.to_string()) {
             cases.push(case);
         }
     }
@@ -132,7 +132,7 @@ fn of_base(base: &Case) -> Vec<Case> {
 /// 0 to 7, and each power of two with one more and with half of it more.
 fn edges() -> impl Iterator<Item = u64> {
     let around = |power: u32| [1 << power, (1 << power) + 1, 3 << (power - 1)];
-    (0..8).chain((3..=17).flat_map(around))
+    (0..8).chain((3..=18).flat_map(around))
 }
 
 /// The case with the sizes of a change, or with those next to them that make one, on data that
@@ -197,8 +197,26 @@ fn layouts(base: &Case) -> Vec<Case> {
     base.spec().params.iter().filter(absent).flat_map(of).collect()
 }
 
+/// Every other rule with the formats of each base. Where there are many formats they take turns,
+/// each from another rule on, so that each rule is tried with some.
+fn rules(bases: &[Case]) -> Vec<Case> {
+    let mut of_formats: BTreeMap<String, Vec<Case>> = BTreeMap::new();
+    for base in bases {
+        of_formats.entry(formats(base)).or_insert_with(|| rules_of(base));
+    }
+    let turns = of_formats.into_values().enumerate().map(|(turn, mut cases)| {
+        let first = turn % cases.len().max(1);
+        cases.rotate_left(first);
+        cases
+    });
+    let turns: Vec<Vec<Case>> = turns.collect();
+    let longest = turns.iter().map(Vec::len).max().unwrap_or(0);
+    let taken = (0..longest).flat_map(|i| turns.iter().filter_map(move |cases| cases.get(i)));
+    taken.take(MOST_RULES).cloned().collect()
+}
+
 /// Every other rule, on rows of several groups that end within one, on drawn and on large values.
-fn rules(base: &Case) -> Vec<Case> {
+fn rules_of(base: &Case) -> Vec<Case> {
     let mut cases = Vec::new();
     let rule = |param: &&Param| matches!(param.kind, Kind::WordOrConfig { .. });
     for param in base.spec().params.iter().filter(rule) {
