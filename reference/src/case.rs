@@ -218,8 +218,7 @@ impl Param {
             }
             Kind::Number { min, max } => {
                 let number = text.parse().map_err(|_| wrong(None, whole_number(min, max)))?;
-                self.in_range(number)?;
-                Ok(Value::Number(number))
+                self.allows(&Value::Number(number)).map(|()| Value::Number(number))
             }
             Kind::Decimal => match text.parse::<f64>() {
                 Ok(decimal) if decimal.is_finite() && decimal > 0.0 => Ok(Value::Decimal(decimal)),
@@ -232,11 +231,14 @@ impl Param {
         }
     }
 
-    /// Whether a number is within the parameter's range, if it has one.
-    fn in_range(&self, number: u64) -> Result<(), CaseError> {
-        match self.kind {
-            Kind::Number { min, max } if !(min..=max).contains(&number) => {
+    /// Whether a word is one of the parameter's, or a number within its range.
+    fn allows(&self, value: &Value) -> Result<(), CaseError> {
+        match (self.kind, value) {
+            (Kind::Number { min, max }, Value::Number(number)) if !(min..=max).contains(number) => {
                 Err(self.wrong(&number.to_string(), None, whole_number(min, max)))
+            }
+            (Kind::Word(_) | Kind::WordOrConfig { .. }, Value::Word(word)) => {
+                self.parse(word).map(drop)
             }
             _ => Ok(()),
         }
@@ -293,7 +295,7 @@ impl Case {
                     let (op, key, about) = (spec.name, param.key, param.about);
                     return Err(CaseError::Missing { op, key, about });
                 }
-                (Some(Value::Number(number)), ..) => param.in_range(*number)?,
+                (Some(value), ..) => param.allows(value)?,
                 _ => {}
             }
         }

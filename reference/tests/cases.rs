@@ -46,17 +46,17 @@ fn a_typo_says_which_part_is_wrong_and_what_is_near() {
 
 /// A case that was changed must have an id that makes it again.
 #[test]
-fn a_size_out_of_range_is_refused_however_it_is_given() {
+fn a_value_that_is_not_allowed_is_refused_however_it_is_given() {
     use lowbit_reference::case::Value;
     let case: Case = "pack/weight=ternary2/k=8/n=4/data=exact".parse().unwrap();
     let with = |n| case.with(&[("n", Some(Value::Number(n)))]).map_err(|e| e.to_string());
     assert_eq!(with(5).unwrap().to_string().parse::<Case>().unwrap().number("n"), 5);
     let most = u64::MAX;
     let refused = with(most).unwrap_err();
-    assert!(
-        refused.contains(&format!("`n` cannot be `{most}`; allowed: a whole number")),
-        "{refused}"
-    );
+    let sentence = format!("`n` cannot be `{most}`; allowed: a whole number");
+    assert!(refused.contains(&sentence), "{refused}");
+    let drawn = case.with(&[("data", Some(Value::Word("realistic")))]).unwrap_err().to_string();
+    assert!(drawn.contains("`data` cannot be `realistic`; allowed: exact"), "{drawn}");
 }
 
 #[test]

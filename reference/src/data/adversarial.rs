@@ -3,12 +3,11 @@
 //! Each pattern aims at one kind of fault: a tie rounded the other way, a subnormal flushed, an
 //! accumulator that saturates, a neighbour's scale, a NaN lost on the way. Everything is a function
 //! of the seed and the position, as in the other tiers.
-use super::{Stream, block_rng, exact, mix};
+use super::{Distribution, Stream, block_rng, exact, mix, realistic};
 use crate::case::Word;
 use crate::format::Levels;
 use crate::rule::{Range, Rule};
 use rand::Rng;
-use rand_distr::{Distribution as _, StandardNormal};
 
 /// What a case of the tier holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,14 +129,17 @@ pub fn adversarial(
 ) -> Vec<f32> {
     let (row_len, group_len) = (layout.row_len.max(1), layout.group_len());
     let group = |i: usize| i / row_len * row_len.div_ceil(group_len) + i % row_len / group_len;
-    let drawn = |place: usize| drawn((seed, stream), place);
-    let mut x: Vec<f32> = match pattern {
-        Pattern::Zeros => vec![0.0; layout.len],
-        Pattern::NegativeZeros => vec![-0.0; layout.len],
+    let drawn = match pattern {
+        Pattern::Zeros => return vec![0.0; layout.len],
+        Pattern::NegativeZeros => return vec![-0.0; layout.len],
         Pattern::Ties => return ties((seed, stream), layout),
         Pattern::NearTies => return near_ties((seed, stream), layout),
-        _ => (0..layout.len).map(drawn).collect(),
+        _ => {
+            let (seed, shape) = (mix(seed ^ 0xad5e), (layout.len, row_len));
+            realistic(Distribution::Normal, (seed, stream), shape, 1.0)
+        }
     };
+    let mut x = drawn.clone();
     let full = layout.full();
     let salt = mix(seed ^ mix(stream as u64));
     for (i, x) in x.iter_mut().enumerate() {
@@ -156,11 +158,11 @@ pub fn adversarial(
                 *x = steps.clamp(-MOST_DENORMAL, MOST_DENORMAL) * f32::from_bits(1);
             }
             Pattern::Cancelling => {
-                let pair = drawn(i - column % 2);
+                let pair = drawn[i - column % 2];
                 let paired = column % 2 == 0 || stream == Stream::Weight;
                 *x = if paired { pair } else { -pair };
             }
-            Pattern::ConstantRows => *x = drawn(row * row_len),
+            Pattern::ConstantRows => *x = drawn[row * row_len],
             Pattern::Outliers if column as u64 == salt % row_len as u64 => *x *= 1e4,
             // No scale of a block overflows the f16 it is stored in.
             Pattern::HugeRange => *x *= if group % 2 == 0 { 2f32.powi(-28) } else { 2f32.powi(12) },
@@ -171,11 +173,6 @@ pub fn adversarial(
         x[(salt % layout.len as u64) as usize] = special;
     }
     x
-}
-
-/// A normal value that depends on its place alone.
-fn drawn((seed, stream): (u64, Stream), place: usize) -> f32 {
-    StandardNormal.sample(&mut block_rng(mix(seed ^ 0xad5e), stream, place))
 }
 
 /// Values at every threshold. Where the statistic is a mean, all magnitudes are planted in pairs
