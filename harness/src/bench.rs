@@ -19,7 +19,7 @@ pub struct Bench {
     pub peaks: Option<Peaks>,
     /// The file system.
     pub files: &'static dyn Files,
-    /// Whether a stray access may end the process: another one will notice.
+    /// Whether a stray access may end the process: another one notices, or a debugger.
     pub(crate) expendable: bool,
     /// Threads in other numbers, once they were asked for.
     others: Vec<Pool>,

@@ -20,6 +20,7 @@ pub fn serve(
     (requests, output): (impl Iterator<Item = String>, &mut dyn Write),
 ) -> anyhow::Result<()> {
     let mut bench = driver::bench(threads, &Disk, heap).map_err(|e| anyhow!(e))?;
+    bench.expendable = true;
     for line in requests {
         let request = serde_json::from_str(&line).context("reading a request")?;
         answer(drivers, request, &mut bench, output)?;

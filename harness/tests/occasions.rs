@@ -30,6 +30,8 @@ enum Occasion {
     NegativeZeros,
     /// Answers below the least normal float are zero.
     Flushes,
+    /// From that launch on subnormals are zero for whatever runs on its thread.
+    LeavesFlushing(usize),
 }
 
 /// A kernel: when it is off, and what it declares.
@@ -129,6 +131,9 @@ impl Prepared for Run {
                 past.write_volatile(old);
             }
         }
+        if matches!(self.occasion, Occasion::LeavesFlushing(first) if self.launches >= first) {
+            flush_from_now_on();
+        }
         if let (true, Some(y)) = (is_off, self.y.last_mut()) {
             *y += 1.0;
         }
@@ -144,6 +149,15 @@ impl Prepared for Run {
         Ok(Outputs(vec![("y", Tensor::F32(self.y.to_vec()))]))
     }
 }
+
+#[cfg(target_arch = "x86_64")]
+fn flush_from_now_on() {
+    let flushing = 0x9fc0u32;
+    // SAFETY: SSE is part of x86-64, and the bits are those it begins with and the two that flush.
+    unsafe { std::arch::asm!("ldmxcsr [{at}]", at = in(reg) &raw const flushing) }
+}
+#[cfg(not(target_arch = "x86_64"))]
+fn flush_from_now_on() {}
 
 /// 64 values: 512 bytes.
 const SMALL: &str = "hadamard/m=4/k=16/data=realistic/distribution=normal/sigma=1/seed=1";
@@ -237,6 +251,17 @@ fn the_sign_of_a_zero_is_a_bit_of_the_reference() {
 #[test]
 fn answers_below_the_least_normal_float_may_be_flushed() {
     assert_eq!(why(row(Occasion::Flushes, Determinism::NATIVE), DENORMALS), "");
+}
+
+/// It would change whatever runs next, the reference included; and is undone.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_launch_that_leaves_its_thread_flushing_is_refused_wherever_it_is() {
+    for launch in [1, 2, 9] {
+        let seen = why(row(Occasion::LeavesFlushing(launch), Determinism::NATIVE), SMALL);
+        assert_eq!(seen, "the launch leaves its thread flushing subnormals", "{launch}");
+    }
+    assert_eq!(why(row(Occasion::Never, Determinism::EXACT), DENORMALS), "");
 }
 
 #[test]

@@ -20,9 +20,6 @@ const ALIGN: usize = 64;
 const LARGE: usize = 1 << 20;
 /// A huge page of x86-64, and of AArch64 with pages of 4 KiB.
 const HUGE_PAGE: usize = 2 << 20;
-/// A multiple of every page that Linux protects one by one.
-#[cfg(target_os = "linux")]
-const PAGE: usize = 64 << 10;
 
 /// Plain numbers: any bit pattern is a value.
 pub trait Element: Copy + Send + Sync + 'static + private::Sealed {}
@@ -44,7 +41,7 @@ pub enum Guard {
     PageAfter,
     /// The same, aligned to 64 bytes as ever: of the last 63 bytes before the page some are a band.
     PageAfterAligned,
-    /// The same before its start.
+    /// Such a page before its start.
     PageBefore,
 }
 
@@ -120,8 +117,9 @@ impl Region {
     /// A page that may not be touched, pages for the payload, another such page.
     #[cfg(target_os = "linux")]
     fn pages(payload: usize, guard: Guard, label: &'static str) -> Region {
-        let inner = payload.next_multiple_of(PAGE).max(PAGE);
-        let (size, usable) = (inner + 2 * PAGE, PAGE..PAGE + inner);
+        let page = page();
+        let inner = payload.next_multiple_of(page).max(page);
+        let (size, usable) = (inner + 2 * page, page..page + inner);
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: new memory, mapped nowhere in particular; nothing of ours is touched.
         let base = unsafe { libc::mmap(std::ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0) };
@@ -129,12 +127,12 @@ impl Region {
         let base = NonNull::new(base.cast::<u8>()).unwrap_or_else(|| panic!("mapped at zero"));
         let access = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: whole pages of the mapping just made.
-        let opened = unsafe { libc::mprotect(base.as_ptr().add(PAGE).cast(), inner, access) };
+        let opened = unsafe { libc::mprotect(base.as_ptr().add(page).cast(), inner, access) };
         assert!(opened == 0, "cannot open pages");
         let start = match guard {
             Guard::PageAfter => usable.end - payload,
             Guard::PageAfterAligned => usable.end - payload.next_multiple_of(ALIGN),
-            _ => PAGE,
+            _ => page,
         };
         let payload = start..start + payload;
         Region { base, memory: Memory::Pages(size), usable, payload, pattern: 0, label }
@@ -162,6 +160,14 @@ impl Region {
         }
         Ok(())
     }
+}
+
+/// Bytes of what the system protects as one.
+#[cfg(target_os = "linux")]
+fn page() -> usize {
+    // SAFETY: it asks for a number and touches nothing.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(bytes).unwrap_or(64 << 10)
 }
 
 /// A hint: what the system answers does not matter.

@@ -123,7 +123,7 @@ pub(super) fn serve(driver: &'static dyn Driver, row: &'static str) -> ! {
         // The parent is gone, or done with us: a kernel that never returns must not outlive it.
         std::process::exit(0);
     });
-    let thread = Thread::start(driver, row);
+    let thread = Thread::start(driver, row, true);
     say(&Reply::Hardware(Hardware::detect()));
     for request in requests {
         let Ok(Request::Case { case, .. }) = serde_json::from_str(&request) else { break };
@@ -133,7 +133,6 @@ pub(super) fn serve(driver: &'static dyn Driver, row: &'static str) -> ! {
             Ok(None) => Reply::Impossible { reason: "it cannot be built".into() },
             Err(lost) => Reply::Record(Box::new(crashed(&case, row, &lost.sentence()))),
         };
-        // A step may go below what an id is allowed to say.
         let refuse =
             |e: lowbit_reference::case::CaseError| Reply::Impossible { reason: e.to_string() };
         say(&case.parse().map_or_else(refuse, answer));

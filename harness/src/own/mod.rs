@@ -22,7 +22,7 @@ pub use verdict::{Refused, Report, Why};
 /// Work of the cases that a kernel is asked about its arithmetic for: they are made once more.
 const DECLARED_WORK: u64 = 1 << 14;
 /// Seconds after which a kernel, a slow one, is tried on nothing more than the suite.
-const LONGEST: f64 = 60.0;
+const LONGEST: f64 = 100.0;
 /// Seconds until a faulty kernel is refused, if it was found in time.
 const REFUSED: f64 = 9.5;
 /// Least and most seconds that a failing case is made smaller.
@@ -38,10 +38,12 @@ const ONCE_MORE: f64 = 1.2;
 /// random ones drawn from its axes. On each as every row of the suite: twice, on buffers of
 /// different content between guard bands, and launched again; compared element by element with
 /// derived bounds. What it does not accept is left out; at least one answer must be compared. A
-/// slow kernel is launched less often, and after 60 s tried on no more than the suite.
+/// slow kernel is launched less often, and after 100 s tried on no more than the suite: then the
+/// report is [`cut_short`](Report::cut_short), and says so.
 ///
-/// In some of these runs (on Linux) the buffers that it gets from its context end or begin at a page
-/// that may not be touched: one that reads or writes far past an end is refused as one that died.
+/// In some of these runs (on Linux, in a child) the buffers that it gets from its context begin at a
+/// page that may not be touched, or end at most 63 bytes before one: a kernel that reads or writes
+/// there is refused as one that died.
 ///
 /// The kernel runs in a child: this executable, run again up to this call. So a kernel that panics,
 /// aborts, exits or does not answer is refused like any other. It costs a process start and what
@@ -91,9 +93,10 @@ pub fn check_kernel_in<O: Op, K: Kernel<O>>(
 
 /// In which way a kernel fails on one case, and the reason; nothing where it is right, does not
 /// accept the case, or the case cannot be built. It runs on a thread of this process, where a
-/// debugger sees it: a kernel that ends the process ends it here.
+/// debugger sees it: a kernel that ends the process, or touches a page beyond its buffers, ends it
+/// here.
 pub fn fault_on<O: Op, K: Kernel<O>>(kernel: &'static K, case: &Case) -> Option<(Fault, String)> {
-    let record = Runner::new(driver_of(kernel), kernel.name(), None).record(case)?;
+    let record = Runner::here(driver_of(kernel), kernel.name()).record(case)?;
     Some((Fault::of(&record)?, record.reason))
 }
 
@@ -171,8 +174,7 @@ impl Check {
 
     fn run(mut self, folder: &Path) -> Result<Report, Refused> {
         let begun = crate::measure::now();
-        let late = || begun.elapsed().as_secs_f64() > LONGEST;
-        let found = match self.all(late) {
+        let found = match self.all(|| begun.elapsed().as_secs_f64() > LONGEST) {
             Ok(found) => found,
             Err(why) => return Err(self.refused(Why::Suite(why))),
         };
@@ -210,7 +212,11 @@ impl Check {
         }
         let stretched = stretch::stretched(&self.accepted);
         let large = cases::large(op, &self.accepted)?;
-        for case in stretched.into_iter().chain(large).take_while(|_| !late()) {
+        for case in stretched.into_iter().chain(large) {
+            if late() {
+                self.report.cut_short = true;
+                return Ok(None);
+            }
             let (found, proof) = self.tried(case)?;
             self.report.suite += usize::from(proof);
             if found.is_some() {
@@ -218,7 +224,11 @@ impl Check {
             }
         }
         let mut random = cases::Random::new(op)?;
-        while let Some(case) = random.next()?.filter(|_| !late()) {
+        while let Some(case) = random.next()? {
+            if late() {
+                self.report.cut_short = true;
+                break;
+            }
             let (found, proof) = self.tried(case.clone())?;
             self.report.random += usize::from(proof);
             random.was_useful(&case, proof);

@@ -31,13 +31,18 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    pub(super) fn start(driver: &'static dyn Driver, row: &'static str) -> Thread {
+    /// `expendable`: whether a stray access may end the process.
+    pub(super) fn start(
+        driver: &'static dyn Driver,
+        row: &'static str,
+        expendable: bool,
+    ) -> Thread {
         let (cases, requests) = channel::<Case>();
         let (sender, answers) = channel();
         std::thread::spawn(move || {
             let Ok(pool) = Pool::with_this_thread(THREADS) else { return };
             let mut bench = Bench::new(pool, Hardware::detect(), &Sources, &HEAP);
-            bench.expendable = true;
+            bench.expendable = expendable;
             for case in requests {
                 let run = AssertUnwindSafe(|| run(driver, row, &case, &mut bench));
                 let answer = catch_unwind(run).unwrap_or_else(|payload| {

@@ -62,6 +62,8 @@ pub(super) struct Runner {
     /// What is made smaller.
     shrinking: Option<Fault>,
     alone: bool,
+    /// Whether a stray access may end this process, where there is no child.
+    expendable: bool,
 }
 
 impl Runner {
@@ -80,7 +82,13 @@ impl Runner {
             honest: Vec::new(),
             shrinking: None,
             alone: false,
+            expendable: false,
         }
+    }
+
+    /// In this process, and at the risk of it.
+    pub(super) fn here(driver: &'static dyn Driver, row: &'static str) -> Runner {
+        Runner { expendable: true, ..Runner::new(driver, row, None) }
     }
 
     /// From now on a case is made smaller that fails in that way.
@@ -125,7 +133,8 @@ impl Runner {
                 self.again = None;
             }
         }
-        self.again.is_none().then(|| Place::Thread(Thread::start(self.driver, self.row)))
+        let thread = || Thread::start(self.driver, self.row, self.expendable);
+        self.again.is_none().then(|| Place::Thread(thread()))
     }
 }
 

@@ -9,23 +9,34 @@
 use lowbit_reference::case::{Case, Kind, Param, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Most cases made for one kernel.
+/// Most cases of other sizes, some for each base beside them.
 const MOST: usize = 400;
 /// Most cases of other rules.
-const MOST_RULES: usize = 120;
+const MOST_RULES: usize = 160;
 /// Most operations and bytes of a case: 2^18 floats in and out.
 const MOST_WORK: u64 = 1 << 21;
 /// Sizes from which data at the end of the range are tried too: sums of bytes leave 16 bits.
 const LONG: u64 = 256;
 /// What a size becomes for two at once.
-const PAIRS: [(u64, u64); 7] =
-    [(7, 7), (16, 16), (33, 129), (129, 33), (65, 1025), (1025, 65), (260, 260)];
+const PAIRS: [(u64, u64); 10] = [
+    (1, 2),
+    (2, 1),
+    (7, 7),
+    (16, 16),
+    (33, 129),
+    (129, 33),
+    (65, 1025),
+    (1025, 65),
+    (260, 260),
+    (1025, 1025),
+];
 /// What all become at once.
 const ALL: [u64; 4] = [17, 33, 65, 129];
 /// Strides and offsets.
 const LAYOUTS: [u64; 9] = [1, 3, 8, 77, 160, 300, 600, 1100, 4200];
-/// Rules that the suites have not: other groups, and the lowest code of each width.
-const RULES: [&str; 7] = [
+/// Rules that the suites have not: other groups, the lowest code of each width, zero points of rows
+/// and groups, and an epsilon that is added.
+const RULES: [&str; 12] = [
     r#"{"granularity":"group","group_size":16}"#,
     r#"{"granularity":"group","group_size":24}"#,
     r#"{"granularity":"group","group_size":96}"#,
@@ -33,6 +44,11 @@ const RULES: [&str; 7] = [
     r#"{"granularity":"group","group_size":256}"#,
     r#"{"range":"fixed","scale":0.02,"min_code":-128}"#,
     r#"{"range":"fixed","scale":0.3,"min_code":-8}"#,
+    r#"{"granularity":"tensor","range":"fixed","scale":0.02,"min_code":-128}"#,
+    r#"{"granularity":"tensor","range":"fixed","scale":0.3,"min_code":-8}"#,
+    r#"{"range":"minmax"}"#,
+    r#"{"granularity":"group","group_size":32,"range":"minmax"}"#,
+    r#"{"epsilon":0.01,"epsilon_use":"add"}"#,
 ];
 /// Keys of the data, which say nothing of what a kernel does with them.
 const DATA: [&str; 7] = ["data", "pattern", "distribution", "sigma", "file", "tensor", "seed"];
@@ -129,9 +145,9 @@ fn of_base(base: &Case) -> Vec<Case> {
     cases
 }
 
-/// 0 to 7, and each power of two with one more and with half of it more.
+/// 0 to 7, and each power of two with one less, one more and half of it more.
 fn edges() -> impl Iterator<Item = u64> {
-    let around = |power: u32| [1 << power, (1 << power) + 1, 3 << (power - 1)];
+    let around = |power: u32| [(1 << power) - 1, 1 << power, (1 << power) + 1, 3 << (power - 1)];
     (0..8).chain((3..=18).flat_map(around))
 }
 
@@ -142,6 +158,7 @@ fn sized(base: &Case, change: &Changes, turn: usize) -> Vec<Case> {
     let long = sizes(&case).any(|(_, size)| size >= LONG);
     let words = [
         ("exact", ""),
+        ("adversarial", "one_hot"),
         ("realistic", ""),
         ("adversarial", "constant_rows"),
         ("adversarial", "cancelling"),

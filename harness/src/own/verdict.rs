@@ -22,6 +22,8 @@ pub struct Report {
     pub refused: usize,
     /// Seconds.
     pub seconds: f64,
+    /// Whether time was up before it had been tried on everything.
+    pub cut_short: bool,
     /// What it declares, and how far the check went.
     pub seen: Seen,
 }
@@ -31,7 +33,7 @@ impl Report {
         let row = driver.rows().into_iter().find(|row| row.name == kernel);
         let seen = Seen { determinism: row.map(|row| row.determinism), ..Seen::default() };
         let op = driver.spec().name;
-        Report { op, kernel, suite: 0, random: 0, refused: 0, seconds: 0.0, seen }
+        Report { op, kernel, suite: 0, random: 0, refused: 0, seconds: 0.0, cut_short: false, seen }
     }
 
     /// Cases that it accepted.
@@ -49,6 +51,9 @@ impl fmt::Display for Report {
             "{kernel} of {op}: right on {suite} of the suite and {random} in {seconds:.1} s; "
         )?;
         writeln!(f, "{} outside its contract", count(*refused, "case"))?;
+        if self.cut_short {
+            writeln!(f, "  time was up: larger sizes, or random cases, were not tried")?;
+        }
         write!(f, "{}", self.seen)
     }
 }

@@ -16,7 +16,7 @@ pub enum Pattern {
     Zeros,
     /// Nothing but -0.
     NegativeZeros,
-    /// One value of each group is not zero; the seed says which.
+    /// One value of each group is not zero; the seed says which, the last one of every other group.
     OneHot,
     /// Values halfway between two codes: `(k + 1/2) scale`, and at the thresholds of a rule.
     Ties,
@@ -134,6 +134,7 @@ pub fn adversarial(
         Pattern::NegativeZeros => return vec![-0.0; layout.len],
         Pattern::Ties => return ties((seed, stream), layout),
         Pattern::NearTies => return near_ties((seed, stream), layout),
+        Pattern::Saturated => vec![0.0; layout.len],
         _ => {
             let (seed, shape) = (mix(seed ^ 0xad5e), (layout.len, row_len));
             realistic(Distribution::Normal, (seed, stream), shape, 1.0)
@@ -148,7 +149,8 @@ pub fn adversarial(
         match pattern {
             Pattern::OneHot => {
                 let end = (first + group_len).min((row + 1) * row_len);
-                let hot = mix(salt.wrapping_add(group as u64)) % (end - first).max(1) as u64;
+                let (drawn, len) = (mix(salt.wrapping_add(group as u64)), (end - first) as u64);
+                let hot = if drawn >> 63 == 1 { len - 1 } else { drawn % len };
                 *x *= f32::from(u8::from((i - first) as u64 == hot));
             }
             Pattern::Saturated => *x = if row % 2 == 0 { full } else { -full },
@@ -320,6 +322,17 @@ mod tests {
                 assert!((a - b).abs() <= 1e-6 * a, "{a} {b}");
             }
         }
+    }
+
+    /// So that ids keep their meaning: the first of those are pinned.
+    #[test]
+    fn values_around_a_planted_one_are_normal_values_of_the_seed() {
+        let layout = Layout { len: 5000, row_len: 100, rule: None, full: 1.0 };
+        let x = adversarial(Pattern::Inf, (3, Stream::Weight), layout);
+        let seed = mix(3 ^ 0xad5e);
+        let drawn = realistic(Distribution::Normal, (seed, Stream::Weight), (5000, 100), 1.0);
+        let other: Vec<usize> = (0..5000).filter(|i| x[*i] != drawn[*i]).collect();
+        assert!(other.len() == 1 && x[other[0]] == f32::INFINITY, "{other:?}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
 use crate::case::{Case, CaseError, Kind, Param, Word};
 use crate::data::{Files, Stream};
 use crate::format::{INT8, UINT8, WEIGHT_FORMATS, WeightFormat};
-use crate::judge::ZERO_UNKNOWN;
+use crate::judge::counted_zeros;
 use crate::op::part::Part;
 use crate::quality::Quality;
 use crate::rule::{Code, Quantized, Range};
@@ -88,7 +88,7 @@ impl DequantizeProblem {
     pub fn zero_share(&self) -> f64 {
         let values = self.values();
         let zeros = values.iter().filter(|x| **x == 0.0).count() as f64;
-        (zeros / values.len().max(1) as f64).min(ZERO_UNKNOWN)
+        counted_zeros(zeros / values.len().max(1) as f64, values.len())
     }
 
     /// What a row reads.
