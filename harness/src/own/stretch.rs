@@ -18,11 +18,12 @@ const MOST_WORK: u64 = 1 << 21;
 /// Sizes from which data at the end of the range are tried too: sums of bytes leave 16 bits.
 const LONG: u64 = 256;
 /// What a size becomes for two at once.
-const PAIRS: [(u64, u64); 10] = [
+const PAIRS: [(u64, u64); 11] = [
     (1, 2),
     (2, 1),
     (7, 7),
     (16, 16),
+    (63, 63),
     (33, 129),
     (129, 33),
     (65, 1025),
