@@ -110,7 +110,13 @@ fn ends<I: Isa, const AHEAD: usize>(isa: I, plan: &Plan, block: &[f32]) -> (f32,
 #[inline(always)]
 fn one<I: Isa, const AHEAD: usize>(isa: I, fold: Fold, block: &[f32]) -> f32 {
     let [lanes] = lanes::<I, 1, AHEAD>(isa, [fold], block);
-    isa.finish(fold, lanes)
+    match fold {
+        // As in a batch: which groups are in one depends on how many there are, no bit may.
+        Fold::Magnitudes | Fold::Positives | Fold::Values if block.len() <= SHORT => {
+            isa.finish_batch(fold, &[lanes; BATCH])[0]
+        }
+        _ => isa.finish(fold, lanes),
+    }
 }
 
 /// The statistics of a group, block by block.
