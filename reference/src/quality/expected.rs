@@ -12,7 +12,7 @@
 //! where values lie between codes: the sum of `N` squared errors has a relative standard error of
 //! `sqrt(var / N) / mean`, about `0.9 / sqrt(N)` for even steps. In a run the formula `q` is the
 //! rule's own, so that what is tested is the data, the groups and the reconstruction; in
-//! `tests/quality_gate.rs` it is written down anew and borrows nothing from what is judged.
+//! `tests/it/quality_gate.rs` it is written down anew and borrows nothing from what is judged.
 //!
 //! The integrals are sums over weighted points of the distribution: an even grid of its normal
 //! variable (of two for `lognormal`), of `x` for `laplace`, of `asinh x` for `student_t`.
