@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const MOST: usize = 400;
 /// Most cases of other rules.
 const MOST_RULES: usize = 160;
+/// Most cases of the longest sums.
+const MOST_LONGEST: usize = 120;
 /// Most operations and bytes of a case: 2^18 floats in and out.
 const MOST_WORK: u64 = 1 << 21;
 /// Sizes from which data at the end of the range are tried too: sums of bytes leave 16 bits.
@@ -87,7 +89,7 @@ pub(super) fn stretched(accepted: &[Case]) -> Vec<Case> {
     let longest = all.iter().map(Vec::len).max().unwrap_or(0);
     let share = (MOST / longest.max(1)).clamp(1, all.len().max(1));
     let mut cases = BTreeMap::new();
-    for case in bases.iter().filter_map(of_seed).chain(rules(&bases)) {
+    for case in bases.iter().filter_map(of_seed).chain(rules(&bases)).chain(longest_sums(&bases)) {
         cases.insert((work(&case), case.to_string()), case);
     }
     for i in 0..longest {
@@ -172,6 +174,26 @@ fn sized(base: &Case, change: &Changes, turn: usize) -> Vec<Case> {
 fn with_data(case: &Case, (data, pattern): (&'static str, &'static str)) -> Option<Case> {
     let pattern = (!pattern.is_empty()).then_some(Value::Word(pattern));
     case.with(&[("data", Some(Value::Word(data))), ("pattern", pattern)]).ok()
+}
+
+/// Each size of each combination of formats as large as bears, on data at the end of the range: of
+/// settings that take turns, few meet a sum that leaves 24 bits.
+fn longest_sums(bases: &[Case]) -> Vec<Case> {
+    let of_formats: BTreeMap<String, &Case> =
+        bases.iter().map(|base| (formats(base), base)).collect();
+    let of_base = |base: &Case| -> Vec<Case> {
+        let keys: Vec<&'static str> = sizes(base).map(|(key, _)| key).collect();
+        let largest = |key: &'static str| {
+            let sizes = edges().collect::<Vec<_>>().into_iter().rev();
+            let mut shaped =
+                sizes.filter_map(|size| shaped(base, &vec![(key, Some(Value::Number(size)))]));
+            shaped.next().and_then(|case| with_data(&case, ("adversarial", "saturated")))
+        };
+        keys.into_iter().filter_map(largest).collect()
+    };
+    let all: Vec<Case> = of_formats.into_values().flat_map(of_base).collect();
+    let step = all.len().div_ceil(MOST_LONGEST).max(1);
+    all.into_iter().step_by(step).collect()
 }
 
 /// The first that makes a case of bearable size: the sizes themselves, multiples of 8, 64 and 256,
@@ -288,6 +310,9 @@ mod tests {
         let rule = |case: &Case, text: &str| {
             case.get("activation_rule").is_some_and(|rule| rule.to_string().contains(text))
         };
+        has("a sum beyond 24 bits", &|[_, k, _], case| {
+            k * 127 * 127 > 1 << 24 && case.word("pattern") == "saturated"
+        });
         has("the lowest code", &|_, case| rule(case, "-128"));
         has("a long seed", &|_, case| case.number("seed") > u32::MAX as usize);
         // The larger one is the base: it has no size that any kernel has a branch for.
