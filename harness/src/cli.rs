@@ -171,6 +171,8 @@ pub(crate) enum Required {
     Avx512vnni,
     /// A wgpu adapter: Vulkan, Metal or DX12 (software Vulkan counts).
     Wgpu,
+    /// A CUDA device, NVRTC and the toolkit's headers (feature `cuda`).
+    Cuda,
 }
 
 impl Required {
@@ -179,6 +181,7 @@ impl Required {
             Required::Avx2 => Need::Avx2,
             Required::Avx512vnni => Need::Avx512Vnni,
             Required::Wgpu => Need::Wgpu,
+            Required::Cuda => Need::Cuda,
         }
     }
 }

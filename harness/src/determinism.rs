@@ -18,7 +18,6 @@ use crate::rounding;
 use crate::row::RowRun;
 use lowbit_kernels::buffer::Guard;
 use lowbit_kernels::context::{Context, Poison};
-use lowbit_kernels::hardware::Need;
 use lowbit_kernels::pool::Pool;
 use lowbit_kernels::{Determinism, Failure, Prepared, Threads};
 use lowbit_reference::case::Case;
@@ -144,7 +143,7 @@ impl<O: Op> Passed<'_, '_, O> {
         if let Some(fewer) = O::fewer(self.run.task.case).filter(|_| declared.batch) {
             self.batch(&fewer, bench)?;
         }
-        let here = self.run.kernel.need() != Need::Wgpu;
+        let here = !self.run.kernel.need().is_device();
         if here && work <= MOST_WORK_LAUNCHED {
             self.leaves_its_problem(bench)?;
         }
@@ -196,7 +195,7 @@ impl<O: Op> Passed<'_, '_, O> {
         let (kernel, case) = (self.run.kernel, self.run.task.case);
         let small = work(case) <= MOST_WORK_ON_ALL;
         let tried = small || (declared.threads && kernel.threads() == Threads::Pool);
-        if kernel.need() == Need::Wgpu || !tried {
+        if kernel.need().is_device() || !tried {
             return Ok(());
         }
         let own = bench.pool.threads();

@@ -1,7 +1,7 @@
 //! The machine record: what a reader needs to judge numbers taken on it.
 use crate::measure::{unix_seconds, utc};
 use crate::peaks::{CacheSizes, Peaks};
-use lowbit_kernels::hardware::{Adapter, Hardware, Need};
+use lowbit_kernels::hardware::{Adapter, CudaDevice, Hardware, Need};
 use lowbit_reference::hash::fnv1a;
 use lowbit_reports::goals::Goal;
 use lowbit_reports::record::Cache;
@@ -44,6 +44,12 @@ pub struct Machine {
     pub wgpu: Option<Adapter>,
     /// Why there is no wgpu adapter.
     pub no_wgpu: Option<String>,
+    /// CUDA device, if there is one that can be used.
+    #[serde(default)]
+    pub cuda: Option<CudaDevice>,
+    /// Why there is none.
+    #[serde(default)]
+    pub no_cuda: Option<String>,
     /// Peaks measured in this run.
     pub peaks: Vec<Peaks>,
     /// Command line of the run.
@@ -118,7 +124,7 @@ pub fn cache_sizes() -> CacheSizes {
 
 fn cpu(hardware: &Hardware) -> Cpu {
     let info = read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let named = Need::WORDS.iter().filter(|(_, need)| *need != Need::Wgpu);
+    let named = Need::WORDS.iter().filter(|(_, need)| !need.is_device());
     Cpu {
         model: field(&info, "model name"),
         cores: cores(),
@@ -181,6 +187,8 @@ impl Machine {
             huge_pages: one_line("/sys/kernel/mm/transparent_hugepage/enabled"),
             wgpu: hardware.wgpu.clone().ok(),
             no_wgpu: hardware.wgpu.clone().err(),
+            cuda: hardware.cuda.clone().ok(),
+            no_cuda: hardware.cuda.clone().err(),
             peaks: Vec::new(),
             command,
             title: String::new(),
@@ -227,7 +235,12 @@ impl Machine {
             format!("{} ({}, {}{note})", g.name, g.api, g.driver)
         };
         let wgpu = self.wgpu.as_ref().map(gpu);
-        let none = self.no_wgpu.as_ref().map(|why| format!("none: {why}"));
+        let cuda = self.cuda.as_ref().map(|device| {
+            let CudaDevice { name, capability, driver, memory_bytes } = device;
+            let gib = memory_bytes >> 30;
+            format!("{name} (compute capability {capability}, CUDA {driver}, {gib} GiB)")
+        });
+        let none = |why: &Option<String>| why.as_ref().map(|why| format!("none: {why}"));
         let facts = [
             ("processor", cpu.model.clone()),
             ("cores", Some(cpu.cores.to_string())),
@@ -240,7 +253,8 @@ impl Machine {
             ("memory", self.memory_bytes.map(|b| format!("{} MiB", b >> 20))),
             ("huge pages", self.huge_pages.clone()),
             ("kernel", self.kernel.clone()),
-            ("wgpu", wgpu.or(none)),
+            ("wgpu", wgpu.or_else(|| none(&self.no_wgpu))),
+            ("CUDA", cuda.or_else(|| none(&self.no_cuda))),
             ("lowbit", Some(self.version.clone())),
             ("commit", self.commit.clone()),
             ("Cargo.lock", Some(self.lockfile.clone())),

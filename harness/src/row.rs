@@ -42,7 +42,7 @@ pub(crate) enum Outcome<'p> {
     /// All there is to say of the row.
     Said(Box<Record>),
     /// It passed and is to be timed: what its records have in common, and the row.
-    Ready(Box<Record>, Checked<'p>),
+    Ready(Box<Record>, Box<Checked<'p>>),
 }
 
 impl<'a, O: Op> RowRun<'a, O> {
@@ -72,7 +72,7 @@ impl<'a, O: Op> RowRun<'a, O> {
         record.quality = O::quality(self.problem, reference).map(quality);
         match self.check(reference, bench, &mut record) {
             Ok(checked) if self.task.measure.is_some() && record.verdict == Verdict::Passed => {
-                Outcome::Ready(record, checked)
+                Outcome::Ready(record, Box::new(checked))
             }
             Ok(_) => Outcome::Said(record),
             Err(Refusal { why, .. }) => {
@@ -152,7 +152,7 @@ impl<'a, O: Op> RowRun<'a, O> {
     /// Bounds follow from the arithmetic that a row declares: some would let everything pass.
     fn declares_what_it_needs(&self) -> Result<(), Failure> {
         let Arithmetic { exact_division, operands, .. } = self.kernel.arithmetic(self.problem);
-        let here = self.kernel.need() != Need::Wgpu && self.kernel.threads() != Threads::Own;
+        let here = !self.kernel.need().is_device() && self.kernel.threads() != Threads::Own;
         match operands {
             Operands::Short { bits } if bits < LEAST_BITS => Err(Failure(format!(
                 "the row declares operands of {bits} bits, but {LEAST_BITS} is the least"
@@ -307,12 +307,15 @@ impl<'a, O: Op> RowRun<'a, O> {
     /// Whether the row runs on the processor, be it as a software device.
     pub(crate) fn on_processor(&self, bench: &Bench) -> bool {
         let software = bench.hardware.wgpu.as_ref().is_ok_and(|adapter| adapter.software);
-        self.kernel.need() != Need::Wgpu || software
+        match self.kernel.need() {
+            Need::Wgpu => software,
+            need => !need.is_device(),
+        }
     }
 
     fn roof_of(&self, cache: Cache, bench: &Bench) -> Option<record::Roof> {
         // The probes run on the CPU and say nothing of a device.
-        let peaks = bench.peaks.as_ref().filter(|_| self.kernel.need() != Need::Wgpu)?;
+        let peaks = bench.peaks.as_ref().filter(|_| !self.kernel.need().is_device())?;
         let arithmetic = self.kernel.arithmetic(self.problem);
         Some(peaks.roof((O::SPEC.work)(self.task.case), arithmetic, cache, bench.caches))
     }

@@ -39,7 +39,7 @@ pub(crate) fn run<O: Op>(
             Outcome::Said(record) => answer(Reply::Record(record)),
             Outcome::Ready(common, checked) => turns.push(Turn {
                 run,
-                checked,
+                checked: *checked,
                 common: *common,
                 records: Vec::new(),
                 samples: Samples::default(),

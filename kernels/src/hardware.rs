@@ -12,12 +12,23 @@ pub enum Need {
     Avx512Vnni,
     /// A wgpu adapter (software Vulkan counts).
     Wgpu,
+    /// A CUDA device, NVRTC and the headers of the toolkit.
+    Cuda,
 }
 
 impl Need {
     /// The words `--require` takes.
-    pub const WORDS: [(&'static str, Need); 3] =
-        [("avx2", Need::Avx2), ("avx512vnni", Need::Avx512Vnni), ("wgpu", Need::Wgpu)];
+    pub const WORDS: [(&'static str, Need); 4] = [
+        ("avx2", Need::Avx2),
+        ("avx512vnni", Need::Avx512Vnni),
+        ("wgpu", Need::Wgpu),
+        ("cuda", Need::Cuda),
+    ];
+
+    /// Whether the row computes on a device, not with the processor's own instructions.
+    pub fn is_device(self) -> bool {
+        matches!(self, Need::Wgpu | Need::Cuda)
+    }
 }
 
 /// A wgpu adapter.
@@ -33,17 +44,37 @@ pub struct Adapter {
     pub software: bool,
 }
 
+/// A CUDA device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CudaDevice {
+    /// Name the driver gives.
+    pub name: String,
+    /// Compute capability: `9.0`.
+    pub capability: String,
+    /// The newest CUDA that the driver knows: `13.0`.
+    pub driver: String,
+    /// Bytes of its memory.
+    pub memory_bytes: u64,
+}
+
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hardware {
     /// The adapter wgpu would use, or why there is none.
     pub wgpu: Result<Adapter, String>,
+    /// The first CUDA device, or why there is none that can be used.
+    pub cuda: Result<CudaDevice, String>,
 }
 
 impl Hardware {
     /// Look. Lists adapters, so it costs some milliseconds; nothing is cached.
     pub fn detect() -> Hardware {
-        Hardware { wgpu: wgpu_adapter() }
+        Hardware { wgpu: wgpu_adapter(), cuda: cuda_device() }
+    }
+
+    /// No device, for that reason, whatever there is.
+    pub fn without_devices(why: &str) -> Hardware {
+        Hardware { wgpu: Err(why.to_owned()), cuda: Err(why.to_owned()) }
     }
 
     /// Whether the need is met; the error is the reason, as a fragment: `no AVX2`.
@@ -53,15 +84,17 @@ impl Hardware {
             Need::Avx2 => avx2().then_some(()).ok_or_else(|| "no AVX2 with FMA".into()),
             Need::Avx512Vnni => avx512vnni().then_some(()).ok_or_else(|| "no AVX-512 VNNI".into()),
             Need::Wgpu => self.wgpu.as_ref().map(drop).map_err(Clone::clone),
+            Need::Cuda => self.cuda.as_ref().map(drop).map_err(Clone::clone),
         }
     }
 
     /// Name of the device a row with that need runs on.
     pub fn device(&self, need: Need) -> String {
-        match (need, &self.wgpu) {
-            (Need::Wgpu, Ok(adapter)) => adapter.name.clone(),
-            (Need::Wgpu, Err(_)) => "none".into(),
-            _ => "cpu".into(),
+        let named = |name: Option<&String>| name.map_or("none", String::as_str).to_owned();
+        match need {
+            Need::Wgpu => named(self.wgpu.as_ref().ok().map(|adapter| &adapter.name)),
+            Need::Cuda => named(self.cuda.as_ref().ok().map(|device| &device.name)),
+            Need::Nothing | Need::Avx2 | Need::Avx512Vnni => "cpu".into(),
         }
     }
 }
@@ -117,4 +150,52 @@ fn wgpu_adapter() -> Result<Adapter, String> {
 #[cfg(not(feature = "wgpu"))]
 fn wgpu_adapter() -> Result<Adapter, String> {
     Err("built without the `wgpu` feature".into())
+}
+
+/// The first device of the driver. cudarc panics where it cannot load a library, and CubeCL where
+/// there are no headers, so each is looked for first.
+#[cfg(feature = "cuda")]
+fn cuda_device() -> Result<CudaDevice, String> {
+    use cudarc::driver::result::{self, device};
+    use cudarc::driver::sys::{self, CUdevice_attribute};
+    // SAFETY: tries to load the library, nothing else.
+    if !unsafe { sys::is_culib_present() } {
+        return Err("no CUDA driver (libcuda)".into());
+    }
+    let failed = |what: &str, error: result::DriverError| format!("CUDA: {what}: {error}");
+    result::init().map_err(|e| failed("initialization", e))?;
+    if device::get_count().map_err(|e| failed("counting devices", e))? < 1 {
+        return Err("no CUDA device".into());
+    }
+    // SAFETY: as above.
+    if !unsafe { cudarc::nvrtc::sys::is_culib_present() } {
+        return Err("no NVRTC (libnvrtc of the CUDA toolkit)".into());
+    }
+    if cubecl::cuda::install::cuda_path().is_none() {
+        return Err("no CUDA headers (CUDA_PATH names no toolkit)".into());
+    }
+    let first = device::get(0).map_err(|e| failed("the first device", e))?;
+    let attribute = |attribute| {
+        // SAFETY: the driver gave the device.
+        unsafe { device::get_attribute(first, attribute) }.map_err(|e| failed("an attribute", e))
+    };
+    let major = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
+    let minor = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+    let mut driver = 0;
+    // SAFETY: the pointer is to a number on the stack.
+    let found = unsafe { sys::cuDriverGetVersion(&raw mut driver) }.result();
+    found.map_err(|e| failed("the driver's version", e))?;
+    // SAFETY: the driver gave the device.
+    let memory = unsafe { device::total_mem(first) }.map_err(|e| failed("memory", e))?;
+    Ok(CudaDevice {
+        name: device::get_name(first).map_err(|e| failed("a name", e))?,
+        capability: format!("{major}.{minor}"),
+        driver: format!("{}.{}", driver / 1000, driver % 1000 / 10),
+        memory_bytes: memory as u64,
+    })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda_device() -> Result<CudaDevice, String> {
+    Err("built without the `cuda` feature".into())
 }

@@ -11,7 +11,7 @@ mod burn_quantize;
 mod codes;
 pub mod context;
 pub mod conv2d;
-#[cfg(feature = "wgpu")]
+#[cfg(feature = "cube")]
 mod cube;
 pub mod decoder_tail;
 pub mod dequantize;
@@ -43,7 +43,7 @@ pub mod rho_drift;
 pub mod rho_encode;
 pub mod rho_pack;
 pub mod rho_unpack;
-#[cfg(any(feature = "burn", feature = "peers", feature = "wgpu"))]
+#[cfg(any(feature = "burn", feature = "peers", feature = "cube"))]
 mod rules;
 pub mod top_k;
 pub mod unpack;

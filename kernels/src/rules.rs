@@ -70,7 +70,7 @@ pub(crate) fn classic_activation(problem: &LinearProblem) -> Result<(), String> 
 }
 
 /// Whether a `linear` problem has values and its activations lie one token after another.
-#[cfg(any(feature = "burn", feature = "peers", feature = "wgpu"))]
+#[cfg(any(feature = "burn", feature = "peers", feature = "cube"))]
 pub(crate) fn contiguous(problem: &LinearProblem) -> Result<(), String> {
     match (problem.rows.is_contiguous(), [problem.m, problem.n, problem.k].contains(&0)) {
         (false, _) => Err("no strided activations".into()),

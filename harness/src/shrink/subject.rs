@@ -1,7 +1,6 @@
 //! Where a row runs while its case is made smaller.
 use crate::engine::{Engine, Mode};
 use crate::plan::{Job, Settings};
-use lowbit_kernels::hardware::Need;
 use lowbit_reference::case::Case;
 use lowbit_reference::data::Files;
 use lowbit_reports::record::{Record, Verdict};
@@ -38,7 +37,7 @@ pub(crate) struct InWorkers<'e, 'd> {
 impl<'e, 'd> InWorkers<'e, 'd> {
     pub(crate) fn new(engine: &'e mut Engine<'d>, op: &str, row: &str) -> InWorkers<'e, 'd> {
         let rows = engine.drivers.iter().filter(|d| d.spec().name == op).flat_map(|d| d.rows());
-        let device = rows.into_iter().any(|info| info.name == row && info.need == Need::Wgpu);
+        let device = rows.into_iter().any(|info| info.name == row && info.need.is_device());
         let mut settings = Settings::default();
         settings.measure.time_limit_seconds = if device { DEVICE_SILENCE } else { SILENCE };
         InWorkers { engine, row: row.to_owned(), settings: Arc::new(settings) }

@@ -3,6 +3,8 @@
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512vnni;
+#[cfg(feature = "cube")]
+mod cube;
 mod rows;
 pub(crate) mod scalar;
 mod score;
@@ -20,4 +22,8 @@ pub static KERNELS: &[&dyn Kernel<Attention>] = &[
     &avx2::ROW,
     #[cfg(target_arch = "x86_64")]
     &avx512vnni::ROW,
+    #[cfg(feature = "wgpu")]
+    &crate::cube::WGPU,
+    #[cfg(feature = "cuda")]
+    &crate::cube::CUDA,
 ];

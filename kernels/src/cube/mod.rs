@@ -17,24 +17,34 @@
 //! All buffers hold 32-bit words (WGSL has no bytes), so an index is below 2^30 wherever a buffer
 //! is below 4 GiB, and u32 arithmetic is enough.
 mod codes;
+pub(crate) mod product;
 pub(crate) mod quantize;
+#[cfg(feature = "wgpu")]
+mod raw;
 pub(crate) mod rule;
-#[cfg(test)]
+#[cfg(all(test, feature = "wgpu"))]
 mod tests;
 use crate::context::Context;
 use crate::hardware::{Hardware, Need};
 use crate::{Failure, Prepared};
-pub(crate) use codes::{Packing, decode, field};
+pub(crate) use codes::{Packing, decode, dot4, field, four, sum4};
+#[cfg(feature = "cuda")]
+use cubecl::cuda::{CudaDevice, CudaRuntime};
 use cubecl::future::block_on;
 use cubecl::prelude::*;
 use cubecl::server::Handle;
+#[cfg(feature = "wgpu")]
 use cubecl::wgpu::{WgpuDevice, WgpuRuntime};
 use lowbit_reference::op::Outputs;
+#[cfg(feature = "wgpu")]
+pub(crate) use raw::Raw;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Words of poison behind every output.
 const GUARD_WORDS: usize = 64;
+/// The bits that a forgotten output has.
+const NAN: u32 = 0x7fff_ffff;
 /// What every adapter binds (the default limit of WebGPU), in bytes.
 const BINDABLE: u64 = 128 << 20;
 /// Most cubes along one dimension, on every adapter.
@@ -51,6 +61,7 @@ pub(crate) trait Device: Runtime {
     fn client_on(hardware: &Hardware) -> Result<ComputeClient<Self>, Failure>;
 }
 
+#[cfg(feature = "wgpu")]
 impl Device for WgpuRuntime {
     const NAME: &'static str = "cube-wgpu";
     const NEED: Need = Need::Wgpu;
@@ -60,12 +71,26 @@ impl Device for WgpuRuntime {
     }
 }
 
+#[cfg(feature = "cuda")]
+impl Device for CudaRuntime {
+    const NAME: &'static str = "cube-cuda";
+    const NEED: Need = Need::Cuda;
+    fn client_on(hardware: &Hardware) -> Result<ComputeClient<Self>, Failure> {
+        hardware.cuda.as_ref().map_err(|why| Failure(why.clone()))?;
+        guarded("start", || CudaRuntime::client(&CudaDevice::new(0)))
+    }
+}
+
 /// The rows of a runtime: one type, a row of every op's table.
 #[derive(Debug)]
 pub(crate) struct Cube<R>(PhantomData<fn() -> R>);
 
 /// The rows `cube-wgpu`.
+#[cfg(feature = "wgpu")]
 pub(crate) static WGPU: Cube<WgpuRuntime> = Cube(PhantomData);
+/// The rows `cube-cuda`.
+#[cfg(feature = "cuda")]
+pub(crate) static CUDA: Cube<CudaRuntime> = Cube(PhantomData);
 
 impl<R: Device> Cube<R> {
     /// Whether a buffer of that many bytes can be bound; the error is the reason. Only a large
@@ -111,6 +136,12 @@ impl Words {
         // SAFETY: the handle was made with `len` words of four bytes, and so is every element.
         unsafe { ArrayArg::from_raw_parts(self.handle.clone(), self.len) }
     }
+
+    /// The same as vectors of `width` words, which divides how many there are.
+    pub(crate) fn vectors<R: Runtime>(&self, width: usize) -> ArrayArg<R> {
+        // SAFETY: as above; a vector is `width` words.
+        unsafe { ArrayArg::from_raw_parts(self.handle.clone(), self.len / width) }
+    }
 }
 
 /// Words a kernel writes: poison at first, then a guard of poison.
@@ -122,6 +153,21 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    /// The same as what another kernel reads.
+    pub(crate) fn words(&self) -> Words {
+        Words { handle: self.words.handle.clone(), len: self.words.len - GUARD_WORDS }
+    }
+
+    /// All of it, for a kernel in the language of the device.
+    pub(crate) fn words_and_guard(&self) -> Words {
+        self.words.clone()
+    }
+
+    /// Enqueue zeros: what a sum of nothing is.
+    pub(crate) fn clear<R: Runtime>(&self, client: &ComputeClient<R>) {
+        set(client, &self.words, 0);
+    }
+
     /// See [`Words::arg`].
     pub(crate) fn arg<R: Runtime>(&self) -> ArrayArg<R> {
         self.words.arg()
@@ -142,10 +188,11 @@ impl<R: Device> Session<R> {
         Ok(Session { client: R::client_on(context.hardware())?, outputs: Vec::new() })
     }
 
-    /// A copy of `values` on the device.
+    /// A copy of `values` on the device, where no buffer is empty.
     pub(crate) fn upload<T: CubeElement>(&self, values: &[T]) -> Result<Words, Failure> {
-        let create = || self.client.create_from_slice(T::as_bytes(values));
-        Ok(Words { handle: guarded("upload", create)?, len: values.len() })
+        let bytes = if values.is_empty() { &[0; 4] } else { T::as_bytes(values) };
+        let create = || self.client.create_from_slice(bytes);
+        Ok(Words { handle: guarded("upload", create)?, len: values.len().max(1) })
     }
 
     /// `words` words to be written by a kernel, full of the context's poison.
@@ -165,17 +212,7 @@ impl<R: Device> Session<R> {
     /// Fill every output, but not its guard, with the bits of a NaN.
     fn forget(&self) -> Result<(), Failure> {
         for words in &self.outputs {
-            let len = words.len - GUARD_WORDS;
-            let cubes = spread(len.div_ceil(256));
-            guarded("forget", || {
-                fill::launch::<R>(
-                    &self.client,
-                    cubes,
-                    CubeDim::new_1d(256),
-                    words.arg(),
-                    word(len),
-                );
-            })?;
+            guarded("forget", || set(&self.client, words, NAN))?;
         }
         self.sync()
     }
@@ -252,12 +289,19 @@ where
     }
 }
 
-/// Overwrites the first `len` words.
+/// Sets the first `len` words.
 #[cube(launch)]
-fn fill(out: &mut Array<u32>, len: u32) {
+fn fill(out: &mut Array<u32>, len: u32, bits: u32) {
     if ABSOLUTE_POS < len as usize {
-        out[ABSOLUTE_POS] = 0x7fff_ffff;
+        out[ABSOLUTE_POS] = bits;
     }
+}
+
+/// Set all words of an output, but not its guard.
+fn set<R: Runtime>(client: &ComputeClient<R>, words: &Words, bits: u32) {
+    let len = words.len - GUARD_WORDS;
+    let (cubes, dim) = (spread(len.div_ceil(256)), CubeDim::new_1d(256));
+    fill::launch::<R>(client, cubes, dim, words.arg(), word(len), bits);
 }
 
 /// At least `cubes` cubes, in two dimensions where one is too short for them. A kernel numbers
@@ -274,13 +318,19 @@ pub(crate) fn word(len: usize) -> u32 {
 
 /// Rows of `row` bytes as little-endian words, each row padded with zeros to `words` words.
 pub(crate) fn padded(bytes: &[u8], row: usize, words: usize) -> Vec<u32> {
+    filled(bytes, row, words, 0)
+}
+
+/// The same, padded with bytes of `fill`.
+pub(crate) fn filled(bytes: &[u8], row: usize, words: usize, fill: u8) -> Vec<u32> {
+    let fill_word = u32::from_le_bytes([fill; 4]);
     let mut out = Vec::with_capacity(bytes.len().div_ceil(row.max(1)) * words);
     for row in bytes.chunks(row.max(1)) {
         let from = out.len();
         out.extend(row.chunks(4).map(|four| {
-            u32::from_le_bytes(std::array::from_fn(|i| four.get(i).copied().unwrap_or(0)))
+            u32::from_le_bytes(std::array::from_fn(|i| four.get(i).copied().unwrap_or(fill)))
         }));
-        out.resize(from + words, 0);
+        out.resize(from + words, fill_word);
     }
     out
 }

@@ -178,7 +178,7 @@ fn a_buffer_beyond_the_device_is_refused_with_both_sizes() {
 
 #[test]
 fn without_a_device_there_is_a_reason_and_no_panic() {
-    let hardware = Hardware { wgpu: Err("no adapter".into()) };
+    let hardware = Hardware::without_devices("no adapter");
     let context = Context::new(Pool::new(1).unwrap(), hardware, Poison::Ones);
     let failure = Session::<WgpuRuntime>::open(&context).err();
     assert_eq!(failure, Some(Failure("no adapter".into())));

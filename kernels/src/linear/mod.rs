@@ -10,7 +10,7 @@ pub(crate) mod batched;
 mod blocks;
 #[cfg(feature = "burn")]
 mod burn;
-#[cfg(feature = "wgpu")]
+#[cfg(feature = "cube")]
 mod cube;
 mod decode;
 #[cfg(any(feature = "burn", feature = "peers"))]
@@ -26,6 +26,8 @@ pub(crate) mod rows;
 pub(crate) mod scalar;
 #[cfg(feature = "burn")]
 mod ste;
+#[cfg(feature = "wgpu")]
+mod wgsl;
 use crate::Kernel;
 use lowbit_reference::op::linear::Linear;
 
@@ -57,4 +59,8 @@ pub static KERNELS: &[&dyn Kernel<Linear>] = &[
     &ste::Ste,
     #[cfg(feature = "wgpu")]
     &crate::cube::WGPU,
+    #[cfg(feature = "cuda")]
+    &crate::cube::CUDA,
+    #[cfg(feature = "wgpu")]
+    &wgsl::Dot4,
 ];

@@ -9,6 +9,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
+#[cfg(feature = "cube")]
+mod cube;
 mod scalar;
 use crate::Kernel;
 use lowbit_reference::op::projection::{LowrankProjection, ProjectionOp};
@@ -20,4 +22,8 @@ pub static KERNELS: &[&dyn Kernel<ProjectionOp<LowrankProjection>>] = &[
     &avx2::Avx2,
     #[cfg(target_arch = "x86_64")]
     &avx512vnni::Avx512Vnni,
+    #[cfg(feature = "wgpu")]
+    &crate::cube::WGPU,
+    #[cfg(feature = "cuda")]
+    &crate::cube::CUDA,
 ];

@@ -3,6 +3,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
+#[cfg(feature = "cube")]
+mod cube;
 mod rows;
 mod scalar;
 #[cfg(test)]
@@ -17,4 +19,8 @@ pub static KERNELS: &[&dyn Kernel<Pool2d>] = &[
     &avx2::Avx2,
     #[cfg(target_arch = "x86_64")]
     &avx512vnni::Avx512Vnni,
+    #[cfg(feature = "wgpu")]
+    &crate::cube::WGPU,
+    #[cfg(feature = "cuda")]
+    &crate::cube::CUDA,
 ];

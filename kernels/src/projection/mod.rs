@@ -14,6 +14,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(feature = "cube")]
+pub(crate) mod cube;
 mod matrices;
 mod outer;
 mod scalar;

@@ -35,7 +35,7 @@ fn problem(
 
 /// Every row whose hardware is here, on 1 and on 3 threads; conformance counts those it is not.
 fn check(problem: &QuantizeProblem) {
-    let hardware = Hardware { wgpu: Err("not asked".into()) };
+    let hardware = Hardware::without_devices("not asked");
     let reference = problem.reference();
     // The native rows: those with threads of the pool.
     let native = KERNELS.iter().filter(|kernel| kernel.threads() == Threads::Pool);

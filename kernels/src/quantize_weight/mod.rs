@@ -5,7 +5,7 @@ mod avx2;
 mod avx512vnni;
 #[cfg(feature = "burn")]
 mod burn;
-#[cfg(feature = "wgpu")]
+#[cfg(feature = "cube")]
 mod cube;
 mod scalar;
 #[cfg(feature = "burn")]
@@ -27,4 +27,6 @@ pub static KERNELS: &[&dyn Kernel<QuantizeWeight>] = &[
     &ste::Ste,
     #[cfg(feature = "wgpu")]
     &crate::cube::WGPU,
+    #[cfg(feature = "cuda")]
+    &crate::cube::CUDA,
 ];

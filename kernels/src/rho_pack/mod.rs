@@ -5,7 +5,7 @@ mod avx2;
 mod avx512vnni;
 #[cfg(feature = "burn")]
 mod burn;
-#[cfg(feature = "wgpu")]
+#[cfg(feature = "cube")]
 mod cube;
 mod scalar;
 use crate::Kernel;
@@ -22,4 +22,6 @@ pub static KERNELS: &[&dyn Kernel<RhoPack>] = &[
     &burn::Burn,
     #[cfg(feature = "wgpu")]
     &crate::cube::WGPU,
+    #[cfg(feature = "cuda")]
+    &crate::cube::CUDA,
 ];

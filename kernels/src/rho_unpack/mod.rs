@@ -5,7 +5,7 @@ mod avx2;
 mod avx512vnni;
 #[cfg(feature = "burn")]
 mod burn;
-#[cfg(feature = "wgpu")]
+#[cfg(feature = "cube")]
 mod cube;
 mod rows;
 mod scalar;
@@ -23,4 +23,6 @@ pub static KERNELS: &[&dyn Kernel<RhoUnpack>] = &[
     &burn::Burn,
     #[cfg(feature = "wgpu")]
     &crate::cube::WGPU,
+    #[cfg(feature = "cuda")]
+    &crate::cube::CUDA,
 ];

@@ -1,0 +1,112 @@
+//! `wgsl-dot4`: int8 activations by `dot4I8Packed`, which CubeCL 0.10 cannot say.
+//!
+//! The shaders are WGSL, word for word: `codes.wgsl` opens packed codes to four signed bytes in a
+//! word, `gemv.wgsl` and `gemm.wgsl` multiply. A format is a function of the first and a line of
+//! [`four`]. Where a GPU has an instruction for the sum of four products of bytes, drivers use it
+//! for the built-in; else it is what the plain code of `cube-wgpu` is.
+//!
+//! Bounds: `|sum| <= 128^2 K < 2^31` for every K the op allows; 4,160 bytes of shared memory;
+//! buffers below the adapter's binding limit.
+use crate::context::Context;
+use crate::cube::{Packing, Raw, Ready, Session, WGPU, padded, word};
+use crate::hardware::Need;
+use crate::rules::{classic_activation, contiguous};
+use crate::{Failure, Kernel, Prepared, Threads};
+use cubecl::prelude::*;
+use cubecl::wgpu::WgpuRuntime;
+use lowbit_reference::op::linear::{Activation, Linear, LinearProblem, PackedWeight, Weight};
+use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
+
+const CODES: &str = include_str!("codes.wgsl");
+const GEMV: &str = include_str!("gemv.wgsl");
+const GEMM: &str = include_str!("gemm.wgsl");
+
+/// The row.
+#[derive(Debug)]
+pub(super) struct Dot4;
+
+/// How a weight's words become words of four codes.
+fn four(format: &str) -> Result<(Packing, &'static str), String> {
+    match format {
+        "sign1" => Ok((Packing::Sign1, "four_of_sign1")),
+        "ternary2" => Ok((Packing::Ternary2, "four_of_ternary2")),
+        "int8" => Ok((Packing::Int8, "four_of_int8")),
+        "int4" => Ok((Packing::Int4, "four_of_int4")),
+        other => Err(format!("no {other} weights")),
+    }
+}
+
+/// Codes with one scale for all or one a row, without zero points.
+fn weight(p: &LinearProblem) -> Result<&PackedWeight, String> {
+    match &p.weight {
+        Weight::Codes(weight) if weight.groups > 1 => Err("no scales for groups of a row".into()),
+        Weight::Codes(weight) if !weight.zero_points.is_empty() => Err("no zero points".into()),
+        Weight::Codes(weight) => Ok(weight),
+        other => Err(format!("no {} weights", other.name())),
+    }
+}
+
+impl Kernel<Linear> for Dot4 {
+    fn name(&self) -> &'static str {
+        "wgsl-dot4"
+    }
+    fn need(&self) -> Need {
+        Need::Wgpu
+    }
+    fn threads(&self) -> Threads {
+        Threads::Own
+    }
+    fn arithmetic(&self, _: &LinearProblem) -> Arithmetic {
+        Arithmetic::INTEGER_GPU
+    }
+    fn accepts(&self, p: &LinearProblem) -> Result<(), String> {
+        contiguous(p)?;
+        classic_activation(p)?;
+        if matches!(p.activation, Activation::F32(_)) {
+            return Err("no f32 activations".into());
+        }
+        let (packing, _) = four(weight(p)?.format.name())?;
+        let words = [p.m * p.k.div_ceil(4), p.n * packing.words(p.k), p.m * p.n];
+        WGPU.binds(4 * words.into_iter().fold(0, usize::max))
+    }
+    fn prepare<'p>(
+        &self,
+        p: &'p LinearProblem,
+        context: &mut Context,
+    ) -> Result<Box<dyn Prepared + 'p>, Failure> {
+        let mut session = Session::<WgpuRuntime>::open(context)?;
+        let weight = weight(p)?;
+        let (packing, four) = four(weight.format.name())?;
+        let Activation::I8(x) = &p.activation else {
+            return Err(Failure(format!("no {} activations", p.activation.name())));
+        };
+        let (x_words, w_words) = (Packing::Int8.words(p.k), packing.words(p.k));
+        let (body, tile, units) = match p.m {
+            1 => (GEMV, 4, CubeDim::new_2d(32, 4)),
+            _ => (GEMM, 64, CubeDim::new_2d(16, 16)),
+        };
+        let width = packing.per_word() / 4;
+        let alias = format!("fn four(word: u32, i: u32) -> u32 {{ return {four}(word, i); }}\n");
+        let source = format!("const WIDTH = {width}u;\n{CODES}{alias}{body}");
+        let step = |scales: &[f32]| u32::from(scales.len() > 1);
+        let [m, n, x_len, w_len, x_scales] = [p.m, p.n, x_words, w_words, x.scales.len()].map(word);
+        let sizes = [m, n, x_len, w_len, step(&x.scales), step(&weight.scales), x_scales];
+        let scales: Vec<f32> = x.scales.iter().chain(&weight.scales).copied().collect();
+        let inputs = [
+            session.upload(&padded(i8::as_bytes(&x.codes), p.k, x_words))?,
+            session.upload(&padded(&weight.bytes, weight.row_bytes, w_words))?,
+            session.upload(&scales)?,
+        ];
+        let sizes = session.upload(&sizes)?;
+        let y = session.output(context, "y", p.m * p.n)?;
+        let [x, w, scales] = inputs;
+        let buffers = vec![x, w, scales, y.words_and_guard(), sizes];
+        let cubes = p.n.div_ceil(tile) * if p.m == 1 { 1 } else { p.m.div_ceil(tile) };
+        let raw = Raw { source, units, buffers, cubes };
+        let enqueue = move |client: &ComputeClient<WgpuRuntime>| raw.enqueue(client);
+        let answer = move |session: &Session<WgpuRuntime>| {
+            Ok(Outputs(vec![("y", Tensor::F32(session.read(&y)?))]))
+        };
+        Ok(Box::new(Ready::new(session, enqueue, answer)))
+    }
+}
