@@ -1,7 +1,8 @@
 //! Which rules the rows that came first know: sign, ternary and int8 codes, a scale for the whole
 //! tensor or for each row, no zero points.
 use lowbit_reference::format::{Levels, WeightFormat};
-use lowbit_reference::op::linear::{Activation, LinearProblem, PackedWeight, Weight};
+#[cfg(any(feature = "burn", feature = "peers", feature = "wgpu"))]
+use lowbit_reference::op::linear;
 use lowbit_reference::op::quantize::QuantizeProblem;
 use lowbit_reference::rule::{EpsilonUse, Granularity, Range, Rule};
 
@@ -47,8 +48,11 @@ pub(crate) fn classic(problem: &QuantizeProblem) -> Result<(), String> {
 
 /// The weight of a `linear` problem, if it is codes of a classic format with one scale for all or
 /// one per row and no zero points.
-pub(crate) fn classic_weight(problem: &LinearProblem) -> Result<&PackedWeight, String> {
-    let Weight::Codes(weight) = &problem.weight else {
+#[cfg(any(feature = "burn", feature = "peers"))]
+pub(crate) fn classic_weight(
+    problem: &linear::LinearProblem,
+) -> Result<&linear::PackedWeight, String> {
+    let linear::Weight::Codes(weight) = &problem.weight else {
         return Err(format!("no {} weights", problem.weight.name()));
     };
     classic_format(weight.format)?;
@@ -61,17 +65,18 @@ pub(crate) fn classic_weight(problem: &LinearProblem) -> Result<&PackedWeight, S
 
 /// Whether the activations of a `linear` problem are f32, or signed codes without zero points: an
 /// int4 code in a byte is an int8 one.
-pub(crate) fn classic_activation(problem: &LinearProblem) -> Result<(), String> {
+#[cfg(any(feature = "burn", feature = "peers", feature = "wgpu"))]
+pub(crate) fn classic_activation(problem: &linear::LinearProblem) -> Result<(), String> {
     match &problem.activation {
-        Activation::F32(_) => Ok(()),
-        Activation::I8(x) if x.zero_points.is_empty() => Ok(()),
+        linear::Activation::F32(_) => Ok(()),
+        linear::Activation::I8(x) if x.zero_points.is_empty() => Ok(()),
         other => Err(format!("no {} activations", other.name())),
     }
 }
 
 /// Whether a `linear` problem has values and its activations lie one token after another.
-#[cfg(any(feature = "burn", feature = "peers", feature = "cube"))]
-pub(crate) fn contiguous(problem: &LinearProblem) -> Result<(), String> {
+#[cfg(any(feature = "burn", feature = "peers", feature = "wgpu"))]
+pub(crate) fn contiguous(problem: &linear::LinearProblem) -> Result<(), String> {
     match (problem.rows.is_contiguous(), [problem.m, problem.n, problem.k].contains(&0)) {
         (false, _) => Err("no strided activations".into()),
         (_, true) => Err("no empty matrices".into()),

@@ -159,6 +159,7 @@ impl Output {
     }
 
     /// All of it, for a kernel in the language of the device.
+    #[cfg(feature = "wgpu")]
     pub(crate) fn words_and_guard(&self) -> Words {
         self.words.clone()
     }
