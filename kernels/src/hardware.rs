@@ -171,8 +171,10 @@ fn cuda_device() -> Result<CudaDevice, String> {
     if !unsafe { cudarc::nvrtc::sys::is_culib_present() } {
         return Err("no NVRTC (libnvrtc of the CUDA toolkit)".into());
     }
-    if cubecl::cuda::install::cuda_path().is_none() {
-        return Err("no CUDA headers (CUDA_PATH names no toolkit)".into());
+    let toolkit = cubecl::cuda::install::cuda_path()
+        .ok_or("no CUDA headers (no CUDA_PATH, /usr/local/cuda or /opt/cuda)")?;
+    if !toolkit.join("include/cuda_runtime.h").exists() {
+        return Err(format!("no include/cuda_runtime.h under {}", toolkit.display()));
     }
     let first = device::get(0).map_err(|e| failed("the first device", e))?;
     let attribute = |attribute| {

@@ -11,8 +11,8 @@
 //!   a [`Failure`].
 //! * Memory on the device is reused and so may hold the last run's right answer: every buffer a
 //!   kernel writes begins as the context's poison.
-//! * Kernels are launched with bounds checks, and every output ends in [`GUARD_WORDS`] of poison
-//!   that `read` finds unchanged: a kernel writing past its output is seen.
+//! * Kernels in CubeCL are launched with bounds checks, and every output ends in [`GUARD_WORDS`] of poison
+//!   that `read` finds unchanged: a kernel writing just past its output is seen.
 //!
 //! All buffers hold 32-bit words (WGSL has no bytes), so an index is below 2^30 wherever a buffer
 //! is below 4 GiB, and u32 arithmetic is enough.

@@ -3,12 +3,14 @@ use super::{Device, Words, spread};
 use cubecl::prelude::*;
 use cubecl::server::KernelArguments;
 use cubecl::{CompilationError, Compiler, CubeTask};
+use std::sync::Arc;
 
 /// A kernel and what it is launched with. Its entry point is `main`, and its buffers are bound in
 /// their order: on wgpu each as `read_write`, and each used (else it has no place in the layout).
+/// CubeCL adds no checks of bounds to it; wgpu keeps accesses within a buffer's page.
 #[derive(Clone, Debug)]
 pub(crate) struct Raw {
-    pub(crate) source: String,
+    pub(crate) source: Arc<str>,
     pub(crate) units: CubeDim,
     pub(crate) buffers: Vec<Words>,
     pub(crate) cubes: usize,
@@ -30,7 +32,7 @@ impl Raw {
 /// A source to be compiled: whatever changes it makes it another kernel.
 #[derive(Clone, Debug)]
 pub(crate) struct Text {
-    source: String,
+    source: Arc<str>,
     units: CubeDim,
 }
 
@@ -54,7 +56,7 @@ impl<C: Compiler> CubeTask<C> for Text {
         Ok(CompiledKernel {
             entrypoint_name: "main".to_owned(),
             debug_name: None,
-            source: self.source.clone(),
+            source: self.source.to_string(),
             repr: None,
             cube_dim: self.units,
             debug_info: None,

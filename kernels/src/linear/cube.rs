@@ -99,8 +99,8 @@ fn sums(p: &LinearProblem, group: usize) -> Result<Vec<i32>, Failure> {
 fn weights<R: Device>(session: &Session<R>, p: &LinearProblem) -> Result<Rows, Failure> {
     let packing = packing(&p.weight)?;
     let words = packing.words(p.k);
-    let zeros = is_integer(p) && !p.activation.zero_points().is_empty();
-    let zeros = zeros || matches!(p.activation, Activation::U8(_));
+    let unsigned = matches!(p.activation, Activation::U8(_));
+    let zeros = is_integer(p) && (unsigned || !p.activation.zero_points().is_empty());
     let group = group(p).unwrap_or(p.k);
     let sums = if zeros { sums(p, group)? } else { Vec::new() };
     let integer = is_integer(p);
@@ -161,7 +161,11 @@ impl<R: Device> Kernel<Linear> for Cube<R> {
         if let Some(group) = group(p).filter(|group| group % GROUP != 0) {
             return Err(format!("no groups of {group}: not a multiple of {GROUP}"));
         }
-        let words = [p.m * p.k, p.n * packing.words(p.k), p.m * p.n];
+        let x_words = match p.activation {
+            Activation::F32(_) => p.k,
+            Activation::I8(_) | Activation::U8(_) => p.k.div_ceil(4),
+        };
+        let words = [p.m * x_words, p.n * packing.words(p.k), p.m * p.n];
         self.binds(4 * words.into_iter().fold(0, usize::max))
     }
     fn prepare<'p>(

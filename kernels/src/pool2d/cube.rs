@@ -3,7 +3,7 @@
 //! Taps in the padding are left out, and counted where the divisor says so. 256 units stride over
 //! the taps and add up (or take the larger) in a tree in shared memory.
 //!
-//! Bounds: chains of at most 1,024 additions below 2^18 taps, of `taps / 256 + 8` above; one
+//! Bounds: chains of at most 1,032 additions below 2^18 taps, of `taps / 256 + 8` above; one
 //! division.
 use crate::context::Context;
 use crate::cube::{Cube, Device, Ready, Session, spread, word};

@@ -23,7 +23,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use lowbit_kernels::Kernel;
 use lowbit_kernels::buffer::Guard;
 use lowbit_kernels::context::{Context, Poison};
-use lowbit_kernels::hardware::Hardware;
+use lowbit_kernels::hardware::{Hardware, Need};
 use lowbit_kernels::pool::Pool;
 use lowbit_reference::case::Case;
 use lowbit_reference::data::NoFiles;
@@ -128,7 +128,8 @@ fn row<O: Op>(
     let (mut ran, mut failures) = (0, Vec::new());
     // A device in software takes 50 ms a case: every so many of them, a number that no list of
     // parameters is a multiple of.
-    let cases = if kernel.need().is_device() { ids.len() / 250 } else { 0 };
+    let software = hardware.wgpu.as_ref().is_ok_and(|adapter| adapter.software);
+    let cases = if kernel.need() == Need::Wgpu && software { ids.len() / 250 } else { 0 };
     let step = [1, 3, 7, 11, 13, 17, 19, 23].into_iter().find(|step| *step >= cases).unwrap_or(29);
     for id in ids.iter().step_by(step) {
         let case: Case = id.parse().map_err(|e| format!("{id}: {e}"))?;

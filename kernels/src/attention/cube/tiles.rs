@@ -3,7 +3,7 @@ use super::kernel::{DEPTH, SIDE, TILE};
 use cubecl::prelude::*;
 use std::f32::consts::LN_2;
 
-/// `2^x` for `x <= 0`; 0 below -126.
+/// `2^x` for `x <= 0`; 0 below -126.5.
 #[cube]
 pub(super) fn exp2(x: f32) -> f32 {
     let bounded = max(x, -150.0);

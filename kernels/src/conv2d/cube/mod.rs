@@ -8,7 +8,7 @@
 //! 16 x 16 units make a tile of 16 or 64 output channels of a group by 64 pixels, 32 items deep: an
 //! item is an f32, or four codes as bytes in a word, whose products `dot4` adds at once. Where each
 //! tap stands is a table made once; taps in the padding are zeros. Groups of one output channel
-//! have nothing to share, and a unit makes each of their outputs alone.
+//! share no activations, and a unit makes each of their outputs alone.
 //!
 //! Bounds: `|sum| <= 128^2 depth < 2^31` for every depth the op allows; 16,640 bytes of shared
 //! memory; buffers below the adapter's binding limit.
@@ -128,8 +128,15 @@ impl<R: Device> Kernel<Conv2d> for Cube<R> {
     }
     fn accepts(&self, p: &Conv2dProblem) -> Result<(), String> {
         let output = p.shape.output_shape().map_err(|e| e.to_string())?;
+        let padding = p.shape.window.pads.iter().any(|pad| *pad > 0);
+        let floats = matches!(p.tensors, Conv2dTensors::F32);
+        if floats && padding && !p.w_f32.iter().all(|w| w.is_finite()) {
+            return Err("weights that are not finite, over padding".into());
+        }
         let [x, w] = [p.shape.input_shape(), p.shape.weight_shape().map_err(|e| e.to_string())?];
-        let most = [x, w, output].map(|shape| shape.iter().product::<usize>());
+        let len = |shape: [usize; 4]| shape.iter().product::<usize>();
+        let words = if floats { [len(x), len(w)] } else { [x, w].map(|x| len(x).div_ceil(4)) };
+        let most = [words[0], words[1], len(output)];
         let taps = TAP as usize * p.shape.depth().map_err(|e| e.to_string())?;
         self.binds(4 * most.into_iter().fold(taps, usize::max))
     }

@@ -1,8 +1,8 @@
 //! The product of many tokens: 16 x 16 units make a tile of 16 or 64 tokens by 64 outputs.
 //!
 //! Both sides of a tile are fetched in vectors of up to four words and opened into shared memory as
-//! items, 32 deep; an item of `w` then serves every token of the tile, one of `x` 64 outputs. Each
-//! unit makes 1 x 4 or 4 x 4 outputs: eight reads of shared memory for sixteen products.
+//! items, 32 deep (8 where groups or rows are short); an item of `w` then serves every token of the tile, one of `x` 64 outputs. Each
+//! unit makes 1 x 4 or 4 x 4 outputs: eight values of shared memory for sixteen products.
 use super::{
     Device, Output, Packing, Product, Shape, TABLE, Variant, add, finish, item, padding, spread,
     valued, vector, word, zero_points,
@@ -312,7 +312,7 @@ fn settle<A: Numeric>(
                 let x_sum = sums.x_sums[i as usize];
                 let token = place.token + t;
                 let off = zero_points(x_sum, token, scale_at, codes, zeros, shape, variant);
-                value = f32::cast_from(i32::cast_from(sums.sums[at]) - off);
+                value = f32::cast_from(i32::cast_from(u32::cast_from(sums.sums[at]) - off));
             }
             if comptime!(variant.grouped && variant.integer) {
                 value *= w_scales[(TABLE + scale_at * shape.sw_step) as usize];

@@ -1,6 +1,7 @@
 //! The product of a single token: 32 units stride over the words of two rows at once, so weights
 //! are read once and in order, in vectors of up to four words, and add up in shared memory. Where
-//! groups have scales a unit takes whole groups, so that their sums stay integers.
+//! groups have scales a unit takes whole groups, so that their sums stay integers: lanes then read a
+//! group apart, and rows of fewer groups than lanes leave some idle.
 use super::{
     Device, Output, Product, Shape, TABLE, Variant, add, finish, item, padding, spread, valued,
     vector, word, zero_points,
@@ -141,7 +142,8 @@ fn settle<A: Numeric>(
         let row = place.weight * shape.n + min(place.first + r, shape.n - 1);
         let at = row * shape.groups + group;
         let off = zero_points(sums.x_sum, place.input, at, codes, zeros, shape, variant);
-        let sum = f32::cast_from(i32::cast_from(sums.sums[r as usize]) - off);
+        let sum = u32::cast_from(sums.sums[r as usize]) - off;
+        let sum = f32::cast_from(i32::cast_from(sum));
         let scale = w_scales[(TABLE + at * shape.sw_step) as usize];
         sums.floats[r as usize] = sums.floats[r as usize] + sum * scale;
         sums.sums[r as usize] = A::from_int(0);
@@ -179,7 +181,7 @@ fn store<A: Numeric>(
             if comptime!(variant.integer && (variant.x_zero || variant.w_zero)) {
                 let at = min(row, shape.weights * shape.n - 1);
                 let off = zero_points(x_sum, place.input, at, shape.piece, zeros, shape, variant);
-                f32::cast_from(i32::cast_from(sum) - off)
+                f32::cast_from(i32::cast_from(u32::cast_from(sum) - off))
             } else {
                 f32::cast_from(sum)
             }

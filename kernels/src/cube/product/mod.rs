@@ -14,7 +14,8 @@
 //! Zero points are taken off the sums, not the codes, so that codes stay bytes. With codes `x` and
 //! `w`, `G` values in a group and the sums `W = sum w`, which do not change, and `X = sum x`:
 //! `sum (x - zx) (w - zw) = sum x w - zx W - zw (X - G zx)`.
-//! Codes of `uint8` are read as signed bytes of 128 less, and so are their zero points.
+//! Codes of `uint8` are read as signed bytes of 128 less then, and so are their zero points. Where
+//! items are floats, a code less its zero point is one, times the scale of its group.
 //!
 //! Bounds: `|sum| < 2^31` for every depth an op allows, and what wraps on the way there wraps back;
 //! at most 16,640 bytes of shared memory; buffers below the adapter's binding limit, so
@@ -195,7 +196,7 @@ pub(crate) fn add<E: Numeric, A: Numeric>(sum: A, x: E, w: E, #[comptime] intege
 }
 
 /// What zero points take off the sum of a group: see the module. `x_sum` is that of the codes of
-/// the token, `scale_at` counts the scales of weights.
+/// the token, `scale_at` counts the scales of weights. Unsigned, since C++ lets no signed sum wrap.
 #[cube]
 fn zero_points(
     x_sum: i32,
@@ -205,16 +206,16 @@ fn zero_points(
     zeros: &Array<i32>,
     shape: Shape,
     #[comptime] variant: Variant,
-) -> i32 {
-    let mut off = 0i32;
-    let mut zx = 0i32;
+) -> u32 {
+    let mut off = 0u32;
+    let mut zx = 0u32;
     if comptime!(variant.x_zero) {
-        zx = zeros[(token * shape.sx_step) as usize];
-        off += zx * zeros[(shape.sums_at + scale_at) as usize];
+        zx = u32::cast_from(zeros[(token * shape.sx_step) as usize]);
+        off += zx * u32::cast_from(zeros[(shape.sums_at + scale_at) as usize]);
     }
     if comptime!(variant.w_zero) {
-        let zw = zeros[(shape.zw_at + scale_at * shape.sw_step) as usize];
-        off += zw * (x_sum - i32::cast_from(codes) * zx);
+        let zw = u32::cast_from(zeros[(shape.zw_at + scale_at * shape.sw_step) as usize]);
+        off += zw * (u32::cast_from(x_sum) - codes * zx);
     }
     off
 }

@@ -1,4 +1,4 @@
-// One token: 32 units stride over the words of a row of the weight, four rows a group, and add up
+// One token: 32 units stride over the words of a row of the weight, four rows a workgroup, and add up
 // in shared memory.
 var<workgroup> sums: array<i32, 128>;
 
@@ -10,13 +10,13 @@ fn main(
 ) {
     let row = (group.y * groups.x + group.x) * 4u + unit.y;
     // Rows beyond the last repeat it; they are not stored.
-    let start = min(row, sizes[1] - 1u) * sizes[3];
+    let start = min(row, N - 1u) * W_WORDS;
     var sum = 0i;
-    for (var at = unit.x; at < sizes[3]; at += 32u) {
+    for (var at = unit.x; at < W_WORDS; at += 32u) {
         let word = w[start + at];
         for (var i = 0u; i < WIDTH; i++) {
             let column = at * WIDTH + i;
-            if (column < sizes[2]) {
+            if (column < X_WORDS) {
                 sum += dot4I8Packed(x[column], four(word, i));
             }
         }
@@ -30,7 +30,7 @@ fn main(
         }
         workgroupBarrier();
     }
-    if (unit.x == 0u && row < sizes[1]) {
+    if (unit.x == 0u && row < N) {
         y[row] = scaled(sums[place], 0u, row);
     }
 }

@@ -5,7 +5,7 @@
 //! [`four`]. Where a GPU has an instruction for the sum of four products of bytes, drivers use it
 //! for the built-in; else it is what the plain code of `cube-wgpu` is.
 //!
-//! Bounds: `|sum| <= 128^2 K < 2^31` for every K the op allows; 4,160 bytes of shared memory;
+//! Bounds: `|sum| < 2^31` for every K the op allows; 4,160 bytes of shared memory;
 //! buffers below the adapter's binding limit.
 use crate::context::Context;
 use crate::cube::{Packing, Raw, Ready, Session, WGPU, padded, word};
@@ -86,23 +86,25 @@ impl Kernel<Linear> for Dot4 {
             _ => (GEMM, 64, CubeDim::new_2d(16, 16)),
         };
         let width = packing.per_word() / 4;
-        let alias = format!("fn four(word: u32, i: u32) -> u32 {{ return {four}(word, i); }}\n");
-        let source = format!("const WIDTH = {width}u;\n{CODES}{alias}{body}");
         let step = |scales: &[f32]| u32::from(scales.len() > 1);
         let [m, n, x_len, w_len, x_scales] = [p.m, p.n, x_words, w_words, x.scales.len()].map(word);
-        let sizes = [m, n, x_len, w_len, step(&x.scales), step(&weight.scales), x_scales];
+        let (x_step, w_step) = (step(&x.scales), step(&weight.scales));
+        let source = format!(
+            "const M = {m}u;\nconst N = {n}u;\nconst X_WORDS = {x_len}u;\n\
+             const W_WORDS = {w_len}u;\nconst WIDTH = {width}u;\nconst X_STEP = {x_step}u;\n\
+             const W_STEP = {w_step}u;\nconst W_SCALES = {x_scales}u;\n{CODES}\
+             fn four(word: u32, i: u32) -> u32 {{ return {four}(word, i); }}\n{body}"
+        );
         let scales: Vec<f32> = x.scales.iter().chain(&weight.scales).copied().collect();
-        let inputs = [
+        let y = session.output(context, "y", p.m * p.n)?;
+        let buffers = vec![
             session.upload(&padded(i8::as_bytes(&x.codes), p.k, x_words))?,
             session.upload(&padded(&weight.bytes, weight.row_bytes, w_words))?,
             session.upload(&scales)?,
+            y.words_and_guard(),
         ];
-        let sizes = session.upload(&sizes)?;
-        let y = session.output(context, "y", p.m * p.n)?;
-        let [x, w, scales] = inputs;
-        let buffers = vec![x, w, scales, y.words_and_guard(), sizes];
         let cubes = p.n.div_ceil(tile) * if p.m == 1 { 1 } else { p.m.div_ceil(tile) };
-        let raw = Raw { source, units, buffers, cubes };
+        let raw = Raw { source: source.into(), units, buffers, cubes };
         let enqueue = move |client: &ComputeClient<WgpuRuntime>| raw.enqueue(client);
         let answer = move |session: &Session<WgpuRuntime>| {
             Ok(Outputs(vec![("y", Tensor::F32(session.read(&y)?))]))

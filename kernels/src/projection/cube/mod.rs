@@ -67,12 +67,9 @@ fn sizes(shape: &Shape) -> Sizes {
     Sizes { batch, time, inputs, pieces, weights, n, piece: shape.piece(), group: None }
 }
 
-/// Integer sums for int8 inputs going forward, floats else.
+/// That of the other rows, but for division.
 pub(crate) fn arithmetic<S>(problem: &ProjectionProblem<S>) -> Arithmetic {
-    match problem.input.codes.is_empty() {
-        true => Arithmetic::FLOAT_GPU,
-        false => Arithmetic::INTEGER_GPU,
-    }
+    Arithmetic { exact_division: false, ..super::arithmetic(problem) }
 }
 
 /// Whether the device can hold a problem.
