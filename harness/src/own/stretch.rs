@@ -14,7 +14,7 @@ const MOST: usize = 400;
 /// Most cases of other rules.
 const MOST_RULES: usize = 160;
 /// Most cases of the longest sums.
-const MOST_LONGEST: usize = 120;
+const MOST_LONGEST: usize = 60;
 /// Most operations and bytes of a case: 2^18 floats in and out.
 const MOST_WORK: u64 = 1 << 21;
 /// Sizes from which data at the end of the range are tried too: sums of bytes leave 16 bits.
