@@ -39,6 +39,18 @@ impl Packing {
         }
     }
 
+    /// How a weight format of that name is stored.
+    pub(crate) fn named(format: &str) -> Result<Packing, String> {
+        match format {
+            "sign1" => Ok(Packing::Sign1),
+            "ternary2" => Ok(Packing::Ternary2),
+            "int8" => Ok(Packing::Int8),
+            "int4" => Ok(Packing::Int4),
+            "uint4" => Ok(Packing::Uint4),
+            other => Err(format!("no {other} weights")),
+        }
+    }
+
     /// Bits of a field.
     pub(crate) const fn bits(self) -> u32 {
         match self {

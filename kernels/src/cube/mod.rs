@@ -24,6 +24,7 @@ mod raw;
 pub(crate) mod rule;
 #[cfg(all(test, feature = "wgpu"))]
 mod tests;
+pub(crate) mod tile;
 use crate::context::Context;
 use crate::hardware::{Hardware, Need};
 use crate::{Failure, Prepared};
@@ -35,7 +36,7 @@ use cubecl::prelude::*;
 use cubecl::server::Handle;
 #[cfg(feature = "wgpu")]
 use cubecl::wgpu::{WgpuDevice, WgpuRuntime};
-use lowbit_reference::op::Outputs;
+use lowbit_reference::op::{Outputs, Tensor};
 #[cfg(feature = "wgpu")]
 pub(crate) use raw::Raw;
 use std::marker::PhantomData;
@@ -237,6 +238,14 @@ impl<R: Device> Session<R> {
     }
 }
 
+/// Reads one output of floats.
+pub(crate) fn floats<R: Device>(
+    name: &'static str,
+    output: Output,
+) -> impl Fn(&Session<R>) -> Result<Outputs, Failure> {
+    move |session| Ok(Outputs(vec![(name, Tensor::F32(session.read(&output)?))]))
+}
+
 /// A row bound to its problem: what to enqueue and how to read what it answered.
 pub(crate) struct Ready<R: Runtime, L, A> {
     session: Session<R>,
@@ -315,6 +324,17 @@ pub(crate) fn spread(cubes: usize) -> CubeCount {
 /// A length as the device counts; `binds` keeps it in range.
 pub(crate) fn word(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+/// 1 where each has a scale, 0 where all share one: what a place is multiplied by.
+pub(crate) fn step(scales: &[f32]) -> u32 {
+    u32::from(scales.len() > 1)
+}
+
+/// The largest of 4, 2 and 1 words that divides both lengths: a vector.
+pub(crate) fn vector(lengths: [u32; 2]) -> usize {
+    let fits = |width: &u32| lengths.iter().all(|len| len % width == 0);
+    [4, 2].into_iter().find(fits).unwrap_or(1) as usize
 }
 
 /// Rows of `row` bytes as little-endian words, each row padded with zeros to `words` words.

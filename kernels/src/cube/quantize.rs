@@ -9,6 +9,7 @@
 //! Bounds: a chain of additions is shorter than 8,192 + 8 for up to 2^31 values, below the 16,384
 //! the tolerance allows. Two passes over `x`: 8 bytes read for each value.
 use super::rule::{Choices, Numbers, code_of, numbers, scale_of};
+use super::tile::{Join, gather, joined};
 use super::{Cube, Device, Packing, Ready, Session, field, spread, word};
 use crate::context::Context;
 use crate::{Failure, Prepared};
@@ -51,47 +52,14 @@ struct Rows {
     group_len: u32,
 }
 
-/// The larger of two numbers, or their sum.
-#[cube]
-fn join(a: f32, b: f32, #[comptime] maximum: bool) -> f32 {
-    if comptime!(maximum) { max(a, b) } else { a + b }
-}
-
-/// The sum, or the maximum, of the values of `lanes` neighbouring units, for each of them. All
-/// units of the cube must come here.
-#[cube]
-pub(crate) fn gather(
-    value: f32,
-    shared: &mut SharedMemory<f32>,
-    #[comptime] maximum: bool,
-    #[comptime] lanes: u32,
-) -> f32 {
-    let unit = UNIT_POS;
-    shared[unit as usize] = value;
-    sync_cube();
-    #[unroll]
-    for halving in 0..comptime!(lanes.ilog2()) {
-        let step = comptime!(lanes >> (halving + 1));
-        if unit % lanes < step {
-            let other = shared[(unit + step) as usize];
-            shared[unit as usize] = join(shared[unit as usize], other, maximum);
-        }
-        sync_cube();
-    }
-    let first = shared[(unit - unit % lanes) as usize];
-    // The memory may be used again after this.
-    sync_cube();
-    first
-}
-
 /// Both sums of a cube, for each of its units; that of the values only for centred rules.
 #[cube]
 fn gather_both(statistic: f32, total: f32, #[comptime] choices: Choices) -> Sums {
     let mut shared = SharedMemory::<f32>::new(comptime!(UNITS as usize));
-    let statistic = gather(statistic, &mut shared, choices.absmax, UNITS);
+    let statistic = gather::<f32>(statistic, &mut shared, comptime!(choices.join()), UNITS);
     let mut all = total;
     if comptime!(choices.centred) {
-        all = gather(total, &mut shared, false, UNITS);
+        all = gather::<f32>(total, &mut shared, Join::Sum, UNITS);
     }
     Sums { statistic, total: all }
 }
@@ -137,7 +105,7 @@ fn reduce_parts(
     let mut at = from + UNIT_POS;
     while at < to && group < groups.groups {
         let value = x[(group * groups.group_len + at) as usize];
-        statistic = join(statistic, value.abs(), choices.absmax);
+        statistic = joined::<f32>(statistic, value.abs(), comptime!(choices.join()));
         if comptime!(choices.centred) {
             total += value;
         }
@@ -171,7 +139,7 @@ fn reduce_groups(
     let mut at = UNIT_POS;
     while at < groups.parts && group < groups.groups {
         let part = group * groups.parts + at;
-        statistic = join(statistic, sums[part as usize], choices.absmax);
+        statistic = joined::<f32>(statistic, sums[part as usize], comptime!(choices.join()));
         if comptime!(choices.centred) {
             total += sums[(groups.groups * groups.parts + part) as usize];
         }

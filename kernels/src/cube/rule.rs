@@ -7,6 +7,7 @@
 //! off only near a tie. Ties themselves are exact: `q - trunc(q)` is, and WGSL's `round` is to
 //! even. Subnormals may be flushed and NaN is what the device makes of it.
 use super::Packing;
+use super::tile::Join;
 use cubecl::prelude::*;
 use lowbit_reference::format::Levels;
 use lowbit_reference::rule::{EpsilonUse, Range, Rounding, Rule};
@@ -35,6 +36,11 @@ pub(crate) struct Choices {
 }
 
 impl Choices {
+    /// How the magnitudes of a group become its statistic.
+    pub(crate) fn join(self) -> Join {
+        if self.absmax { Join::Larger } else { Join::Sum }
+    }
+
     /// Those of a rule for a format's levels.
     pub(crate) fn of(rule: &Rule, levels: Levels) -> Choices {
         Choices {

@@ -9,27 +9,22 @@
 use super::decode;
 use crate::context::Context;
 use crate::cube::product::{Product, Rows, Sizes, Tokens};
-use crate::cube::{Cube, Device, Packing, Ready, Session, filled, padded};
+use crate::cube::{Cube, Device, Packing, Ready, Session, filled, floats, padded};
 use crate::hardware::Need;
 use crate::{Failure, Kernel, Prepared, Threads};
 use cubecl::prelude::*;
 use lowbit_reference::format::TableFormat;
+use lowbit_reference::op::Arithmetic;
 use lowbit_reference::op::linear::{Activation, Linear, LinearProblem, Weight};
-use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 
 /// Groups are whole words of every format.
 const GROUP: usize = 32;
 
 /// How a weight is read.
 fn packing(weight: &Weight) -> Result<Packing, String> {
-    match (weight, weight.name()) {
-        (Weight::Codes(_), "sign1") => Ok(Packing::Sign1),
-        (Weight::Codes(_), "ternary2") => Ok(Packing::Ternary2),
-        (Weight::Codes(_), "int8") => Ok(Packing::Int8),
-        (Weight::Codes(_), "int4") => Ok(Packing::Int4),
-        (Weight::Codes(_), "uint4") => Ok(Packing::Uint4),
-        (Weight::Table(_), _) => Ok(Packing::Table),
-        (_, other) => Err(format!("no {other} weights")),
+    match weight {
+        Weight::Table(_) => Ok(Packing::Table),
+        Weight::Codes(_) | Weight::Blocks(_) => Packing::named(weight.name()),
     }
 }
 
@@ -189,8 +184,6 @@ impl<R: Device> Kernel<Linear> for Cube<R> {
         let y = session.output(context, "y", sizes.outputs())?;
         let out = y.clone();
         let enqueue = move |client: &ComputeClient<R>| product.enqueue(client, &out);
-        let answer =
-            move |session: &Session<R>| Ok(Outputs(vec![("y", Tensor::F32(session.read(&y)?))]));
-        Ok(Box::new(Ready::new(session, enqueue, answer)))
+        Ok(Box::new(Ready::new(session, enqueue, floats("y", y))))
     }
 }

@@ -9,8 +9,6 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
-#[cfg(feature = "cube")]
-mod cube;
 mod scalar;
 use crate::Kernel;
 use lowbit_reference::op::projection::{LowrankProjection, ProjectionOp};

@@ -6,12 +6,13 @@
 //! Bounds: chains of at most 1,032 additions below 2^18 taps, of `taps / 256 + 8` above; one
 //! division.
 use crate::context::Context;
-use crate::cube::{Cube, Device, Ready, Session, spread, word};
+use crate::cube::tile::{Join, gather, joined};
+use crate::cube::{Cube, Device, Ready, Session, floats, spread, word};
 use crate::hardware::Need;
 use crate::{Failure, Kernel, Prepared, Threads};
 use cubecl::prelude::*;
+use lowbit_reference::op::Arithmetic;
 use lowbit_reference::op::pool2d::{Divisor, Pool2d, Pool2dProblem, Pooling};
-use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 
 /// Units of a cube.
 const UNITS: u32 = 256;
@@ -51,10 +52,10 @@ struct Variant {
     lanes: u32,
 }
 
-/// The larger of two values, NaN if one of them is; or their sum.
-#[cube]
-fn join(a: f32, b: f32, #[comptime] maximum: bool) -> f32 {
-    if comptime!(maximum) { select(a > b || a.is_nan(), a, b) } else { a + b }
+impl Variant {
+    fn join(self) -> Join {
+        if self.maximum { Join::LargerOrNan } else { Join::Sum }
+    }
 }
 
 /// Taps of one window along an axis that lie in the image, or in the padded image.
@@ -80,24 +81,6 @@ fn count(
     max(count, 1)
 }
 
-/// What the units of an output have, joined in its first one. All units must come here.
-#[cube]
-fn gather(value: f32, #[comptime] variant: Variant) -> f32 {
-    let mut shared = SharedMemory::<f32>::new(comptime!(UNITS as usize));
-    shared[UNIT_POS as usize] = value;
-    sync_cube();
-    #[unroll]
-    for halving in 0..comptime!(variant.lanes.ilog2()) {
-        let step = comptime!(variant.lanes >> (halving + 1));
-        if UNIT_POS % variant.lanes < step {
-            let other = shared[(UNIT_POS + step) as usize];
-            shared[UNIT_POS as usize] = join(shared[UNIT_POS as usize], other, variant.maximum);
-        }
-        sync_cube();
-    }
-    shared[UNIT_POS as usize]
-}
-
 #[cube(launch)]
 fn pool(x: &Array<f32>, y: &mut Array<f32>, shape: Shape, #[comptime] variant: Variant) {
     let lanes = variant.lanes;
@@ -118,12 +101,13 @@ fn pool(x: &Array<f32>, y: &mut Array<f32>, shape: Shape, #[comptime] variant: V
         let inside = h >= shape.top && w >= shape.left;
         if inside && h < shape.top + shape.height && w < shape.left + shape.width {
             let pixel = (h - shape.top) * shape.width + w - shape.left;
-            all = join(all, x[(plane + pixel) as usize], variant.maximum);
+            all = joined::<f32>(all, x[(plane + pixel) as usize], comptime!(variant.join()));
         }
         tap += lanes;
     }
     if comptime!(lanes > 1) {
-        all = gather(all, variant);
+        let mut shared = SharedMemory::<f32>::new(comptime!(UNITS as usize));
+        all = gather::<f32>(all, &mut shared, comptime!(variant.join()), lanes);
     }
     if lane == 0 && at < shape.outputs {
         if comptime!(!variant.maximum) {
@@ -219,8 +203,6 @@ impl<R: Device> Kernel<Pool2d> for Cube<R> {
             let dim = CubeDim::new_1d(UNITS);
             pool::launch::<R>(client, spread(cubes), dim, x.arg(), out.arg(), shape, variant);
         };
-        let answer =
-            move |session: &Session<R>| Ok(Outputs(vec![("y", Tensor::F32(session.read(&y)?))]));
-        Ok(Box::new(Ready::new(session, enqueue, answer)))
+        Ok(Box::new(Ready::new(session, enqueue, floats("y", y))))
     }
 }

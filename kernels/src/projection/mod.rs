@@ -15,7 +15,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(feature = "cube")]
-pub(crate) mod cube;
+mod cube;
 mod matrices;
 mod outer;
 mod scalar;

@@ -7,8 +7,9 @@
 //!
 //! Bounds: chains of 5 additions; 4 bytes read for each value, and the packed state written.
 use crate::context::Context;
-use crate::cube::quantize::{UNITS, gather, store};
+use crate::cube::quantize::{UNITS, store};
 use crate::cube::rule::{Choices, Numbers, code_of, numbers, scale_of};
+use crate::cube::tile::gather;
 use crate::cube::{Cube, Device, Ready, Session, field, spread, word};
 use crate::hardware::Need;
 use crate::{Failure, Kernel, Prepared, Threads};
@@ -37,7 +38,7 @@ fn pack(
         value = x[at as usize];
     }
     let mut shared = SharedMemory::<f32>::new(comptime!(UNITS as usize));
-    let mut statistic = gather(value.abs(), &mut shared, choices.absmax, BLOCK);
+    let mut statistic = gather::<f32>(value.abs(), &mut shared, comptime!(choices.join()), BLOCK);
     if comptime!(!choices.absmax) {
         // The last block may be short; beyond it nothing is stored.
         statistic /= f32::cast_from(min(BLOCK, len - at / BLOCK * BLOCK));

@@ -5,12 +5,12 @@
 //!
 //! Bounds: one rounding, so the bits of the reference; 4 bytes written for each value.
 use crate::context::Context;
-use crate::cube::{Cube, Device, Packing, Ready, Session, decode, padded, spread, word};
+use crate::cube::{Cube, Device, Packing, Ready, Session, decode, floats, padded, spread, word};
 use crate::hardware::Need;
 use crate::{Failure, Kernel, Prepared, Threads};
 use cubecl::prelude::*;
+use lowbit_reference::op::Arithmetic;
 use lowbit_reference::op::rho::unpack::{RhoUnpack, UnpackProblem};
-use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 use lowbit_reference::rho::RHO_BLOCK;
 
 /// Units of a cube.
@@ -66,9 +66,6 @@ impl<R: Device> Kernel<RhoUnpack> for Cube<R> {
             let (packed, scales, values) = (packed.arg(), scales.arg(), values_out.arg());
             unpack::launch::<R>(client, count, dim, packed, scales, values, word(len), packing);
         };
-        let answer = move |session: &Session<R>| {
-            Ok(Outputs(vec![("values", Tensor::F32(session.read(&values)?))]))
-        };
-        Ok(Box::new(Ready::new(session, enqueue, answer)))
+        Ok(Box::new(Ready::new(session, enqueue, floats("values", values))))
     }
 }

@@ -1,10 +1,8 @@
 //! The kernel: see [`super`].
 use super::tiles::{exp2, fetch, fetch_values, gather};
-use crate::cube::product::add;
+use crate::cube::tile::{SIDE, Tile, multiply, zeros};
 use cubecl::prelude::*;
 
-/// Side of a cube in units.
-pub(super) const SIDE: u32 = 16;
 /// Keys of a tile, and columns of a value that are made at once.
 pub(super) const TILE: u32 = 64;
 /// Items of queries and keys, and keys of values, that are in shared memory at once.
@@ -24,8 +22,8 @@ pub(super) struct Shape {
     /// Items of a query and a key, and values of a value.
     items: u32,
     value_dim: u32,
-    /// Keys that query 0 sees, less one for each query before it that sees none; each later query
-    /// sees one more if the mask is causal.
+    /// Keys that query 0 sees, below 0 where the first queries see none; each later query sees
+    /// `causal` more.
     seen: i32,
     causal: i32,
     /// Softmax scale and `log2(e)`.
@@ -74,24 +72,36 @@ impl Variant {
     fn columns(self) -> u32 {
         self.values * TILE
     }
+    /// Queries by keys.
+    fn scores(self) -> Tile {
+        Tile {
+            rows: self.rows,
+            columns: TILE / SIDE,
+            depth: DEPTH,
+            row_pitch: self.queries() + 1,
+            column_pitch: TILE + 1,
+            integer: self.integer,
+        }
+    }
+    /// Weights of queries by columns of values.
+    fn values(self) -> Tile {
+        let (columns, column_pitch) = (self.columns() / SIDE, self.columns());
+        Tile { columns, column_pitch, integer: false, ..self.scores() }
+    }
 }
 
 #[cube]
 fn begin(#[comptime] variant: Variant) -> Queries {
-    let parts = comptime!(variant.rows * variant.columns() / SIDE);
     let mut most = Array::<f32>::new(comptime!(variant.rows as usize));
-    let mut total = Array::<f32>::new(comptime!(variant.rows as usize));
-    let mut answers = Array::<f32>::new(comptime!(parts as usize));
     #[unroll]
     for i in 0..variant.rows {
         most[i as usize] = HIDDEN;
-        total[i as usize] = 0.0;
     }
-    #[unroll]
-    for i in 0..parts {
-        answers[i as usize] = 0.0;
+    Queries {
+        most,
+        total: zeros::<f32>(variant.rows),
+        answers: zeros::<f32>(comptime!(variant.rows * variant.columns() / SIDE)),
     }
-    Queries { most, total, answers }
 }
 
 /// Products of the cube's queries with 64 keys.
@@ -105,37 +115,20 @@ fn products<E: Numeric, A: Numeric, N: Size>(
     #[comptime] variant: Variant,
 ) -> Array<A> {
     let rows = comptime!(variant.queries());
-    let per = comptime!(TILE / SIDE);
     let mut qs = SharedMemory::<E>::new(comptime!((DEPTH * (rows + 1)) as usize));
     let mut ks = SharedMemory::<E>::new(comptime!((DEPTH * (TILE + 1)) as usize));
-    let mut sums = Array::<A>::new(comptime!((variant.rows * per) as usize));
-    #[unroll]
-    for i in 0..comptime!(variant.rows * per) {
-        sums[i as usize] = A::from_int(0);
-    }
+    let mut sums = zeros::<A>(comptime!(variant.rows * TILE / SIDE));
     let q_first = place.head * shape.query_len + place.query;
     let k_first = place.kv_head * shape.key_len + key;
     let mut item = 0u32;
     while item < shape.items {
         let there = shape.query_len - place.query;
-        fetch::<E, N>(q, &mut qs, q_first, there, item, shape.items, rows);
-        fetch::<E, N>(k, &mut ks, k_first, shape.key_len - key, item, shape.items, TILE);
+        let floats = comptime!(!variant.integer);
+        fetch::<E, N>(q, &mut qs, q_first, there, item, shape.items, shape.factor, rows, floats);
+        let there = shape.key_len - key;
+        fetch::<E, N>(k, &mut ks, k_first, there, item, shape.items, shape.factor, TILE, false);
         sync_cube();
-        for d in 0..DEPTH {
-            #[unroll]
-            for i in 0..variant.rows {
-                let mut a = qs[(d * (rows + 1) + i * SIDE + UNIT_POS_Y) as usize];
-                if comptime!(!variant.integer) {
-                    a *= E::cast_from(shape.factor);
-                }
-                #[unroll]
-                for j in 0..per {
-                    let b = ks[(d * comptime!(TILE + 1) + j * SIDE + UNIT_POS_X) as usize];
-                    let at = comptime!((i * per + j) as usize);
-                    sums[at] = add::<E, A>(sums[at], a, b, variant.integer);
-                }
-            }
-        }
+        multiply::<E, A>(&qs, &ks, &mut sums, 0u32, comptime!(variant.scores()));
         sync_cube();
         item += DEPTH;
     }
@@ -231,27 +224,14 @@ fn combine(
     shape: Shape,
     #[comptime] variant: Variant,
 ) {
-    let pitch = comptime!(variant.queries() + 1);
-    let columns = comptime!(variant.columns());
-    let parts = comptime!(columns / SIDE);
     let mut part = 0u32;
     while part < TILE && key + part < end {
         let first = place.kv_head * shape.key_len + key + part;
         let there = shape.key_len - key - part;
         fetch_values(v, vs, first, there, place.column, shape.value_dim, variant.values);
         sync_cube();
-        for d in 0..DEPTH {
-            #[unroll]
-            for i in 0..variant.rows {
-                let weight = weights[((part + d) * pitch + i * SIDE + UNIT_POS_Y) as usize];
-                #[unroll]
-                for c in 0..parts {
-                    let value = vs[(d * columns + c * SIDE + UNIT_POS_X) as usize];
-                    let at = comptime!((i * parts + c) as usize);
-                    queries.answers[at] = queries.answers[at] + weight * value;
-                }
-            }
-        }
+        let tile = comptime!(variant.values());
+        multiply::<f32, f32>(weights, vs, &mut queries.answers, part, tile);
         sync_cube();
         part += DEPTH;
     }

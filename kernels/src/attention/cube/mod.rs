@@ -21,16 +21,19 @@
 mod kernel;
 mod tiles;
 use crate::context::Context;
-use crate::cube::{Cube, Device, Packing, Ready, Session, Words, padded, spread, word};
+use crate::cube::tile::SIDE;
+use crate::cube::{
+    Cube, Device, Packing, Ready, Session, Words, floats, padded, spread, vector, word,
+};
 use crate::hardware::Need;
 use crate::{Failure, Kernel, Prepared, Threads};
 use cubecl::prelude::*;
-use kernel::{SIDE, ShapeLaunch, TILE, Variant, attend};
+use kernel::{ShapeLaunch, TILE, Variant, attend};
+use lowbit_reference::op::Arithmetic;
 use lowbit_reference::op::attention::{
     Attention, AttentionInputs, AttentionProblem, AttentionShape, CausalAlignment, Scores,
     TokenCodes,
 };
-use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 
 /// The largest score that is accepted: far from where differences leave f32.
 const LARGEST: f32 = 1e36;
@@ -157,7 +160,7 @@ impl<R: Device> Kernel<Attention> for Cube<R> {
         let v = session.upload(&p.v)?;
         let y = session.output(context, "y", batch * config.num_heads * query_len * value_dim)?;
         let out = y.clone();
-        let width = [4, 2].into_iter().find(|width| plan.items.is_multiple_of(*width)).unwrap_or(1);
+        let width = vector([word(plan.items); 2]);
         let enqueue = move |client: &ComputeClient<R>| {
             if p.shape.key_len == 0 {
                 return out.clear(client);
@@ -181,8 +184,6 @@ impl<R: Device> Kernel<Attention> for Cube<R> {
                 plan.variant,
             );
         };
-        let answer =
-            move |session: &Session<R>| Ok(Outputs(vec![("y", Tensor::F32(session.read(&y)?))]));
-        Ok(Box::new(Ready::new(session, enqueue, answer)))
+        Ok(Box::new(Ready::new(session, enqueue, floats("y", y))))
     }
 }

@@ -1,5 +1,6 @@
 //! What units do together: rows into shared memory, and one number for a row; and powers of two.
-use super::kernel::{DEPTH, SIDE, TILE};
+use super::kernel::{DEPTH, TILE};
+use crate::cube::tile::SIDE;
 use cubecl::prelude::*;
 use std::f32::consts::LN_2;
 
@@ -22,7 +23,8 @@ pub(super) fn exp2(x: f32) -> f32 {
     select(power < 1, 0.0, p * scale)
 }
 
-/// `rows` rows of tokens into shared memory, item by item; zeros where they or the items end.
+/// `rows` rows of tokens into shared memory, item by item, each times a factor where they are
+/// `scaled`; zeros where they or the items end.
 #[cube]
 pub(super) fn fetch<E: Numeric, N: Size>(
     from: &Array<Vector<E, N>>,
@@ -31,7 +33,9 @@ pub(super) fn fetch<E: Numeric, N: Size>(
     there: u32,
     item: u32,
     items: u32,
+    factor: f32,
     #[comptime] rows: u32,
+    #[comptime] scaled: bool,
 ) {
     let size = N::value();
     let width = comptime!(size as u32);
@@ -49,7 +53,11 @@ pub(super) fn fetch<E: Numeric, N: Size>(
             #[unroll]
             for i in 0..width {
                 let to = (column + i) * comptime!(rows + 1) + row;
-                shared[to as usize] = values[comptime!(i as usize)];
+                let mut value = values[comptime!(i as usize)];
+                if comptime!(scaled) {
+                    value *= E::cast_from(factor);
+                }
+                shared[to as usize] = value;
             }
         }
     }
@@ -79,7 +87,8 @@ pub(super) fn fetch_values(
     }
 }
 
-/// The largest, or the sum, of what the 16 units of a row have. All units must come here.
+/// The largest, or the sum, of what the 16 units of a row have: two barriers, where the tree of
+/// `crate::cube::tile` has six. All units must come here.
 #[cube]
 pub(super) fn gather(value: f32, shared: &mut SharedMemory<f32>, #[comptime] largest: bool) -> f32 {
     shared[(UNIT_POS_Y * comptime!(SIDE + 1) + UNIT_POS_X) as usize] = value;

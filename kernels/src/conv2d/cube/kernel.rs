@@ -1,10 +1,8 @@
 //! The kernels: see [`super`].
-use crate::cube::product::add;
+use crate::cube::tile::{SIDE, Tile, multiply, zeros};
 use crate::cube::{Packing, decode};
 use cubecl::prelude::*;
 
-/// Side of a cube in units.
-pub(super) const SIDE: u32 = 16;
 /// Pixels of a tile.
 pub(super) const PIXELS: u32 = 64;
 /// Items of a tile.
@@ -45,6 +43,17 @@ pub(super) struct Variant {
 impl Variant {
     pub(super) fn integer(self) -> bool {
         self.codes > 1
+    }
+
+    fn tile(self) -> Tile {
+        Tile {
+            rows: self.rows,
+            columns: PIXELS / SIDE,
+            depth: DEPTH,
+            row_pitch: self.rows * SIDE + 1,
+            column_pitch: PIXELS,
+            integer: self.integer(),
+        }
     }
 }
 
@@ -146,30 +155,6 @@ struct Place {
     pixel: u32,
 }
 
-/// Add the products of a tile.
-#[cube]
-fn multiply<E: Numeric, A: Numeric>(
-    xs: &SharedMemory<E>,
-    ws: &SharedMemory<E>,
-    sums: &mut Array<A>,
-    #[comptime] variant: Variant,
-) {
-    let pitch = comptime!(variant.rows * SIDE + 1);
-    let per = comptime!(PIXELS / SIDE);
-    for d in 0..DEPTH {
-        #[unroll]
-        for i in 0..variant.rows {
-            let weight = ws[(d * pitch + i * SIDE + UNIT_POS_Y) as usize];
-            #[unroll]
-            for j in 0..per {
-                let value = xs[(d * PIXELS + j * SIDE + UNIT_POS_X) as usize];
-                let at = comptime!((i * per + j) as usize);
-                sums[at] = add::<E, A>(sums[at], value, weight, comptime!(variant.integer()));
-            }
-        }
-    }
-}
-
 #[cube(launch)]
 pub(super) fn convolve<E: Numeric, A: Numeric>(
     x: &Array<u32>,
@@ -193,11 +178,7 @@ pub(super) fn convolve<E: Numeric, A: Numeric>(
         channel: cube / across % down * rows,
         pixel: cube % across * PIXELS,
     };
-    let mut sums = Array::<A>::new(comptime!((variant.rows * per) as usize));
-    #[unroll]
-    for i in 0..comptime!(variant.rows * per) {
-        sums[i as usize] = A::from_int(0);
-    }
+    let mut sums = zeros::<A>(comptime!(variant.rows * per));
     let mut item = 0u32;
     let mut end = 0u32;
     if group < shape.batch * shape.groups {
@@ -209,7 +190,7 @@ pub(super) fn convolve<E: Numeric, A: Numeric>(
         fetch_pixels::<E>(x, taps, &mut xs, group, place.pixel, item, shape, variant);
         fetch_weights::<E>(w, &mut ws, first, there, item, shape, variant);
         sync_cube();
-        multiply::<E, A>(&xs, &ws, &mut sums, variant);
+        multiply::<E, A>(&ws, &xs, &mut sums, 0u32, comptime!(variant.tile()));
         sync_cube();
         item += DEPTH;
     }

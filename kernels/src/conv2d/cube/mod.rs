@@ -14,13 +14,14 @@
 //! memory; buffers below the adapter's binding limit.
 mod kernel;
 use crate::context::Context;
-use crate::cube::{Cube, Device, Packing, Ready, Session, Words, padded, spread, word};
+use crate::cube::tile::SIDE;
+use crate::cube::{Cube, Device, Packing, Ready, Session, Words, floats, padded, spread, word};
 use crate::hardware::Need;
 use crate::{Failure, Kernel, Prepared, Threads};
 use cubecl::prelude::*;
-use kernel::{PIXELS, SIDE, ShapeLaunch, TAP, Variant, alone, convolve};
+use kernel::{PIXELS, ShapeLaunch, TAP, Variant, alone, convolve};
+use lowbit_reference::op::Arithmetic;
 use lowbit_reference::op::conv2d::{Conv2d, Conv2dProblem, Conv2dTensors};
-use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 
 /// Plane and place of each tap: `(c, k D_h, l D_w)`.
 fn taps(p: &Conv2dProblem) -> Vec<u32> {
@@ -167,8 +168,6 @@ impl<R: Device> Kernel<Conv2d> for Cube<R> {
             let (count, shape) = (spread(plan.cubes), plan.shape());
             launch(client, count, dim, x, w, taps, scales, out.arg(), shape, plan.variant);
         };
-        let answer =
-            move |session: &Session<R>| Ok(Outputs(vec![("y", Tensor::F32(session.read(&y)?))]));
-        Ok(Box::new(Ready::new(session, enqueue, answer)))
+        Ok(Box::new(Ready::new(session, enqueue, floats("y", y))))
     }
 }

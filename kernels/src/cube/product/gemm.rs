@@ -1,17 +1,15 @@
 //! The product of many tokens: 16 x 16 units make a tile of 16 or 64 tokens by 64 outputs.
 //!
 //! Both sides of a tile are fetched in vectors of up to four words and opened into shared memory as
-//! items, 32 deep (8 where groups or rows are short); an item of `w` then serves every token of the tile, one of `x` 64 outputs. Each
-//! unit makes 1 x 4 or 4 x 4 outputs: eight values of shared memory for sixteen products.
+//! items, 32 deep (8 where groups or rows are short); an item of `w` then serves every token of the
+//! tile, one of `x` 64 outputs. Each unit makes 1 x 4 or 4 x 4 outputs.
 use super::{
-    Device, Output, Packing, Product, Shape, TABLE, Variant, add, finish, item, padding, spread,
-    valued, vector, word, zero_points,
+    Device, Output, Packing, Product, SIDE, Shape, TABLE, Tile, Variant, finish, item, padding,
+    spread, tile, valued, vector, word, zero_points,
 };
 use crate::cube::sum4;
 use cubecl::prelude::*;
 
-/// Side of a cube in units.
-pub(super) const SIDE: u32 = 16;
 /// Outputs of a tile, along a row.
 const COLUMNS: u32 = 64;
 
@@ -44,6 +42,17 @@ impl Variant {
         let items = self.items(packing);
         let rows = if weight { COLUMNS } else { self.rows * SIDE };
         Side { variant: self, weight, packing, rows, words: self.depth / items, items }
+    }
+
+    fn tile(self) -> Tile {
+        Tile {
+            rows: self.rows,
+            columns: COLUMNS / SIDE,
+            depth: self.depth,
+            row_pitch: self.rows * SIDE + 1,
+            column_pitch: COLUMNS + 1,
+            integer: self.integer,
+        }
     }
 }
 
@@ -119,22 +128,14 @@ struct Sums<A: Numeric> {
 #[cube]
 fn begin<A: Numeric>(#[comptime] variant: Variant) -> Sums<A> {
     let outputs = comptime!(variant.rows * COLUMNS / SIDE);
-    let mut sums = Array::<A>::new(comptime!(outputs as usize));
-    let mut floats = Array::<f32>::new(comptime!(outputs as usize));
-    let mut x_sums = Array::<i32>::new(comptime!(variant.rows as usize));
-    #[unroll]
-    for i in 0..outputs {
-        sums[i as usize] = A::from_int(0);
-        floats[i as usize] = 0.0;
+    Sums::<A> {
+        sums: tile::zeros::<A>(outputs),
+        x_sums: tile::zeros::<i32>(variant.rows),
+        floats: tile::zeros::<f32>(outputs),
     }
-    #[unroll]
-    for i in 0..variant.rows {
-        x_sums[i as usize] = 0;
-    }
-    Sums::<A> { sums, x_sums, floats }
 }
 
-/// Add the products of a tile.
+/// Add the products of a tile, and the codes of its tokens where weights have zero points.
 #[cube]
 fn multiply<E: Numeric, A: Numeric>(
     xs: &SharedMemory<E>,
@@ -142,21 +143,15 @@ fn multiply<E: Numeric, A: Numeric>(
     sums: &mut Sums<A>,
     #[comptime] variant: Variant,
 ) {
-    let rows = comptime!(variant.rows * SIDE);
-    let columns = comptime!(COLUMNS / SIDE);
-    for k in 0..variant.depth {
-        #[unroll]
-        for i in 0..variant.rows {
-            let value = xs[(k * (rows + 1) + i * SIDE + UNIT_POS_Y) as usize];
-            if comptime!(variant.w_zero && variant.integer) {
+    let tile = comptime!(variant.tile());
+    tile::multiply::<E, A>(xs, ws, &mut sums.sums, 0u32, tile);
+    if comptime!(variant.w_zero && variant.integer) {
+        for k in 0..variant.depth {
+            #[unroll]
+            for i in 0..variant.rows {
+                let value = xs[(k * tile.row_pitch + i * SIDE + UNIT_POS_Y) as usize];
                 let sum = sums.x_sums[i as usize];
                 sums.x_sums[i as usize] = sum + sum4(u32::cast_from(value));
-            }
-            #[unroll]
-            for j in 0..columns {
-                let code = ws[(k * comptime!(COLUMNS + 1) + j * SIDE + UNIT_POS_X) as usize];
-                let at = comptime!((i * columns + j) as usize);
-                sums.sums[at] = add::<E, A>(sums.sums[at], value, code, variant.integer);
             }
         }
     }

@@ -7,6 +7,7 @@ use super::{
     vector, word, zero_points,
 };
 use crate::cube::sum4;
+use crate::cube::tile::{self, Join, gather};
 use cubecl::prelude::*;
 
 /// Units that share a row.
@@ -15,26 +16,6 @@ const LANES: u32 = 32;
 const GROUPS: u32 = 4;
 /// Rows a group of lanes makes at once.
 const ROWS: u32 = 2;
-
-/// The sum over the lanes of a row, in its first lane. All units of the cube must come here.
-#[cube]
-fn total<A: Numeric>(sum: A, shared: &mut SharedMemory<A>) -> A {
-    let at = UNIT_POS_Y * LANES + UNIT_POS_X;
-    shared[at as usize] = sum;
-    sync_cube();
-    #[unroll]
-    for halving in 0..comptime!(LANES.ilog2()) {
-        let step = comptime!(LANES >> (halving + 1));
-        if UNIT_POS_X < step {
-            shared[at as usize] = shared[at as usize] + shared[(at + step) as usize];
-        }
-        sync_cube();
-    }
-    let total = shared[at as usize];
-    // The memory is used again.
-    sync_cube();
-    total
-}
 
 /// What a unit adds up: sums of its words, and of the token's codes; groups before.
 #[derive(CubeType)]
@@ -46,13 +27,7 @@ struct Sums<A: Numeric> {
 
 #[cube]
 fn begin<A: Numeric>() -> Sums<A> {
-    let mut sums = Array::<A>::new(comptime!(ROWS as usize));
-    let mut floats = Array::<f32>::new(comptime!(ROWS as usize));
-    #[unroll]
-    for r in 0..ROWS {
-        sums[r as usize] = A::from_int(0);
-        floats[r as usize] = 0.0;
-    }
+    let (sums, floats) = (tile::zeros::<A>(ROWS), tile::zeros::<f32>(ROWS));
     Sums::<A> { sums, floats, x_sum: 0i32 }
 }
 
@@ -169,15 +144,15 @@ fn store<A: Numeric>(
     let mut x_sums = SharedMemory::<i32>::new(comptime!((LANES * GROUPS) as usize));
     let mut x_sum = 0i32;
     if comptime!(variant.w_zero && variant.integer && !whole) {
-        x_sum = total::<i32>(sums.x_sum, &mut x_sums);
+        x_sum = gather::<i32>(sums.x_sum, &mut x_sums, Join::Sum, LANES);
     }
     #[unroll]
     for r in 0..ROWS {
         let row = place.weight * shape.n + place.first + r;
         let value = if comptime!(whole) {
-            total::<f32>(sums.floats[r as usize], &mut floats)
+            gather::<f32>(sums.floats[r as usize], &mut floats, Join::Sum, LANES)
         } else {
-            let sum = total::<A>(sums.sums[r as usize], &mut shared);
+            let sum = gather::<A>(sums.sums[r as usize], &mut shared, Join::Sum, LANES);
             if comptime!(variant.integer && (variant.x_zero || variant.w_zero)) {
                 let at = min(row, shape.weights * shape.n - 1);
                 let off = zero_points(x_sum, place.input, at, shape.piece, zeros, shape, variant);

@@ -1,7 +1,7 @@
 //! Products of matrices on the device: one for a single token, one for many.
 //!
 //! ```text
-//! x[B, inputs, pieces, T, K / pieces]      w[weights, N, pieces, K / pieces]
+//! x[B, inputs, pieces, T, K / pieces]      w[weights, pieces, N, K / pieces]
 //! y[b, w, t, n] = relu(s_x s_w[n] sum_k x[k] w[n, k] - threshold)             one scale a row
 //! y[b, w, t, n] = relu(s_x sum_g s_w[n, g] sum_{k in g} x[k] w[n, k] - threshold)       groups
 //! ```
@@ -22,7 +22,8 @@
 //! indices are below 2^30.
 mod gemm;
 mod gemv;
-use super::{Device, Output, Packing, Session, Words, decode, dot4, four, spread, word};
+use super::tile::{self, SIDE, Tile, add};
+use super::{Device, Output, Packing, Session, Words, decode, four, spread, step, vector, word};
 use crate::Failure;
 use cubecl::prelude::*;
 
@@ -185,16 +186,6 @@ fn item<E: Numeric>(
     }
 }
 
-/// A sum with the product of two items.
-#[cube]
-pub(crate) fn add<E: Numeric, A: Numeric>(sum: A, x: E, w: E, #[comptime] integer: bool) -> A {
-    if comptime!(integer) {
-        sum + A::cast_from(dot4(u32::cast_from(x), u32::cast_from(w)))
-    } else {
-        sum + A::cast_from(x) * A::cast_from(w)
-    }
-}
-
 /// What zero points take off the sum of a group: see the module. `x_sum` is that of the codes of
 /// the token, `scale_at` counts the scales of weights. Unsigned, since C++ lets no signed sum wrap.
 #[cube]
@@ -271,12 +262,6 @@ fn finish(value: f32, shape: Shape, #[comptime] variant: Variant) -> f32 {
     }
 }
 
-/// The largest of 4, 2 and 1 that divides all of these.
-fn vector(lengths: [u32; 2]) -> usize {
-    let fits = |width: &u32| lengths.iter().all(|len| len % width == 0);
-    [4, 2].into_iter().find(fits).unwrap_or(1) as usize
-}
-
 /// A product that waits for its tokens.
 #[derive(Debug)]
 pub(crate) struct Product {
@@ -303,14 +288,11 @@ impl Product {
         let integer = w.integer && x.packing != Packing::Float;
         let signed =
             |zero: &i32| if integer && x.packing == Packing::Uint8 { zero - 128 } else { *zero };
-        let step = |scales: &[f32]| u32::from(scales.len() > 1);
         let mut zeros: Vec<i32> = x.zero_points.iter().map(signed).collect();
         let zw_at = zeros.len();
         zeros.extend(&w.zero_points);
         let sums_at = zeros.len();
         zeros.extend(&w.sums);
-        // No buffer is empty.
-        zeros.push(0);
         let items = sizes.piece.div_ceil(if integer { 4 } else { 1 });
         let long = items > 2 * SHORT as usize;
         let whole = sizes.group.is_none_or(|group| group % (4 * DEPTH as usize) == 0);
@@ -324,7 +306,7 @@ impl Product {
             w_zero: !w.zero_points.is_empty(),
             relu: threshold.is_some(),
             depth,
-            rows: if sizes.time > gemm::SIDE as usize { 4 } else { 1 },
+            rows: if sizes.time > SIDE as usize { 4 } else { 1 },
         };
         let scales: Vec<f32> = w.table.iter().chain(&w.scales).copied().collect();
         Ok(Product {

@@ -8,14 +8,14 @@
 //! Bounds: `|sum| < 2^31` for every K the op allows; 4,160 bytes of shared memory;
 //! buffers below the adapter's binding limit.
 use crate::context::Context;
-use crate::cube::{Packing, Raw, Ready, Session, WGPU, padded, word};
+use crate::cube::{Packing, Raw, Ready, Session, WGPU, floats, padded, step, word};
 use crate::hardware::Need;
 use crate::rules::{classic_activation, contiguous};
 use crate::{Failure, Kernel, Prepared, Threads};
 use cubecl::prelude::*;
 use cubecl::wgpu::WgpuRuntime;
+use lowbit_reference::op::Arithmetic;
 use lowbit_reference::op::linear::{Activation, Linear, LinearProblem, PackedWeight, Weight};
-use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 
 const CODES: &str = include_str!("codes.wgsl");
 const GEMV: &str = include_str!("gemv.wgsl");
@@ -27,12 +27,13 @@ pub(super) struct Dot4;
 
 /// How a weight's words become words of four codes.
 fn four(format: &str) -> Result<(Packing, &'static str), String> {
-    match format {
-        "sign1" => Ok((Packing::Sign1, "four_of_sign1")),
-        "ternary2" => Ok((Packing::Ternary2, "four_of_ternary2")),
-        "int8" => Ok((Packing::Int8, "four_of_int8")),
-        "int4" => Ok((Packing::Int4, "four_of_int4")),
-        other => Err(format!("no {other} weights")),
+    let packing = Packing::named(format)?;
+    match packing {
+        Packing::Sign1 => Ok((packing, "four_of_sign1")),
+        Packing::Ternary2 => Ok((packing, "four_of_ternary2")),
+        Packing::Int8 => Ok((packing, "four_of_int8")),
+        Packing::Int4 => Ok((packing, "four_of_int4")),
+        _ => Err(format!("no {format} weights")),
     }
 }
 
@@ -86,7 +87,6 @@ impl Kernel<Linear> for Dot4 {
             _ => (GEMM, 64, CubeDim::new_2d(16, 16)),
         };
         let width = packing.per_word() / 4;
-        let step = |scales: &[f32]| u32::from(scales.len() > 1);
         let [m, n, x_len, w_len, x_scales] = [p.m, p.n, x_words, w_words, x.scales.len()].map(word);
         let (x_step, w_step) = (step(&x.scales), step(&weight.scales));
         let source = format!(
@@ -106,9 +106,6 @@ impl Kernel<Linear> for Dot4 {
         let cubes = p.n.div_ceil(tile) * if p.m == 1 { 1 } else { p.m.div_ceil(tile) };
         let raw = Raw { source: source.into(), units, buffers, cubes };
         let enqueue = move |client: &ComputeClient<WgpuRuntime>| raw.enqueue(client);
-        let answer = move |session: &Session<WgpuRuntime>| {
-            Ok(Outputs(vec![("y", Tensor::F32(session.read(&y)?))]))
-        };
-        Ok(Box::new(Ready::new(session, enqueue, answer)))
+        Ok(Box::new(Ready::new(session, enqueue, floats("y", y))))
     }
 }

@@ -1,11 +1,11 @@
 //! The kernels of the gradients: see [`super`].
 use crate::cube::Packing;
+use crate::cube::tile::{SIDE, Tile, multiply, zeros};
 use cubecl::prelude::*;
 
 /// Units of a cube that masks a gradient.
 pub(super) const UNITS: u32 = 256;
-/// Side of a cube of units that makes a tile of the gradient of the weight, and of the tile.
-pub(super) const SIDE: u32 = 16;
+/// Side of a tile of the gradient of the weight.
 pub(super) const TILE: u32 = 64;
 /// Tokens of a tile.
 const DEPTH: u32 = 16;
@@ -25,6 +25,15 @@ pub(super) fn mask(
         masked[at as usize] = select(passes, g[at as usize], 0.0);
     }
 }
+
+const UNIT_TILE: Tile = Tile {
+    rows: TILE / SIDE,
+    columns: TILE / SIDE,
+    depth: DEPTH,
+    row_pitch: TILE + 1,
+    column_pitch: TILE + 1,
+    integer: false,
+};
 
 /// Sizes of the gradient of the weight: of each matrix `k x n` values, in rows of `columns` among
 /// `rows`, the rest of which are zero.
@@ -131,12 +140,7 @@ pub(super) fn outer(
         first_k: tile / across % down * TILE,
         first_n: tile % across * TILE,
     };
-    let per = comptime!(TILE / SIDE);
-    let mut sums = Array::<f32>::new(comptime!((per * per) as usize));
-    #[unroll]
-    for i in 0..comptime!(per * per) {
-        sums[i as usize] = 0.0;
-    }
+    let mut sums = zeros::<f32>(comptime!(UNIT_TILE.rows * UNIT_TILE.columns));
     let mut first = 0u32;
     let mut end = 0u32;
     if weight < shape.weights {
@@ -145,17 +149,7 @@ pub(super) fn outer(
     while first < end {
         fetch(x, x_scales, g, &mut xs, &mut gs, first, place, shape, packing);
         sync_cube();
-        for depth in 0..DEPTH {
-            #[unroll]
-            for i in 0..per {
-                let x_value = xs[(depth * comptime!(TILE + 1) + i * SIDE + UNIT_POS_Y) as usize];
-                #[unroll]
-                for j in 0..per {
-                    let g_at = depth * comptime!(TILE + 1) + j * SIDE + UNIT_POS_X;
-                    sums[comptime!((i * per + j) as usize)] += x_value * gs[g_at as usize];
-                }
-            }
-        }
+        multiply::<f32, f32>(&xs, &gs, &mut sums, 0u32, UNIT_TILE);
         sync_cube();
         first += DEPTH;
     }

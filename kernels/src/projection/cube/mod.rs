@@ -15,12 +15,16 @@ mod kernels;
 use super::matrices::{Arranged, Matrices};
 use crate::context::Context;
 use crate::cube::product::{Product, Rows, Sizes, Tokens};
-use crate::cube::{Cube, Device, Output, Packing, Ready, Session, Words, padded, spread, word};
+use crate::cube::tile::SIDE;
+use crate::cube::{
+    Cube, Device, Output, Packing, Ready, Session, Words, floats, padded, spread, step, word,
+};
+use crate::hardware::Need;
 use crate::linear::batched::{Shape, Weights};
-use crate::{Failure, Prepared};
+use crate::{Failure, Kernel, Prepared, Threads};
 use cubecl::prelude::*;
-use kernels::{OuterShapeLaunch, SIDE, TILE, UNITS, mask, outer};
-use lowbit_reference::op::projection::ProjectionProblem;
+use kernels::{OuterShapeLaunch, TILE, UNITS, mask, outer};
+use lowbit_reference::op::projection::{Named, ProjectionOp, ProjectionProblem};
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 
 /// Rows of words of the packed matrices, those of a piece together.
@@ -29,11 +33,7 @@ fn rows<R: Device>(
     weights: &Weights,
     sizes: &Sizes,
 ) -> Result<Rows, Failure> {
-    let packing = match weights.format.name() {
-        "sign1" => Packing::Sign1,
-        "ternary2" => Packing::Ternary2,
-        _ => Packing::Int8,
-    };
+    let packing = Packing::named(weights.format.name())?;
     let row = |j: usize, piece: usize| {
         let bytes = &weights.bytes[j * weights.row_bytes..][..weights.row_bytes];
         let bits = packing.bits() as usize;
@@ -67,20 +67,32 @@ fn sizes(shape: &Shape) -> Sizes {
     Sizes { batch, time, inputs, pieces, weights, n, piece: shape.piece(), group: None }
 }
 
-/// That of the other rows, but for division.
-pub(crate) fn arithmetic<S>(problem: &ProjectionProblem<S>) -> Arithmetic {
-    Arithmetic { exact_division: false, ..super::arithmetic(problem) }
-}
-
-/// Whether the device can hold a problem.
-pub(crate) fn accepts<S: Arranged, R: Device>(
-    row: &Cube<R>,
-    problem: &ProjectionProblem<S>,
-) -> Result<(), String> {
-    let count = |dims: &[usize]| dims.iter().product::<usize>();
-    let [input, output] = [problem.shape.input_shape(), problem.shape.output_shape()];
-    let weight = problem.shape.weight_shape();
-    row.binds(4 * [count(&input), count(&output), count(&weight)].into_iter().fold(0, usize::max))
+impl<S: Arranged + Named, R: Device> Kernel<ProjectionOp<S>> for Cube<R> {
+    fn name(&self) -> &'static str {
+        R::NAME
+    }
+    fn need(&self) -> Need {
+        R::NEED
+    }
+    fn threads(&self) -> Threads {
+        Threads::Own
+    }
+    fn arithmetic(&self, problem: &ProjectionProblem<S>) -> Arithmetic {
+        Arithmetic { exact_division: false, ..super::arithmetic(problem) }
+    }
+    fn accepts(&self, problem: &ProjectionProblem<S>) -> Result<(), String> {
+        let count = |dims: &[usize]| dims.iter().product::<usize>();
+        let [input, output] = [problem.shape.input_shape(), problem.shape.output_shape()];
+        let weight = count(&problem.shape.weight_shape());
+        self.binds(4 * [count(&input), count(&output), weight].into_iter().fold(0, usize::max))
+    }
+    fn prepare<'p>(
+        &self,
+        problem: &'p ProjectionProblem<S>,
+        context: &mut Context,
+    ) -> Result<Box<dyn Prepared + 'p>, Failure> {
+        prepare::<S, R>(problem, context)
+    }
 }
 
 /// The input on the device, in rows of whole words.
@@ -107,14 +119,19 @@ fn tokens<S: Arranged, R: Device>(
     Ok(Tokens { words: session.upload(&words)?, packing, scales, zero_points: Vec::new() })
 }
 
-/// What the gradients need beside the forward product.
-struct Gradients {
-    threshold: Option<f32>,
-    /// The forward output, where a relu asks for it, and the gradient that passes.
+/// Which gradients pass a relu: those of outputs above the threshold.
+struct Relu {
+    threshold: f32,
+    forward: Product,
     y: Output,
     masked: Output,
+}
+
+/// Everything a backward pass needs.
+struct Gradients {
+    relu: Option<Relu>,
     grad_output: Words,
-    /// From the gradient as given, and as it passes.
+    /// From the gradient as it passes.
     input: Product,
     x: Tokens,
     x_scales: Words,
@@ -127,55 +144,42 @@ impl Gradients {
         (session, context): (&mut Session<R>, &mut Context),
         problem: &ProjectionProblem<S>,
         x: Tokens,
+        relu: Option<Relu>,
     ) -> Result<Gradients, Failure> {
         let matrices = problem.shape.matrices();
         let back = sizes(&matrices.backward());
         let count = |dims: &[usize]| dims.iter().product::<usize>();
-        let len = problem.grad_output.len();
         let grad_output = session.upload(&problem.grad_output)?;
-        let (y, masked) =
-            (session.output(context, "y", len)?, session.output(context, "masked", len)?);
-        let g = match problem.relu_threshold {
-            Some(_) => masked.words(),
-            None => grad_output.clone(),
-        };
+        let passing = relu.as_ref().map_or_else(|| grad_output.clone(), |relu| relu.masked.words());
         let g = Tokens {
-            words: g,
+            words: passing,
             packing: Packing::Float,
             scales: vec![1.0],
             zero_points: Vec::new(),
         };
         let weights = rows(session, &matrices.backward_weights(&problem.weight), &back)?;
+        let inputs = count(&problem.shape.input_shape());
+        let packed = count(&problem.shape.weight_shape());
         Ok(Gradients {
-            threshold: problem.relu_threshold,
-            y,
-            masked,
+            relu,
             grad_output,
             input: Product::new(session, back, (g, weights), None)?,
             x_scales: session.upload(&x.scales)?,
             x,
-            grad_input: session.output(
-                context,
-                "grad_input",
-                count(&problem.shape.input_shape()),
-            )?,
-            grad_weight: session.output(
-                context,
-                "grad_weight",
-                count(&problem.shape.weight_shape()),
-            )?,
+            grad_input: session.output(context, "grad_input", inputs)?,
+            grad_weight: session.output(context, "grad_weight", packed)?,
         })
     }
 
-    fn enqueue<R: Device>(&self, client: &ComputeClient<R>, forward: &Product, all: &Matrices) {
+    fn enqueue<R: Device>(&self, client: &ComputeClient<R>, all: &Matrices) {
         let mut g = self.grad_output.arg();
-        if let Some(threshold) = self.threshold {
-            forward.enqueue(client, &self.y);
+        if let Some(Relu { threshold, forward, y, masked }) = &self.relu {
+            forward.enqueue(client, y);
             let len = all.forward.tokens() * all.forward.weights * all.forward.n;
             let (cubes, dim) = (spread(len.div_ceil(UNITS as usize)), CubeDim::new_1d(UNITS));
-            let (y, masked) = (self.y.arg(), self.masked.arg());
-            mask::launch::<R>(client, cubes, dim, y, g, masked, threshold, word(len));
-            g = self.masked.arg();
+            let (y, to) = (y.arg(), masked.arg());
+            mask::launch::<R>(client, cubes, dim, y, g, to, *threshold, word(len));
+            g = masked.arg();
         }
         self.input.enqueue(client, &self.grad_input);
         let shape = &all.forward;
@@ -185,7 +189,7 @@ impl Gradients {
         let [pieces, weights, piece] = [shape.pieces, shape.weights, shape.piece()].map(word);
         let [n, rows, columns] = [shape.n, all.rows, all.columns].map(word);
         let x_words = word(self.x.packing.words(shape.piece()));
-        let step = u32::from(self.x.scales.len() > 1);
+        let step = step(&self.x.scales);
         outer::launch::<R>(
             client,
             spread(tiles * shape.pieces * shape.weights),
@@ -203,7 +207,7 @@ impl Gradients {
 }
 
 /// Bind a problem to the device.
-pub(crate) fn prepare<'p, S: Arranged, R: Device>(
+fn prepare<'p, S: Arranged, R: Device>(
     problem: &'p ProjectionProblem<S>,
     context: &mut Context,
 ) -> Result<Box<dyn Prepared + 'p>, Failure> {
@@ -212,19 +216,29 @@ pub(crate) fn prepare<'p, S: Arranged, R: Device>(
     let sizes = sizes(&all.forward);
     let x = tokens(&session, problem, &all.forward)?;
     let weights = rows(&session, &all.forward_weights(&problem.weight), &sizes)?;
-    let threshold = problem.relu_threshold.filter(|_| !problem.backward());
-    let forward = Product::new(&session, sizes, (x.clone(), weights), threshold)?;
+    let product = |threshold| Product::new(&session, sizes, (x.clone(), weights), threshold);
+    let relu = problem.relu_threshold;
     if !problem.backward() {
+        let forward = product(relu)?;
         let y = session.output(context, "y", sizes.outputs())?;
         let out = y.clone();
         let enqueue = move |client: &ComputeClient<R>| forward.enqueue(client, &out);
-        let answer =
-            move |session: &Session<R>| Ok(Outputs(vec![("y", Tensor::F32(session.read(&y)?))]));
-        return Ok(Box::new(Ready::new(session, enqueue, answer)));
+        return Ok(Box::new(Ready::new(session, enqueue, floats("y", y))));
     }
-    let gradients = Gradients::new((&mut session, context), problem, x)?;
+    let forward =
+        relu.map(|threshold| Ok::<_, Failure>((threshold, product(None)?))).transpose()?;
+    let relu = match forward {
+        None => None,
+        Some((threshold, forward)) => Some(Relu {
+            threshold,
+            forward,
+            y: session.output(context, "y", sizes.outputs())?,
+            masked: session.output(context, "masked", sizes.outputs())?,
+        }),
+    };
+    let gradients = Gradients::new((&mut session, context), problem, x, relu)?;
     let (input, weight) = (gradients.grad_input.clone(), gradients.grad_weight.clone());
-    let enqueue = move |client: &ComputeClient<R>| gradients.enqueue(client, &forward, &all);
+    let enqueue = move |client: &ComputeClient<R>| gradients.enqueue(client, &all);
     let answer = move |session: &Session<R>| {
         let [input, weight] = [session.read(&input)?, session.read(&weight)?].map(Tensor::F32);
         Ok(Outputs(vec![("grad_input", input), ("grad_weight", weight)]))
