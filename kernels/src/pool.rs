@@ -1,7 +1,7 @@
 //! The threads a row may use.
 use rayon::prelude::*;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// A fixed number of threads. With one, our own rows run on the caller's: nothing is woken.
 #[derive(Clone, Debug)]
@@ -37,10 +37,21 @@ impl Pool {
     /// Run `work` on every task, in parallel when there are threads for it.
     pub fn for_each<T: Send>(&self, tasks: Vec<T>, work: impl Fn(T) + Sync + Send) {
         if self.threads > 1 && tasks.len() > 1 {
-            self.pool.install(|| tasks.into_par_iter().with_max_len(1).for_each(work));
+            let tasks: Vec<_> = tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
+            self.for_each_index(tasks.len(), &|i| {
+                let task = tasks[i].lock().ok().and_then(|mut task| task.take());
+                task.into_iter().for_each(&work);
+            });
         } else {
             tasks.into_iter().for_each(work);
         }
+    }
+
+    /// Apart from the type of a task, so that the machinery of rayon is compiled once and not for
+    /// each of some three hundred (which took a fifth of the build); a lock that nobody else wants
+    /// is some 20 ns of a task of 10 us.
+    fn for_each_index(&self, len: usize, work: &(dyn Fn(usize) + Sync)) {
+        self.pool.install(|| (0..len).into_par_iter().with_max_len(1).for_each(work));
     }
 
     /// Run `work` where a library that splits its work by rayon finds this pool's threads, and no

@@ -8,7 +8,8 @@
 use super::encode::{Encode, Stage, encode};
 use super::isa::{AHEAD, BATCH, BLOCKS, Fold, Halves, Isa, LINE, STEP, lines};
 use super::plan::{Packing, Plan, Shared};
-use super::tasks::{Groups, means};
+use super::statistics::Answers;
+use super::tasks::Groups;
 
 impl Groups<'_> {
     /// Batches of blocks; answers how many blocks were done.
@@ -33,11 +34,10 @@ impl Groups<'_> {
         for (x, scales) in batches {
             // Split by hand: zipped chunks divide to find their number.
             let (batch, rest) = packed.split_at_mut(bytes);
-            let reciprocals = match fold {
-                // The fold named here is known to the compiler in its loop.
-                Fold::Absmax => shared(isa, &plan, Fold::Absmax, x, scales),
-                fold => shared(isa, &plan, fold, x, scales),
-            };
+            let mut answers = [0.0; BATCH];
+            isa.enter(Answers { fold, len: STEP, x, answers: &mut answers });
+            *scales = plan.scales(answers);
+            let reciprocals = plan.reciprocals(*scales);
             match plan.packing {
                 Packing::Byte => {
                     let steps = plan.steps(*scales);
@@ -63,24 +63,6 @@ impl Groups<'_> {
         }
         done
     }
-}
-
-/// Writes the scales of a batch, and answers their reciprocals.
-#[inline(always)]
-fn shared<I: Isa>(
-    isa: I,
-    plan: &Plan,
-    fold: Fold,
-    x: &[f32; BLOCKS],
-    scales: &mut [f32; BATCH],
-) -> [f32; BATCH] {
-    let answers = isa.fold_steps(fold, x);
-    let statistics = match fold {
-        Fold::Absmax | Fold::PositiveMax => answers,
-        _ => means(&answers, STEP),
-    };
-    *scales = plan.scales(statistics);
-    plan.reciprocals(*scales)
 }
 
 /// Codes of a byte: a line for two blocks.

@@ -1,7 +1,8 @@
 //! What an instruction set supplies to quantize: folds and packings of a few dozen values.
 //!
-//! Loops, tails and threads are written once around them (`tasks.rs`, `encode.rs`). They are
-//! inlined into [`Isa::enter`], the one function compiled for the set, so a step costs no call.
+//! Loops, tails and threads are written once around them (`statistics.rs`, `tasks.rs`,
+//! `encode.rs`). They are inlined into [`Isa::enter`], the one function compiled for the set, so a
+//! step costs no call; it is compiled for each task.
 //! Hence no closure on that way: a closure is a function of its own, compiled without the set, and
 //! the intrinsics in it would be calls with vectors passed through memory (measured: 4 times
 //! slower).

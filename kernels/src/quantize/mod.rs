@@ -19,6 +19,7 @@ pub(crate) mod isa;
 pub(crate) mod plain;
 mod plan;
 pub(crate) mod scalar;
+mod statistics;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -33,8 +34,9 @@ use lowbit_reference::op::{Arithmetic, Op, Outputs, Tensor};
 use lowbit_reference::rule::Range;
 pub(crate) use plan::{Packing, STREAMED};
 use plan::{Plan, Shared};
+use statistics::{BLOCK, Combine, Statistics, Sum, Sums};
 use std::marker::PhantomData;
-use tasks::{BLOCK, Codes, Combine, Groups, Statistics, Sum, Sums};
+use tasks::{Codes, Groups};
 
 /// Largest group done in one go: 128 KiB, which leaves room in an L2 of 256 KiB.
 const FUSED: usize = 32_768;
