@@ -1,6 +1,6 @@
 //! One row on one case: its checks, and its records.
 use crate::bench::Bench;
-use crate::determinism::Passed;
+use crate::determinism::{Passed, launched};
 use crate::driver::Task;
 use crate::protocol::Reply;
 use crate::refusal::{Check, Refusal};
@@ -239,8 +239,7 @@ impl<'a, O: Op> RowRun<'a, O> {
         let mut context = bench.context(poison);
         let before = bench.heap.mark();
         let mut prepared = self.kernel.prepare(self.given, &mut context)?;
-        prepared.launch()?;
-        prepared.sync()?;
+        launched(&mut *prepared)?;
         rounding::as_ever()?;
         let held = bench.heap.peak().saturating_sub(before);
         let outputs = prepared.read()?;

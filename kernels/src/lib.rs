@@ -170,6 +170,10 @@ pub trait Prepared {
     fn device_time(&mut self) -> Option<f64> {
         None
     }
+    /// How many copies between host and device there were so far; a launch may make none.
+    fn host_copies(&self) -> u64 {
+        0
+    }
     /// Device memory in use, where there is a device.
     fn device_bytes(&self) -> Option<u64> {
         None

@@ -21,6 +21,8 @@ pub(crate) enum When {
     Always,
     /// On all but the first of these occasions, but nothing is declared.
     Undeclared,
+    /// Never, but a launch copies from its device to the host.
+    Copies,
 }
 
 /// A row and when it is off.
@@ -34,6 +36,7 @@ pub(crate) static KERNELS: &[&dyn Kernel<Linear>] = &[
     &Moody("two_tokens", When::TwoTokens),
     &Moody("always", When::Always),
     &Moody("undeclared", When::Undeclared),
+    &Moody("copies", When::Copies),
 ];
 
 impl Kernel<Linear> for Moody {
@@ -94,7 +97,7 @@ impl Prepared for Run {
         self.launches += 1;
         let again = self.launches > 1;
         let is_off = match self.when {
-            When::Never => false,
+            When::Never | When::Copies => false,
             When::Again => again,
             When::ThreeThreads => self.threads == 3,
             When::TwoTokens => self.tokens == 2,
@@ -103,6 +106,9 @@ impl Prepared for Run {
         };
         self.y.copy_from_slice(if is_off { &self.off } else { &self.want });
         Ok(())
+    }
+    fn host_copies(&self) -> u64 {
+        if self.when == When::Copies { self.launches as u64 } else { 0 }
     }
     fn forget(&mut self) -> Result<(), Failure> {
         self.y.fill(f32::NAN);
@@ -124,6 +130,7 @@ pub(crate) fn declarations() {
         ("two_tokens", 4, "the row declares the same bits for any batch, but `y`[0] is "),
         ("always", 4, "the row declares the reference's bits, but an answer is "),
         ("undeclared", 0, ""),
+        ("copies", 4, "copies between host and device in a launch: 1, must be 0"),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         let output = lowbit(folder.path(), &["check", "--case", CASE, "--kernel", row]);

@@ -16,6 +16,7 @@
 //!
 //! All buffers hold 32-bit words (WGSL has no bytes), so an index is below 2^30 wherever a buffer
 //! is below 4 GiB, and u32 arithmetic is enough.
+mod client;
 mod codes;
 pub(crate) mod product;
 pub(crate) mod quantize;
@@ -28,10 +29,10 @@ pub(crate) mod tile;
 use crate::context::Context;
 use crate::hardware::{Hardware, Need};
 use crate::{Failure, Prepared};
+use client::Client;
 pub(crate) use codes::{Packing, decode, dot4, field, four, sum4};
 #[cfg(feature = "cuda")]
 use cubecl::cuda::{CudaDevice, CudaRuntime};
-use cubecl::future::block_on;
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 #[cfg(feature = "wgpu")]
@@ -178,8 +179,7 @@ impl Output {
 
 /// A client, and the words made through it.
 pub(crate) struct Session<R: Runtime> {
-    /// Where kernels are launched.
-    client: ComputeClient<R>,
+    client: Client<R>,
     /// What kernels write, to be overwritten between launches.
     outputs: Vec<Words>,
 }
@@ -187,14 +187,13 @@ pub(crate) struct Session<R: Runtime> {
 impl<R: Device> Session<R> {
     /// A session on the device of the context.
     pub(crate) fn open(context: &Context) -> Result<Session<R>, Failure> {
-        Ok(Session { client: R::client_on(context.hardware())?, outputs: Vec::new() })
+        Ok(Session { client: Client::open(context)?, outputs: Vec::new() })
     }
 
     /// A copy of `values` on the device, where no buffer is empty.
     pub(crate) fn upload<T: CubeElement>(&self, values: &[T]) -> Result<Words, Failure> {
         let bytes = if values.is_empty() { &[0; 4] } else { T::as_bytes(values) };
-        let create = || self.client.create_from_slice(bytes);
-        Ok(Words { handle: guarded("upload", create)?, len: values.len().max(1) })
+        Ok(Words { handle: self.client.upload(bytes)?, len: values.len().max(1) })
     }
 
     /// `words` words to be written by a kernel, full of the context's poison.
@@ -214,23 +213,15 @@ impl<R: Device> Session<R> {
     /// Fill every output, but not its guard, with the bits of a NaN.
     fn forget(&self) -> Result<(), Failure> {
         for words in &self.outputs {
-            guarded("forget", || set(&self.client, words, NAN))?;
+            guarded("forget", || set(self.client.launcher(), words, NAN))?;
         }
-        self.sync()
-    }
-
-    /// Wait for everything launched, and report what went wrong with it.
-    fn sync(&self) -> Result<(), Failure> {
-        guarded("flush", || self.client.flush())?.map_err(|e| failure("launch", e))?;
-        guarded("sync", || block_on(self.client.sync()))?.map_err(|e| failure("sync", e))
+        self.client.sync()
     }
 
     /// The words of an output, once the launches before it are known to have worked and its guard
     /// to be whole.
     pub(crate) fn read<T: CubeElement>(&self, output: &Output) -> Result<Vec<T>, Failure> {
-        guarded("flush", || self.client.flush())?.map_err(|e| failure("launch", e))?;
-        let bytes = guarded("read", || self.client.read_one(output.words.handle.clone()))?;
-        let bytes = bytes.map_err(|e| failure("read", e))?;
+        let bytes = self.client.download(output.words.handle.clone())?;
         match bytes.len().checked_sub(output.guard.len()).map(|len| bytes.split_at(len)) {
             Some((payload, guard)) if guard == output.guard => Ok(T::from_bytes(payload).to_vec()),
             _ => Err(Failure(format!("wrote past the end of device buffer `{}`", output.label))),
@@ -274,7 +265,7 @@ where
     A: Fn(&Session<R>) -> Result<Outputs, Failure>,
 {
     fn launch(&mut self) -> Result<(), Failure> {
-        let (enqueue, client) = (&self.enqueue, &self.session.client);
+        let (enqueue, client) = (&self.enqueue, self.session.client.launcher());
         if self.built {
             return guarded("launch", || enqueue(client));
         }
@@ -285,7 +276,7 @@ where
         Ok(())
     }
     fn sync(&mut self) -> Result<(), Failure> {
-        self.session.sync()
+        self.session.client.sync()
     }
     fn forget(&mut self) -> Result<(), Failure> {
         self.session.forget()
@@ -293,8 +284,11 @@ where
     fn read(&mut self) -> Result<Outputs, Failure> {
         (self.answer)(&self.session)
     }
+    fn host_copies(&self) -> u64 {
+        self.session.client.copies()
+    }
     fn device_bytes(&self) -> Option<u64> {
-        let usage = guarded("memory usage", || self.session.client.memory_usage());
+        let usage = guarded("memory usage", || self.session.client.launcher().memory_usage());
         usage.ok()?.ok().map(|usage| usage.bytes_in_use)
     }
 }

@@ -34,7 +34,10 @@ fn agrees_on<O: Op>(kernels: &[&dyn Kernel<O>], problem: &O::Problem) {
     let kernel = kernels.iter().find(|k| k.name() == "cube-wgpu").unwrap();
     kernel.accepts(problem).unwrap();
     let mut prepared = kernel.prepare(problem, &mut context).unwrap();
+    let copies = prepared.host_copies();
+    assert!(copies > 0);
     prepared.launch().and_then(|()| prepared.launch()).and_then(|()| prepared.sync()).unwrap();
+    assert_eq!(prepared.host_copies(), copies);
     assert!(prepared.device_bytes().unwrap() > 0);
     let outputs = prepared.read().unwrap();
     let reference = O::reference(problem);
@@ -145,10 +148,10 @@ fn a_kernel_that_cannot_be_built_is_a_failure_and_the_next_one_is_not() {
     let Some(mut context) = context() else { return };
     let mut session = Session::<WgpuRuntime>::open(&context).unwrap();
     let out = session.output(&mut context, "out", 32).unwrap();
-    let client = session.client.clone();
+    let client = session.client.launcher().clone();
     let (count, dim) = (spread(1), CubeDim::new_1d(32));
     too_much_shared_memory::launch::<WgpuRuntime>(&client, count.clone(), dim, out.arg());
-    let why = session.sync().unwrap_err().0;
+    let why = session.client.sync().unwrap_err().0;
     assert!(why.contains("shared memory") && why.len() < 500, "{why}");
     too_much_shared_memory::launch::<WgpuRuntime>(&client, count.clone(), dim, out.arg());
     assert!(session.read::<u32>(&out).is_err());
@@ -162,9 +165,25 @@ fn a_write_past_an_output_is_a_failure() {
     let mut session = Session::<WgpuRuntime>::open(&context).unwrap();
     let out = session.output(&mut context, "out", 3).unwrap();
     let dim = CubeDim::new_1d(32);
-    writes_to::launch::<WgpuRuntime>(&session.client, spread(1), dim, out.arg(), 3);
+    writes_to::launch::<WgpuRuntime>(session.client.launcher(), spread(1), dim, out.arg(), 3);
     let why = session.read::<u32>(&out).unwrap_err().0;
     assert_eq!(why, "wrote past the end of device buffer `out`");
+}
+
+#[test]
+fn a_launch_that_copies_is_seen() {
+    let Some(mut context) = context() else { return };
+    let mut session = Session::<WgpuRuntime>::open(&context).unwrap();
+    let out = session.output(&mut context, "out", 1).unwrap();
+    let (words, client) = (out.words(), session.client.clone());
+    let enqueue = move |_: &ComputeClient<WgpuRuntime>| {
+        let there_and_back = client.download(words.handle.clone());
+        client.upload(&there_and_back.unwrap()).unwrap();
+    };
+    let mut ready = Ready::new(session, enqueue, floats("out", out));
+    let copies = ready.host_copies();
+    ready.launch().unwrap();
+    assert_eq!(ready.host_copies(), copies + 2);
 }
 
 #[test]

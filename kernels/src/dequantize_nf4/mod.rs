@@ -1,4 +1,6 @@
-//! Rows of `dequantize_nf4`: those of `nf4/dequantize.rs`, by instruction set.
+//! Rows of `dequantize_nf4`: those of `nf4/dequantize.rs`, by instruction set, and CubeCL's.
+#[cfg(feature = "cube")]
+mod cube;
 use crate::Kernel;
 use crate::nf4::dequantize::Row;
 use crate::quantize::scalar::Scalar;
@@ -13,4 +15,8 @@ pub static KERNELS: &[&dyn Kernel<DequantizeNf4>] = &[
     &Row::<Avx2>::new(),
     #[cfg(target_arch = "x86_64")]
     &Row::<Avx512>::new(),
+    #[cfg(feature = "wgpu")]
+    &crate::cube::WGPU,
+    #[cfg(feature = "cuda")]
+    &crate::cube::CUDA,
 ];

@@ -25,7 +25,7 @@ use lowbit_reference::format::codebook::NF4_VALUES;
 use lowbit_reference::format::nf4::Nibbles;
 
 /// Values between neighbours.
-const MIDPOINTS: [f32; 15] = midpoints();
+pub(crate) const MIDPOINTS: [f32; 15] = midpoints();
 
 const fn midpoints() -> [f32; 15] {
     let mut between = [0.0; 15];

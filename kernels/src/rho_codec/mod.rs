@@ -17,6 +17,8 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub(crate) mod blocks;
+#[cfg(feature = "cube")]
+pub(crate) mod cube;
 pub(crate) mod floats;
 pub(crate) mod sparse_positive;
 pub(crate) mod sparse_tile;
@@ -31,7 +33,7 @@ pub(crate) const TASK: usize = 1024 * BLOCK;
 /// whatever a block has.
 pub(crate) const STAGED: usize = 64;
 /// A codec.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Codec {
     Bf16,
     Fp8,
@@ -58,7 +60,7 @@ impl Codec {
     }
 
     /// Bytes of a block of 32 values; of a sparse one, the most.
-    pub(crate) fn block_bytes(self) -> usize {
+    pub(crate) const fn block_bytes(self) -> usize {
         match self {
             Codec::Bf16 => 2 * BLOCK,
             Codec::Fp8 => BLOCK,

@@ -3,6 +3,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
+#[cfg(feature = "cube")]
+mod cube;
 pub(crate) mod rows;
 mod scalar;
 use crate::Kernel;
@@ -15,4 +17,8 @@ pub static KERNELS: &[&dyn Kernel<RhoDecode>] = &[
     &avx2::ROW,
     #[cfg(target_arch = "x86_64")]
     &avx512vnni::ROW,
+    #[cfg(feature = "wgpu")]
+    &crate::cube::WGPU,
+    #[cfg(feature = "cuda")]
+    &crate::cube::CUDA,
 ];

@@ -98,7 +98,8 @@ impl Nf4 {
         codes.chunks(2).map(byte).collect()
     }
 
-    fn unpack(&self, packed: &[u8], len: usize) -> Vec<u8> {
+    /// The first `len` codes of packed bytes.
+    pub(crate) fn unpack(&self, packed: &[u8], len: usize) -> Vec<u8> {
         let pair = |byte: &u8| match self.nibbles {
             Nibbles::HighFirst => [byte >> 4, byte & 15],
             Nibbles::LowFirst => [byte & 15, byte >> 4],
