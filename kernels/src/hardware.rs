@@ -14,6 +14,8 @@ pub enum Need {
     Wgpu,
     /// A CUDA device, NVRTC and the headers of the toolkit.
     Cuda,
+    /// The same of compute capability 8.0: integer tensor cores, copies past the registers.
+    CudaAmpere,
 }
 
 impl Need {
@@ -27,7 +29,7 @@ impl Need {
 
     /// Whether the row computes on a device, not with the processor's own instructions.
     pub fn is_device(self) -> bool {
-        matches!(self, Need::Wgpu | Need::Cuda)
+        matches!(self, Need::Wgpu | Need::Cuda | Need::CudaAmpere)
     }
 }
 
@@ -55,6 +57,13 @@ pub struct CudaDevice {
     pub driver: String,
     /// Bytes of its memory.
     pub memory_bytes: u64,
+}
+
+impl CudaDevice {
+    /// The first number of the compute capability.
+    fn major(&self) -> u32 {
+        self.capability.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0)
+    }
 }
 
 /// What was found.
@@ -85,6 +94,13 @@ impl Hardware {
             Need::Avx512Vnni => avx512vnni().then_some(()).ok_or_else(|| "no AVX-512 VNNI".into()),
             Need::Wgpu => self.wgpu.as_ref().map(drop).map_err(Clone::clone),
             Need::Cuda => self.cuda.as_ref().map(drop).map_err(Clone::clone),
+            Need::CudaAmpere => match &self.cuda {
+                Ok(device) if device.major() < 8 => {
+                    Err(format!("compute capability {}, 8.0 is needed", device.capability))
+                }
+                Ok(_) => Ok(()),
+                Err(why) => Err(why.clone()),
+            },
         }
     }
 
@@ -93,7 +109,9 @@ impl Hardware {
         let named = |name: Option<&String>| name.map_or("none", String::as_str).to_owned();
         match need {
             Need::Wgpu => named(self.wgpu.as_ref().ok().map(|adapter| &adapter.name)),
-            Need::Cuda => named(self.cuda.as_ref().ok().map(|device| &device.name)),
+            Need::Cuda | Need::CudaAmpere => {
+                named(self.cuda.as_ref().ok().map(|device| &device.name))
+            }
             Need::Nothing | Need::Avx2 | Need::Avx512Vnni => "cpu".into(),
         }
     }

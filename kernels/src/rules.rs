@@ -1,7 +1,7 @@
 //! Which rules the rows that came first know: sign, ternary and int8 codes, a scale for the whole
 //! tensor or for each row, no zero points.
 use lowbit_reference::format::{Levels, WeightFormat};
-#[cfg(any(feature = "burn", feature = "peers", feature = "wgpu"))]
+#[cfg(any(feature = "burn", feature = "peers", feature = "cube"))]
 use lowbit_reference::op::linear;
 use lowbit_reference::op::quantize::QuantizeProblem;
 use lowbit_reference::rule::{EpsilonUse, Granularity, Range, Rule};
@@ -46,26 +46,36 @@ pub(crate) fn classic(problem: &QuantizeProblem) -> Result<(), String> {
     classic_rule(&problem.rule, problem.levels())
 }
 
-/// The weight of a `linear` problem, if it is codes of a classic format with one scale for all or
-/// one per row and no zero points.
+/// The weight of a `linear` problem, if it is codes with one scale for all or one per row and no
+/// zero points.
+#[cfg(any(feature = "burn", feature = "peers", feature = "cube"))]
+pub(crate) fn ungrouped(problem: &linear::LinearProblem) -> Result<&linear::PackedWeight, String> {
+    match &problem.weight {
+        linear::Weight::Codes(weight) if weight.groups > 1 => {
+            Err("no scales for groups of a row".into())
+        }
+        linear::Weight::Codes(weight) if !weight.zero_points.is_empty() => {
+            Err("no zero points".into())
+        }
+        linear::Weight::Codes(weight) => Ok(weight),
+        other => Err(format!("no {} weights", other.name())),
+    }
+}
+
+/// The same of a classic format.
 #[cfg(any(feature = "burn", feature = "peers"))]
 pub(crate) fn classic_weight(
     problem: &linear::LinearProblem,
 ) -> Result<&linear::PackedWeight, String> {
-    let linear::Weight::Codes(weight) = &problem.weight else {
-        return Err(format!("no {} weights", problem.weight.name()));
-    };
-    classic_format(weight.format)?;
-    match weight.groups {
-        1 if weight.zero_points.is_empty() => Ok(weight),
-        1 => Err("no zero points".into()),
-        _ => Err("no scales for groups of a row".into()),
+    if let linear::Weight::Codes(weight) = &problem.weight {
+        classic_format(weight.format)?;
     }
+    ungrouped(problem)
 }
 
 /// Whether the activations of a `linear` problem are f32, or signed codes without zero points: an
 /// int4 code in a byte is an int8 one.
-#[cfg(any(feature = "burn", feature = "peers", feature = "wgpu"))]
+#[cfg(any(feature = "burn", feature = "peers", feature = "cube"))]
 pub(crate) fn classic_activation(problem: &linear::LinearProblem) -> Result<(), String> {
     match &problem.activation {
         linear::Activation::F32(_) => Ok(()),
@@ -75,7 +85,7 @@ pub(crate) fn classic_activation(problem: &linear::LinearProblem) -> Result<(), 
 }
 
 /// Whether a `linear` problem has values and its activations lie one token after another.
-#[cfg(any(feature = "burn", feature = "peers", feature = "wgpu"))]
+#[cfg(any(feature = "burn", feature = "peers", feature = "cube"))]
 pub(crate) fn contiguous(problem: &linear::LinearProblem) -> Result<(), String> {
     match (problem.rows.is_contiguous(), [problem.m, problem.n, problem.k].contains(&0)) {
         (false, _) => Err("no strided activations".into()),

@@ -20,7 +20,6 @@ mod client;
 mod codes;
 pub(crate) mod product;
 pub(crate) mod quantize;
-#[cfg(feature = "wgpu")]
 mod raw;
 pub(crate) mod rule;
 #[cfg(all(test, feature = "wgpu"))]
@@ -38,7 +37,6 @@ use cubecl::server::Handle;
 #[cfg(feature = "wgpu")]
 use cubecl::wgpu::{WgpuDevice, WgpuRuntime};
 use lowbit_reference::op::{Outputs, Tensor};
-#[cfg(feature = "wgpu")]
 pub(crate) use raw::Raw;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -161,7 +159,6 @@ impl Output {
     }
 
     /// All of it, for a kernel in the language of the device.
-    #[cfg(feature = "wgpu")]
     pub(crate) fn words_and_guard(&self) -> Words {
         self.words.clone()
     }

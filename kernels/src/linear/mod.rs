@@ -12,6 +12,8 @@ mod blocks;
 mod burn;
 #[cfg(feature = "cube")]
 mod cube;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod decode;
 #[cfg(any(feature = "burn", feature = "peers"))]
 mod dense;
@@ -63,4 +65,8 @@ pub static KERNELS: &[&dyn Kernel<Linear>] = &[
     &crate::cube::CUDA,
     #[cfg(feature = "wgpu")]
     &wgsl::Dot4,
+    #[cfg(feature = "cuda")]
+    &cuda::DP4A,
+    #[cfg(feature = "cuda")]
+    &cuda::MMA,
 ];

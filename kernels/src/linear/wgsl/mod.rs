@@ -10,12 +10,12 @@
 use crate::context::Context;
 use crate::cube::{Packing, Raw, Ready, Session, WGPU, floats, padded, step, word};
 use crate::hardware::Need;
-use crate::rules::{classic_activation, contiguous};
+use crate::rules::{classic_activation, contiguous, ungrouped};
 use crate::{Failure, Kernel, Prepared, Threads};
 use cubecl::prelude::*;
 use cubecl::wgpu::WgpuRuntime;
 use lowbit_reference::op::Arithmetic;
-use lowbit_reference::op::linear::{Activation, Linear, LinearProblem, PackedWeight, Weight};
+use lowbit_reference::op::linear::{Activation, Linear, LinearProblem};
 
 const CODES: &str = include_str!("codes.wgsl");
 const GEMV: &str = include_str!("gemv.wgsl");
@@ -34,16 +34,6 @@ fn four(format: &str) -> Result<(Packing, &'static str), String> {
         Packing::Int8 => Ok((packing, "four_of_int8")),
         Packing::Int4 => Ok((packing, "four_of_int4")),
         _ => Err(format!("no {format} weights")),
-    }
-}
-
-/// Codes with one scale for all or one a row, without zero points.
-fn weight(p: &LinearProblem) -> Result<&PackedWeight, String> {
-    match &p.weight {
-        Weight::Codes(weight) if weight.groups > 1 => Err("no scales for groups of a row".into()),
-        Weight::Codes(weight) if !weight.zero_points.is_empty() => Err("no zero points".into()),
-        Weight::Codes(weight) => Ok(weight),
-        other => Err(format!("no {} weights", other.name())),
     }
 }
 
@@ -66,7 +56,7 @@ impl Kernel<Linear> for Dot4 {
         if matches!(p.activation, Activation::F32(_)) {
             return Err("no f32 activations".into());
         }
-        let (packing, _) = four(weight(p)?.format.name())?;
+        let (packing, _) = four(ungrouped(p)?.format.name())?;
         let words = [p.m * p.k.div_ceil(4), p.n * packing.words(p.k), p.m * p.n];
         WGPU.binds(4 * words.into_iter().fold(0, usize::max))
     }
@@ -76,7 +66,7 @@ impl Kernel<Linear> for Dot4 {
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
         let mut session = Session::<WgpuRuntime>::open(context)?;
-        let weight = weight(p)?;
+        let weight = ungrouped(p)?;
         let (packing, four) = four(weight.format.name())?;
         let Activation::I8(x) = &p.activation else {
             return Err(Failure(format!("no {} activations", p.activation.name())));
@@ -104,7 +94,7 @@ impl Kernel<Linear> for Dot4 {
             y.words_and_guard(),
         ];
         let cubes = p.n.div_ceil(tile) * if p.m == 1 { 1 } else { p.m.div_ceil(tile) };
-        let raw = Raw { source: source.into(), units, buffers, cubes };
+        let raw = Raw { entry: "main", source: source.into(), units, buffers, cubes };
         let enqueue = move |client: &ComputeClient<WgpuRuntime>| raw.enqueue(client);
         Ok(Box::new(Ready::new(session, enqueue, floats("y", y))))
     }
