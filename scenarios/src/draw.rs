@@ -42,12 +42,13 @@ impl Dice {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    fn coin(&mut self) -> bool {
+    /// Either, as likely as the other.
+    pub fn coin(&mut self) -> bool {
         self.next() >> 63 == 1
     }
 
     /// From `least` to `largest`, each octave as likely as the next.
-    fn size(&mut self, least: u64, largest: u64) -> u64 {
+    pub fn size(&mut self, least: u64, largest: u64) -> u64 {
         // Of the sizes plus one, so that 0 is a size too.
         let (low, high) = ((least as f64 + 1.0).ln(), (largest as f64 + 2.0).ln());
         let drawn = (low + self.unit() * (high - low)).exp().floor() - 1.0;

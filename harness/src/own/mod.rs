@@ -1,6 +1,7 @@
 //! Your own kernel: [`check_kernel`] for a test, [`with_rows`] for a binary.
 mod apart;
 mod cases;
+mod mixed;
 mod process;
 mod runner;
 mod seen;
@@ -34,8 +35,8 @@ const ONCE_MORE: f64 = 1.2;
 ///
 /// It runs on every case of the op in the suite `smoke`; on the committed regressions; for each
 /// setting that it accepted there on sizes around every power of two up to 2^18, strides, other
-/// group sizes and values at the end of the range; on large cases of the suite `nightly`; and on
-/// random ones drawn from its axes. On each as every row of the suite: twice, on buffers of
+/// rules and values at the end of the range; on cases whose sizes are all drawn at once; on large
+/// cases of the suite `nightly`; and on random ones drawn from its axes. On each as every row of the suite: twice, on buffers of
 /// different content between guard bands, and launched again; compared element by element with
 /// derived bounds. What it does not accept is left out; at least one answer must be compared. A
 /// slow kernel is launched less often, and after 100 s tried on no more than the suite: then the
@@ -210,9 +211,11 @@ impl Check {
             }
             self.accepted.extend(proof.then_some(case));
         }
-        let stretched = stretch::stretched(&self.accepted);
+        let mut small = stretch::stretched(&self.accepted);
+        small.extend(mixed::mixed(&self.accepted));
+        small.sort_by_cached_key(|case| (stretch::work(case), case.to_string()));
         let large = cases::large(op, &self.accepted)?;
-        for case in stretched.into_iter().chain(large) {
+        for case in small.into_iter().chain(large) {
             if late() {
                 self.report.cut_short = true;
                 return Ok(None);

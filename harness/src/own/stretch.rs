@@ -10,13 +10,15 @@ use lowbit_reference::case::{Case, Kind, Param, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most cases of other sizes, some for each base beside them.
-const MOST: usize = 400;
+const MOST: usize = 1600;
 /// Most cases of other rules.
-const MOST_RULES: usize = 160;
+const MOST_RULES: usize = 800;
 /// Most cases of the longest sums.
-const MOST_LONGEST: usize = 60;
+const MOST_LONGEST: usize = 120;
+/// A prime by which a list is gone through, so that what repeats in it does not.
+const STRIDE: usize = 7919;
 /// Most operations and bytes of a case: 2^18 floats in and out.
-const MOST_WORK: u64 = 1 << 21;
+pub(super) const MOST_WORK: u64 = 1 << 21;
 /// Sizes from which data at the end of the range are tried too: sums of bytes leave 16 bits.
 const LONG: u64 = 256;
 /// What a size becomes for two at once.
@@ -38,8 +40,8 @@ const ALL: [u64; 4] = [17, 33, 65, 129];
 /// Strides and offsets.
 const LAYOUTS: [u64; 9] = [1, 3, 8, 77, 160, 300, 600, 1100, 4200];
 /// Rules that the suites have not: other groups, the lowest code of each width, zero points of rows
-/// and groups, and an epsilon that is added.
-const RULES: [&str; 12] = [
+/// and groups, an epsilon that is added, and each choice of a rule made the other way.
+const RULES: [&str; 22] = [
     r#"{"granularity":"group","group_size":16}"#,
     r#"{"granularity":"group","group_size":24}"#,
     r#"{"granularity":"group","group_size":96}"#,
@@ -52,11 +54,27 @@ const RULES: [&str; 12] = [
     r#"{"range":"minmax"}"#,
     r#"{"granularity":"group","group_size":32,"range":"minmax"}"#,
     r#"{"epsilon":0.01,"epsilon_use":"add"}"#,
+    r#"{"granularity":"group","group_size":512}"#,
+    r#"{"times":0.5}"#,
+    r#"{"steps":100}"#,
+    r#"{"rounding":"half_away"}"#,
+    r#"{"rounding":"half_even"}"#,
+    r#"{"inclusive":true}"#,
+    r#"{"zero_is_positive":true}"#,
+    r#"{"range":"absmean","threshold":0.5,"kept_mean":true,"inclusive":true}"#,
+    r#"{"range":"minmax","epsilon":0.00001,"epsilon_use":"floor_statistic"}"#,
+    r#"{"range":"fixed","scale":1e-12}"#,
 ];
+/// Lengths of a row for other rules: several groups that end within one, one group more than eight,
+/// two large groups, short rows.
+const RULE_ROWS: [u64; 5] = [520, 768, 288, 1024, 64];
+/// Their data: drawn, at the ends of the range, planted, at thresholds.
+const RULE_TIERS: [(&str, &str); 4] =
+    [("realistic", ""), ("adversarial", "saturated"), ("exact", ""), ("adversarial", "ties")];
 /// Keys of the data, which say nothing of what a kernel does with them.
 const DATA: [&str; 7] = ["data", "pattern", "distribution", "sigma", "file", "tensor", "seed"];
 
-type Changes = Vec<(&'static str, Option<Value>)>;
+pub(super) type Changes = Vec<(&'static str, Option<Value>)>;
 
 /// What a kernel may dispatch on: all parameters that are neither sizes nor data.
 pub(super) fn setting(case: &Case) -> String {
@@ -82,20 +100,27 @@ pub(super) fn work(case: &Case) -> u64 {
 }
 
 /// The stretched cases of the settings of `accepted`, small ones first. Where there are many
-/// settings each has a share of the sizes, so that each size is tried on some.
+/// settings each size is tried on a share of them: formats take turns, and the settings of a format.
 pub(super) fn stretched(accepted: &[Case]) -> Vec<Case> {
     let bases = bases(accepted);
-    let all: Vec<Vec<Case>> = bases.iter().map(of_base).collect();
-    let longest = all.iter().map(Vec::len).max().unwrap_or(0);
-    let share = (MOST / longest.max(1)).clamp(1, all.len().max(1));
+    let mut of_formats: BTreeMap<String, Vec<Vec<Case>>> = BTreeMap::new();
+    for base in &bases {
+        of_formats.entry(formats(base)).or_default().push(of_base(base));
+    }
+    let all: Vec<Vec<Vec<Case>>> = of_formats.into_values().collect();
+    let longest = all.iter().flatten().map(Vec::len).max().unwrap_or(0);
+    let share = (MOST / longest.max(1)).clamp(1, bases.len().max(1));
     let mut cases = BTreeMap::new();
     for case in bases.iter().filter_map(of_seed).chain(rules(&bases)).chain(longest_sums(&bases)) {
         cases.insert((work(&case), case.to_string()), case);
     }
     for i in 0..longest {
-        let turns = (0..share).map(|turn| (i * share + turn) % all.len());
-        for case in turns.filter_map(|base| all[base].get(i)) {
-            cases.insert((work(case), case.to_string()), case.clone());
+        for turn in i * share..(i + 1) * share {
+            let settings = &all[turn % all.len()];
+            let setting = &settings[turn / all.len() % settings.len()];
+            if let Some(case) = setting.get(i) {
+                cases.insert((work(case), case.to_string()), case.clone());
+            }
         }
     }
     cases.into_values().collect()
@@ -115,7 +140,7 @@ fn bases(accepted: &[Case]) -> Vec<Case> {
     bases.into_values().map(|(_, case)| case.clone()).collect()
 }
 
-fn sizes(case: &Case) -> impl Iterator<Item = (&'static str, u64)> {
+pub(super) fn sizes(case: &Case) -> impl Iterator<Item = (&'static str, u64)> {
     case.parameters().filter_map(|(key, value)| match value {
         Value::Number(size) if key != "seed" => Some((key, *size)),
         _ => None,
@@ -171,7 +196,10 @@ fn sized(base: &Case, change: &Changes, turn: usize) -> Vec<Case> {
     tiers.map(|tier| with_data(&case, tier).unwrap_or_else(|| case.clone())).collect()
 }
 
-fn with_data(case: &Case, (data, pattern): (&'static str, &'static str)) -> Option<Case> {
+pub(super) fn with_data(
+    case: &Case,
+    (data, pattern): (&'static str, &'static str),
+) -> Option<Case> {
     let pattern = (!pattern.is_empty()).then_some(Value::Word(pattern));
     case.with(&[("data", Some(Value::Word(data))), ("pattern", pattern)]).ok()
 }
@@ -192,8 +220,11 @@ fn longest_sums(bases: &[Case]) -> Vec<Case> {
         keys.into_iter().filter_map(largest).collect()
     };
     let all: Vec<Case> = of_formats.into_values().flat_map(of_base).collect();
-    let step = all.len().div_ceil(MOST_LONGEST).max(1);
-    all.into_iter().step_by(step).collect()
+    // The first, then those that are left by turns: a step that divides how many sizes there are
+    // would meet one of them alone.
+    let mut order: Vec<usize> = (0..all.len()).collect();
+    order.sort_by_key(|i| i.wrapping_mul(STRIDE) % all.len());
+    order.into_iter().take(MOST_LONGEST).map(|i| all[i].clone()).collect()
 }
 
 /// The first that makes a case of bearable size: the sizes themselves, multiples of 8, 64 and 256,
@@ -255,12 +286,12 @@ fn rules(bases: &[Case]) -> Vec<Case> {
     taken.take(MOST_RULES).cloned().collect()
 }
 
-/// Every other rule, on rows of several groups that end within one, on drawn and on large values.
+/// Every other rule, on rows of some length and each kind of data.
 fn rules_of(base: &Case) -> Vec<Case> {
     let mut cases = Vec::new();
     let rule = |param: &&Param| matches!(param.kind, Kind::WordOrConfig { .. });
     for param in base.spec().params.iter().filter(rule) {
-        for text in RULES {
+        for (turn, text) in RULES.iter().enumerate() {
             let Ok(config) = param.parse(text) else { continue };
             let of_len = |k| {
                 let sizes = sizes(base).filter(|(key, _)| *key == "k").map(|(key, _)| key);
@@ -268,8 +299,10 @@ fn rules_of(base: &Case) -> Vec<Case> {
                 let change = [(param.key, Some(config.clone()))];
                 base.with(&change.into_iter().chain(size).collect::<Changes>()).ok()
             };
-            let case = [520, 768, 64].into_iter().find_map(of_len);
-            for tier in [("realistic", ""), ("adversarial", "saturated")] {
+            let mut rows = RULE_ROWS;
+            rows.rotate_left(turn % RULE_ROWS.len());
+            let case = rows.into_iter().find_map(of_len);
+            for tier in RULE_TIERS {
                 cases.extend(case.iter().filter_map(|case| with_data(case, tier)));
             }
         }

@@ -1,0 +1,133 @@
+//! Cases in which everything is drawn at once: sizes, numbers and data.
+//!
+//! What changes one size at a time never meets the corner of a tile, where two or three are large,
+//! and sizes around powers of two never one that leaves a remainder of 300 by 320. Here formats take
+//! turns, each with some case of the suite; its sizes are drawn, on a logarithmic scale, a third
+//! left as they were and now and then one that is long; numbers that are no sizes become some that
+//! no suite has.
+use super::stretch::{Changes, MOST_WORK, formats, sizes, with_data, work};
+use lowbit_reference::case::{Case, Kind, Param, Value};
+use lowbit_scenarios::Dice;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most cases, and most draws for them.
+const MOST: usize = 1500;
+const DRAWS: usize = 8000;
+/// Most operations and bytes of all of them.
+const MOST_IN_ALL: u64 = 1 << 28;
+/// The largest size, and the largest of one that is long.
+const LARGEST: u64 = 700;
+const LONGEST: u64 = 20_000;
+/// Seed of the draws: each check has the same cases.
+const SEED: u64 = 11;
+/// Numbers that are no sizes: no sum of few powers of two, and one that makes scores large.
+const DECIMALS: [f64; 3] = [0.1, 0.7, 3000.0];
+/// Multiples that sizes are rounded up to where a draw makes no case.
+const MULTIPLES: [u64; 5] = [1, 2, 8, 64, 256];
+/// Data, the simplest first.
+const TIERS: [(&str, &str); 9] = [
+    ("exact", ""),
+    ("realistic", ""),
+    ("exact", ""),
+    ("adversarial", "one_hot"),
+    ("realistic", ""),
+    ("adversarial", "saturated"),
+    ("adversarial", "nan"),
+    ("adversarial", "huge_range"),
+    ("adversarial", "outliers"),
+];
+
+/// Such cases, from those of the suite that were accepted.
+pub(super) fn mixed(accepted: &[Case]) -> Vec<Case> {
+    let mut of_formats: BTreeMap<String, Vec<&Case>> = BTreeMap::new();
+    for case in accepted.iter().filter(|case| !matches!(case.word("data"), "file" | "kept")) {
+        of_formats.entry(formats(case)).or_default().push(case);
+    }
+    let of_formats: Vec<Vec<&Case>> = of_formats.into_values().collect();
+    let (mut dice, mut left) = (Dice::new(SEED), MOST_IN_ALL);
+    let (mut cases, mut seen) = (Vec::new(), BTreeSet::new());
+    for turn in 0..if of_formats.is_empty() { 0 } else { DRAWS } {
+        let of_format = &of_formats[turn % of_formats.len()];
+        let base = of_format[dice.below(of_format.len())];
+        let Some(case) = drawn(base, &mut dice).filter(|case| work(case) <= left) else { continue };
+        if cases.len() < MOST && seen.insert(case.to_string()) {
+            left -= work(&case);
+            cases.push(case);
+        }
+    }
+    cases
+}
+
+/// One try.
+fn drawn(base: &Case, dice: &mut Dice) -> Option<Case> {
+    let all: Vec<(&'static str, u64)> = sizes(base).collect();
+    let long = dice.below(3 * all.len().max(1));
+    let mut changes: Changes = Vec::new();
+    for (i, (key, _)) in all.iter().enumerate() {
+        let largest = if i == long { LONGEST } else { LARGEST };
+        // Every third stays as it is.
+        if dice.below(3) > 0 {
+            changes.push((*key, Some(Value::Number(dice.size(1, largest)))));
+        }
+    }
+    let decimal = |param: &&Param| matches!(param.kind, Kind::Decimal) && param.key != "sigma";
+    for param in base.spec().params.iter().filter(decimal) {
+        if base.get(param.key).is_some() && dice.coin() {
+            changes.push((param.key, Some(Value::Decimal(DECIMALS[dice.below(DECIMALS.len())]))));
+        }
+    }
+    let tier = TIERS[dice.below(TIERS.len())];
+    let seed = Some(Value::Number(dice.below(1 << 20) as u64));
+    let case = MULTIPLES.into_iter().find_map(|multiple| {
+        let rounded = changes.iter().map(|(key, value)| match value {
+            Some(Value::Number(size)) => {
+                (*key, Some(Value::Number(size.next_multiple_of(multiple))))
+            }
+            other => (*key, other.clone()),
+        });
+        let changes: Changes = rounded.chain([("seed", seed.clone())]).collect();
+        base.with(&changes).ok().filter(|case| work(case) <= MOST_WORK)
+    })?;
+    Some(with_data(&case, tier).unwrap_or(case))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn corners_of_tiles_long_rows_and_odd_remainders_are_met() {
+        let of = |weight: &str, rule: &str| -> Case {
+            let id = format!(
+                "linear/weight={weight}/weight_rule={rule}/activation=int8/activation_rule=absmax\
+                 /m=3/k=65/n=5/data=exact"
+            );
+            id.parse().unwrap_or_else(|e| panic!("{id}: {e}"))
+        };
+        let cases = mixed(&[of("int8", "absmax"), of("ternary2", "b158"), of("int4", "absmax")]);
+        assert!(cases.len() > MOST / 2 && cases.iter().all(|case| work(case) <= MOST_WORK));
+        let met = |what: &str, weights: &[&str], found: &dyn Fn([usize; 3]) -> bool| {
+            let of = cases.iter().filter(|case| weights.contains(&case.word("weight")));
+            let sizes = |case: &Case| ["m", "k", "n"].map(|key| case.number(key));
+            assert!(of.map(sizes).any(found), "{weights:?}: {what}");
+        };
+        let weights = ["int8", "ternary2", "int4"];
+        for weight in weights {
+            met("three large ones", &[weight], &|[m, k, n]| m > 32 && k > 64 && n > 64);
+            met("a long row", &[weight], &|[_, k, _]| k > 2048);
+        }
+        // Of one in a few hundred there is one, in some format.
+        met("a corner", &weights, &|[m, _, n]| m % 6 == 5 && n % 16 == 3);
+        met("a remainder", &weights, &|[_, k, _]| k % 320 >= 300);
+    }
+
+    #[test]
+    fn numbers_are_drawn_where_there_are_some() {
+        let id = "lowrank_projection/weight=int8/weight_rule=onnx/activation=f32/activation_rule=none\
+                  /pass=forward/relu=above/relu_threshold=0.5/batch=1/input_heads=1/heads=1/time=2\
+                  /embd=4/packed_latent=4/latent=4/data=exact";
+        let cases = mixed(&[id.parse().unwrap_or_else(|e| panic!("{id}: {e}"))]);
+        let thresholds = |case: &Case| case.get("relu_threshold").map(ToString::to_string);
+        assert!(cases.iter().any(|case| thresholds(case).as_deref() == Some("0.1")));
+    }
+}
