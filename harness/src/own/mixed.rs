@@ -1,7 +1,7 @@
 //! Cases in which everything is drawn at once: sizes, numbers and data.
 //!
 //! What changes one size at a time never meets the corner of a tile, where two or three are large,
-//! and sizes around powers of two never one that leaves a remainder of 300 by 320. Here formats take
+//! and sizes around powers of two never one whose remainder by 320 is 300 or more. Here formats take
 //! turns, each with some case of the suite; its sizes are drawn, on a logarithmic scale, a third
 //! left as they were and now and then one that is long; numbers that are no sizes become some that
 //! no suite has.
@@ -24,7 +24,7 @@ const SEED: u64 = 11;
 const DECIMALS: [f64; 3] = [0.1, 0.7, 3000.0];
 /// Multiples that sizes are rounded up to where a draw makes no case.
 const MULTIPLES: [u64; 5] = [1, 2, 8, 64, 256];
-/// Data, the simplest first.
+/// Data; what is listed twice comes twice as often.
 const TIERS: [(&str, &str); 9] = [
     ("exact", ""),
     ("realistic", ""),

@@ -5,8 +5,9 @@
 //! block `x / absmax`); nibbles meet in shared memory, the first of two in the high one.
 //!
 //! Bounds: WGSL divides within 2.5 ulp and the product is rounded once, so a code may be the next
-//! where its quotient is within 4 ulp of a midpoint. 4 bytes read for each value, half a byte
-//! written; values of blocks above 256 wait in registers, at most 16 in each unit.
+//! where its quotient is within 6 ulp of a midpoint; blocks of subnormals need a device that keeps
+//! them. 4 bytes read for each value, half a byte written; values of blocks above 256 wait in
+//! registers, at most 16 in each unit.
 use crate::context::Context;
 use crate::cube::tile::{Join, gather, joined};
 use crate::cube::{Cube, Device, Ready, Session, spread, word};

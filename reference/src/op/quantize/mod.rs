@@ -81,13 +81,15 @@ impl QuantizeProblem {
 
     /// The squared error that drawn values must have: [`predicted`] with the rule for a formula.
     /// Nothing of means of small groups, whose values make the mean and so are not independent of
-    /// it, nothing where a handful of clipped values carry it all, and nothing of few values.
+    /// it, nothing where a handful of clipped values carry it all, and nothing of few values. Nor of
+    /// small groups of unsigned codes: one without a positive value has no scale, and all its error.
     pub fn expected_error(&self) -> Option<Predicted> {
         let Rule { centred, kept_mean, rotated, range, .. } = self.rule;
         let formula = !(centred || kept_mean || rotated || range == Range::Minmax);
         if !formula
             || self.x.len() < PREDICTED_VALUES
             || (range == Range::Absmean && self.group_len < 4096)
+            || (range == Range::Absmax && self.levels().unsigned() && self.group_len < 64)
         {
             return None;
         }
