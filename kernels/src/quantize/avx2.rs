@@ -82,6 +82,15 @@ impl Isa for Avx2 {
             unsafe { _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(16 * i).cast()) }
         }
     }
+
+    #[inline(always)]
+    fn prefetch_far<const N: usize>(self, x: &[f32; N], ahead: usize) {
+        let line = x.as_ptr().wrapping_add(ahead);
+        for i in 0..N / 16 {
+            // SAFETY: as above.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(line.wrapping_add(16 * i).cast()) }
+        }
+    }
 }
 
 #[inline]

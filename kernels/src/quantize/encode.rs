@@ -3,7 +3,7 @@
 //! Where results go past the caches, bytes do so a line at a time as they are made. Smaller codes
 //! are made in a stage of 2.5 KiB first, which stays in L1, and leave it as whole lines: a store
 //! past the caches that fills no line costs a read as well. (Bytes would lose 5 % by a stage.)
-use super::isa::{AHEAD, FIVES, Integer, Isa, LINE, STEP, Sign, Ternary, lines};
+use super::isa::{Ahead, FIVES, Integer, Isa, LINE, STEP, Sign, Ternary, lines};
 use super::plan::{Plan, Shared};
 
 /// Values coded before their codes leave the stage: whole steps, and whole lines, of every packing.
@@ -49,13 +49,17 @@ pub(crate) trait Encode<const VALUES: usize, const BYTES: usize> {
 
     /// Codes of a run, or of a part of one that starts on a byte, past the caches.
     #[inline(always)]
-    fn past<I: Isa>(&self, isa: I, (x, packed): (&[f32], &mut [u8]), stage: &mut Stage)
-    where
+    fn past<I: Isa>(
+        &self,
+        isa: I,
+        (x, packed): (&[f32], &mut [u8]),
+        (stage, ahead): (&mut Stage, Ahead),
+    ) where
         Self: Sized,
     {
         for (x, packed) in x.chunks(STAGED).zip(packed.chunks_mut(STAGED / VALUES * BYTES)) {
             let bytes = stage.room(packed.len());
-            encode(isa, self, (x, &mut *bytes), true);
+            encode(isa, self, (x, &mut *bytes), ahead);
             isa.stream(bytes, packed);
         }
     }
@@ -140,16 +144,21 @@ impl Encode<LINE, LINE> for Integer {
     }
 
     #[inline(always)]
-    fn past<I: Isa>(&self, isa: I, (x, packed): (&[f32], &mut [u8]), _: &mut Stage) {
+    fn past<I: Isa>(
+        &self,
+        isa: I,
+        (x, packed): (&[f32], &mut [u8]),
+        (_, ahead): (&mut Stage, Ahead),
+    ) {
         let (head, lines, tail) = lines(packed);
         let (first, x) = x.split_at(head.len());
         let (body, last) = x.split_at(LINE * lines.len());
-        encode::<I, LINE, LINE>(isa, self, (first, head), true);
+        encode::<I, LINE, LINE>(isa, self, (first, head), ahead);
         for (x, line) in body.as_chunks::<LINE>().0.iter().zip(lines) {
-            isa.prefetch(x, AHEAD);
+            ahead.ask(isa, x);
             isa.line_past(self, x, line);
         }
-        encode::<I, LINE, LINE>(isa, self, (last, tail), true);
+        encode::<I, LINE, LINE>(isa, self, (last, tail), ahead);
     }
 }
 
@@ -167,14 +176,15 @@ impl Encode<STEP, { STEP / 2 }> for Integer {
     }
 }
 
-/// Codes of whole runs of a group, or of a part of one run that starts on a byte.
+/// Codes of whole runs of a group, or of a part of one run that starts on a byte, past the caches
+/// if there is a stage.
 #[inline(always)]
 pub(crate) fn runs<I: Isa, E: Encode<VALUES, BYTES>, const VALUES: usize, const BYTES: usize>(
     isa: I,
     plan: &Plan,
     shared: &Shared,
     (mut x, mut packed): (&[f32], &mut [u8]),
-    mut stage: Option<&mut Stage>,
+    (mut stage, ahead): (Option<&mut Stage>, Ahead),
 ) {
     let coder = E::new(plan, shared);
     // Split by hand: zipped chunks divide to find their number, once a rho block.
@@ -182,32 +192,29 @@ pub(crate) fn runs<I: Isa, E: Encode<VALUES, BYTES>, const VALUES: usize, const 
         let (run, later) = x.split_at(plan.run_len);
         let (bytes, rest) = packed.split_at_mut(plan.run_bytes());
         match stage.as_deref_mut() {
-            Some(stage) => coder.past(isa, (run, bytes), stage),
-            None => encode(isa, &coder, (run, bytes), false),
+            Some(stage) => coder.past(isa, (run, bytes), (stage, ahead)),
+            None => encode(isa, &coder, (run, bytes), Ahead::Nothing),
         }
         (x, packed) = (later, rest);
     }
     match stage {
-        Some(stage) => coder.past(isa, (x, packed), stage),
-        None => encode(isa, &coder, (x, packed), false),
+        Some(stage) => coder.past(isa, (x, packed), (stage, ahead)),
+        None => encode(isa, &coder, (x, packed), Ahead::Nothing),
     }
 }
 
-/// Codes of a run, or of a part of one that starts on a byte; `stream` where values come from memory
-/// and the next are to be asked for.
+/// Codes of a run, or of a part of one that starts on a byte.
 #[inline(always)]
 pub(crate) fn encode<I: Isa, const VALUES: usize, const BYTES: usize>(
     isa: I,
     coder: &impl Encode<VALUES, BYTES>,
     (x, packed): (&[f32], &mut [u8]),
-    stream: bool,
+    ahead: Ahead,
 ) {
     let (steps, tail) = x.as_chunks::<VALUES>();
     let (body, rest) = packed.split_at_mut(steps.len() * BYTES);
     for (x, bytes) in steps.iter().zip(body.as_chunks_mut::<BYTES>().0) {
-        if stream {
-            isa.prefetch(x, AHEAD);
-        }
+        ahead.ask(isa, x);
         coder.step(isa, x, bytes);
     }
     if !tail.is_empty() {

@@ -42,8 +42,11 @@ use tasks::{Codes, Groups};
 const FUSED: usize = 32_768;
 /// Values of a task: whole blocks, whole bytes, and some ten microseconds.
 const TASK: usize = 8 * BLOCK;
-/// Values of a part of a longer run: whole lines of bytes, and whole bytes of five ternary codes.
-const PART: usize = TASK / 320 * 320;
+/// Tasks in one where codes go past the caches: a task ends when they have arrived.
+const STREAMED_TASKS: usize = 4;
+/// Values of a part of a longer run are a multiple: whole lines of bytes, and whole bytes of five
+/// ternary codes.
+const PART: usize = 320;
 
 /// The row of an instruction set, for every op that quantizes.
 #[derive(Debug)]
@@ -125,10 +128,15 @@ impl<I: Isa> Quantize<I> {
         }
     }
 
+    /// Values of a task that makes codes.
+    fn task(&self) -> usize {
+        if self.plan.stream { STREAMED_TASKS * TASK } else { TASK }
+    }
+
     /// Statistic, scale and codes of each group before the next.
     fn fused(&mut self) {
         let Quantize { isa, plan, .. } = *self;
-        let each = (TASK / plan.group_len).max(1);
+        let each = (self.task() / plan.group_len).max(1);
         let mut centres = self.centres.chunks_mut(each);
         let mut zero_points = self.zero_points.chunks_mut(each);
         let groups = self.x.chunks(each * plan.group_len).zip(self.scales.chunks_mut(each));
@@ -207,17 +215,19 @@ impl<I: Isa> Quantize<I> {
     /// Every code, in the order in which values are asked for ahead.
     fn codes(&mut self, shared: &[Shared]) {
         let Quantize { isa, plan, .. } = *self;
-        let whole = (TASK / plan.run_len).max(1);
+        let task = self.task();
+        let whole = (task / plan.run_len).max(1);
         let mut tasks = Vec::new();
         let groups = self.x.chunks(plan.group_len);
         let groups = groups.zip(self.packed.chunks_mut(plan.group_bytes())).zip(shared);
         for ((x, packed), shared) in groups {
             let runs = x.chunks(whole * plan.run_len);
             let runs = runs.zip(packed.chunks_mut(whole * plan.run_bytes()));
-            // Runs that fit a task stay whole: such a chunk is at most `TASK` values.
+            // Runs that fit a task stay whole: such a chunk is at most a task.
             for (x, packed) in runs {
-                let (values, bytes) = match plan.run_len > TASK {
-                    true => (PART, PART / plan.packing.per_byte()),
+                let part = task / PART * PART;
+                let (values, bytes) = match plan.run_len > task {
+                    true => (part, part / plan.packing.per_byte()),
                     false => (x.len(), packed.len()),
                 };
                 let parts = x.chunks(values.max(1)).zip(packed.chunks_mut(bytes.max(1)));

@@ -1,6 +1,6 @@
 //! What a problem asks of the rows that quantize: how codes are stored, which folds make what a
 //! group shares, and where the answer goes.
-use super::isa::{BATCH, Fold, Integer, Sign, Ternary, floor, join};
+use super::isa::{Ahead, BATCH, Fold, Integer, Sign, Ternary, floor, join};
 use lowbit_reference::format::Levels;
 use lowbit_reference::op::quantize::QuantizeProblem;
 use lowbit_reference::rule::{EpsilonUse, Granularity, Range, Rounding, Rule};
@@ -124,6 +124,17 @@ impl Plan {
     /// Bytes of a full group.
     pub(crate) fn group_bytes(&self) -> usize {
         self.group_len / self.run_len * self.run_bytes()
+    }
+
+    /// What is asked for while the codes of a group are made that fits in a cache.
+    #[inline(always)]
+    pub(crate) fn ahead(&self) -> Ahead {
+        let once = self.first.is_none() && self.second.is_none() && !self.kept();
+        match (self.stream, once) {
+            (false, _) => Ahead::Nothing,
+            (true, true) => Ahead::Near,
+            (true, false) => Ahead::of_groups(self.group_len),
+        }
     }
 
     /// Whether the scale is the mean of the values kept.

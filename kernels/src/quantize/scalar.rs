@@ -162,6 +162,9 @@ impl Isa for Scalar {
     fn prefetch<const N: usize>(self, _: &[f32; N], _: usize) {}
 
     #[inline(always)]
+    fn prefetch_far<const N: usize>(self, _: &[f32; N], _: usize) {}
+
+    #[inline(always)]
     fn fence(self) {}
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 //!
 //! The larger pieces are tasks: a loop over groups enters them (`Isa::enter`), so that they are
 //! compiled once and not again for each packing; a call a group, or a batch of groups, costs nothing.
-use super::isa::{AHEAD, BATCH, BLOCKS, Fold, Isa, STEP, Work, join};
+use super::isa::{BATCH, BLOCKS, Fold, Isa, STEP, Work, join};
 use super::plan::{Plan, Shared};
 
 /// Values whose statistic is taken in f32 lanes. Even one lane would chain 4096 additions, below
@@ -56,10 +56,9 @@ fn neutral(fold: Fold, block: &[f32]) -> f32 {
     }
 }
 
-/// The lanes of a block, for each of some folds: one read. With `AHEAD` other than 0, values that
-/// far on are asked for.
+/// The lanes of a block, for each of some folds: one read.
 #[inline(always)]
-fn lanes<I: Isa, const FOLDS: usize, const AHEAD: usize>(
+fn lanes<I: Isa, const FOLDS: usize>(
     isa: I,
     folds: [Fold; FOLDS],
     block: &[f32],
@@ -71,9 +70,6 @@ fn lanes<I: Isa, const FOLDS: usize, const AHEAD: usize>(
         *lanes = isa.splat(neutral);
     }
     for x in steps {
-        if AHEAD > 0 {
-            isa.prefetch(x, AHEAD);
-        }
         for (lanes, fold) in lanes.iter_mut().zip(folds) {
             *lanes = isa.take(fold, *lanes, x);
         }
@@ -90,28 +86,28 @@ fn lanes<I: Isa, const FOLDS: usize, const AHEAD: usize>(
 
 /// The answers of a plan's folds for a block, 0 where there is none.
 #[inline(always)]
-fn ends<I: Isa, const AHEAD: usize>(isa: I, plan: &Plan, block: &[f32]) -> (f32, f32) {
+fn ends<I: Isa>(isa: I, plan: &Plan, block: &[f32]) -> (f32, f32) {
     match (plan.first, plan.second) {
         (None, None) => (0.0, 0.0),
         // The folds named here are known to the compiler in their loops.
-        (Some(Fold::Absmax), None) => (one::<I, AHEAD>(isa, Fold::Absmax, block), 0.0),
+        (Some(Fold::Absmax), None) => (one(isa, Fold::Absmax, block), 0.0),
         (Some(Fold::Most), Some(Fold::Least)) => {
             let folds = [Fold::Most, Fold::Least];
-            let [most, least] = lanes::<I, 2, AHEAD>(isa, folds, block);
+            let [most, least] = lanes(isa, folds, block);
             (isa.finish(Fold::Most, most), isa.finish(Fold::Least, least))
         }
-        (Some(first), None) => (one::<I, AHEAD>(isa, first, block), 0.0),
-        (None, Some(second)) => (0.0, one::<I, AHEAD>(isa, second, block)),
+        (Some(first), None) => (one(isa, first, block), 0.0),
+        (None, Some(second)) => (0.0, one(isa, second, block)),
         (Some(first), Some(second)) => {
-            let [a, b] = lanes::<I, 2, AHEAD>(isa, [first, second], block);
+            let [a, b] = lanes(isa, [first, second], block);
             (isa.finish(first, a), isa.finish(second, b))
         }
     }
 }
 
 #[inline(always)]
-fn one<I: Isa, const AHEAD: usize>(isa: I, fold: Fold, block: &[f32]) -> f32 {
-    let [lanes] = lanes::<I, 1, AHEAD>(isa, [fold], block);
+fn one<I: Isa>(isa: I, fold: Fold, block: &[f32]) -> f32 {
+    let [lanes] = lanes(isa, [fold], block);
     match fold {
         // As in a batch: which groups are in one depends on how many there are, no bit may.
         Fold::Magnitudes | Fold::Positives | Fold::Values if block.len() <= SHORT => {
@@ -126,7 +122,7 @@ fn one<I: Isa, const AHEAD: usize>(isa: I, fold: Fold, block: &[f32]) -> f32 {
 fn statistics<I: Isa>(isa: I, plan: &Plan, group: &[f32]) -> (f32, f32) {
     let mut combined = [plan.first, plan.second].map(|fold| fold.map(Combine::new));
     for block in group.chunks(BLOCK) {
-        let (first, second) = ends::<I, 0>(isa, plan, block);
+        let (first, second) = ends(isa, plan, block);
         for (combined, answer) in combined.iter_mut().zip([first, second]) {
             if let Some(combined) = combined {
                 combined.push(answer);
@@ -211,28 +207,42 @@ impl<I: Isa> Work<I> for Share<'_> {
     }
 }
 
-/// The statistics of a batch of groups of `len` values each.
+/// What sixteen groups share, a vector each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Batch {
+    pub(super) scales: [f32; BATCH],
+    pub(super) steps: [f32; BATCH],
+    pub(super) reciprocals: [f32; BATCH],
+}
+
+/// What a batch of groups of `len` values each shares. It is left in memory: taken apart by its
+/// caller, a vector would be stored in pieces, and loads of the whole would wait for them.
 #[derive(Debug)]
 pub(super) struct Answers<'a> {
+    pub(super) plan: &'a Plan,
     pub(super) fold: Fold,
     pub(super) len: usize,
     pub(super) x: &'a [f32],
-    pub(super) answers: &'a mut [f32; BATCH],
+    pub(super) batch: &'a mut Batch,
 }
 
 impl<I: Isa> Work<I> for Answers<'_> {
     #[inline(always)]
     fn run(self, isa: I) {
         // The fold named here is known to the compiler in its loop.
-        *self.answers = match (self.fold, self.x.as_chunks::<BLOCKS>().0) {
+        let answers = match (self.fold, self.x.as_chunks::<BLOCKS>().0) {
             (Fold::Absmax, [x]) if self.len == STEP => isa.fold_steps(Fold::Absmax, x),
             (fold, [x]) if self.len == STEP => isa.fold_steps(fold, x),
             (Fold::Absmax, _) => batch(isa, Fold::Absmax, self.len, self.x),
             (fold, _) => batch(isa, fold, self.len, self.x),
         };
-        if !matches!(self.fold, Fold::Absmax | Fold::PositiveMax) {
-            *self.answers = means(self.answers, self.len);
-        }
+        let answers = match self.fold {
+            Fold::Absmax | Fold::PositiveMax => answers,
+            _ => means(&answers, self.len),
+        };
+        let scales = self.plan.scales(answers);
+        let (steps, reciprocals) = (self.plan.steps(scales), self.plan.reciprocals(scales));
+        *self.batch = Batch { scales, steps, reciprocals };
     }
 }
 
@@ -240,7 +250,7 @@ impl<I: Isa> Work<I> for Answers<'_> {
 fn batch<I: Isa>(isa: I, fold: Fold, len: usize, x: &[f32]) -> [f32; BATCH] {
     let mut all = [isa.splat(0.0); BATCH];
     for (i, group) in all.iter_mut().enumerate() {
-        [*group] = lanes::<I, 1, 0>(isa, [fold], &x[i * len..][..len]);
+        [*group] = lanes(isa, [fold], &x[i * len..][..len]);
     }
     isa.finish_batch(fold, &all)
 }
@@ -259,10 +269,7 @@ impl<I: Isa> Work<I> for Statistics<'_> {
     #[inline(always)]
     fn run(self, isa: I) {
         for (i, x) in self.x.chunks(BLOCK).enumerate() {
-            let (first, second) = match self.plan.stream {
-                true => ends::<I, AHEAD>(isa, self.plan, x),
-                false => ends::<I, 0>(isa, self.plan, x),
-            };
+            let (first, second) = ends(isa, self.plan, x);
             if let Some(slot) = self.firsts.get_mut(i) {
                 *slot = first;
             }

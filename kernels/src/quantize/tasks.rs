@@ -1,8 +1,8 @@
 //! Pieces of quantization that one thread does at a time, for any instruction set.
 use super::encode::{Encode, Stage, encode, runs};
-use super::isa::{BATCH, FIVES, Fold, Integer, Isa, LINE, STEP, Sign, Ternary, Work};
+use super::isa::{Ahead, BATCH, FIVES, Fold, Integer, Isa, LINE, STEP, Sign, Ternary, Work};
 use super::plan::{Packing, Plan, Shared};
-use super::statistics::{Answers, SHORT, Share};
+use super::statistics::{Answers, Batch, SHORT, Share};
 
 /// Whole groups, start to end: their values are still in cache when the codes are taken.
 #[derive(Debug)]
@@ -70,7 +70,8 @@ impl Groups<'_> {
             if let Some(zero_point) = self.zero_points.get_mut(i) {
                 *zero_point = shared.zero_point.into();
             }
-            runs::<I, E, VALUES, BYTES>(isa, &plan, &shared, (x, packed), stage.as_mut());
+            let to = (stage.as_mut(), plan.ahead());
+            runs::<I, E, VALUES, BYTES>(isa, &plan, &shared, (x, packed), to);
         }
         isa.fence();
     }
@@ -90,18 +91,18 @@ impl Groups<'_> {
         let batches = self.x.chunks_exact(BATCH * len);
         let batches = batches.zip(self.packed.chunks_exact_mut(BATCH * bytes));
         for ((x, packed), scales) in batches.zip(scales) {
-            let mut answers = [0.0; BATCH];
-            isa.enter(Answers { fold, len, x, answers: &mut answers });
-            *scales = plan.scales(answers);
-            let reciprocals = plan.reciprocals(*scales);
+            let mut batch = Batch::default();
+            isa.enter(Answers { plan: &plan, fold, len, x, batch: &mut batch });
+            *scales = batch.scales;
             let to = match stage.as_deref_mut() {
                 Some(stage) => stage.room(BATCH * bytes),
                 None => &mut *packed,
             };
             for i in 0..BATCH {
-                let shared = Shared { reciprocal: reciprocals[i], ..plan.symmetric(scales[i]) };
+                let symmetric = plan.symmetric(batch.scales[i]);
+                let shared = Shared { reciprocal: batch.reciprocals[i], ..symmetric };
                 let group = (&x[i * len..][..len], &mut to[i * bytes..][..bytes]);
-                encode(isa, &E::new(&plan, &shared), group, plan.stream);
+                encode(isa, &E::new(&plan, &shared), group, plan.ahead());
             }
             if let Some(stage) = stage.as_deref_mut() {
                 isa.stream(stage.room(BATCH * bytes), packed);
@@ -135,7 +136,13 @@ impl Codes<'_> {
     ) {
         let mut stage = self.plan.stream.then(Stage::new);
         let to = (self.x, self.packed);
-        runs::<I, E, VALUES, BYTES>(isa, self.plan, &self.shared, to, stage.as_mut());
+        runs::<I, E, VALUES, BYTES>(
+            isa,
+            self.plan,
+            &self.shared,
+            to,
+            (stage.as_mut(), Ahead::Near),
+        );
         isa.fence();
     }
 }
