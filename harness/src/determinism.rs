@@ -61,7 +61,7 @@ pub(crate) fn thread_counts(case: &Case) -> Vec<usize> {
 }
 
 /// A number below `below` that the case decides.
-fn chance(case: &Case, below: u64) -> usize {
+pub(crate) fn chance(case: &Case, below: u64) -> usize {
     (fnv1a(case.to_string().as_bytes()) % below) as usize
 }
 

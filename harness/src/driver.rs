@@ -2,7 +2,7 @@
 use crate::bench::Bench;
 use crate::fault::plant::{self, Planting};
 use crate::memory::Counting;
-use crate::protocol::{Reply, Settings};
+use crate::protocol::{Depth, Reply};
 use crate::row::RowRun;
 use crate::turns;
 use lowbit_kernels::hardware::{Hardware, Need};
@@ -39,7 +39,7 @@ pub trait Driver: Sync {
     fn generate(&self, case: &Case, files: &dyn Files) -> Result<(), String>;
     /// How a row says that it computes a case; nothing where the case cannot be built.
     fn arithmetic(&self, row: &str, case: &Case, files: &dyn Files) -> Option<Arithmetic>;
-    /// Check (and measure, given settings) the named rows on a case. The error is why the case
+    /// Check (and measure, if asked to) the named rows on a case. The error is why the case
     /// cannot be built.
     fn run(
         &self,
@@ -63,8 +63,8 @@ pub struct Task<'a> {
     pub case: &'a Case,
     /// Rows to run.
     pub rows: &'a [String],
-    /// How to measure; `None` for a check.
-    pub measure: Option<&'a Settings>,
+    /// How much is asked of them.
+    pub depth: &'a Depth,
 }
 
 /// The one implementation of [`Driver`].
@@ -160,7 +160,8 @@ impl<O: Op> Driver for OpDriver<O> {
             runs.push(RowRun::<O> { kernel: *kernel, task, problem: &problem, given: &problem });
         }
         // Rows that take turns are all alive at once; else one is done before the next begins.
-        let together = if task.measure.is_some_and(|m| m.rounds > 1) { runs.len() } else { 1 };
+        let together =
+            if task.depth.settings().is_some_and(|m| m.rounds > 1) { runs.len() } else { 1 };
         for runs in runs.chunks(together.max(1)) {
             turns::run(runs, &mut reference, bench, answer);
         }

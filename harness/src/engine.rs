@@ -5,7 +5,7 @@ use crate::fault::{Fate, Site};
 use crate::machine;
 use crate::peaks::Peaks;
 use crate::plan::{self, Job, Settings};
-use crate::protocol::{self, Reply, Request};
+use crate::protocol::{self, Depth, Reply, Request};
 use lowbit_kernels::Threads;
 use lowbit_kernels::hardware::Hardware;
 use lowbit_reference::case::Case;
@@ -88,17 +88,17 @@ impl<'a> Engine<'a> {
         let mut records = match mode {
             Mode::Check => {
                 let threads = self.threads.unwrap_or_else(machine::cores);
-                self.case(threads, job, VecDeque::from(job.rows.clone()), None)
+                self.case(threads, job, VecDeque::from(job.rows.clone()), &Depth::Claims)
             }
             Mode::Measure => {
                 let counts = self.thread_counts(&job.sweep);
-                let settings = settings(&job.sweep);
+                let depth = Depth::Times(settings(&job.sweep));
                 let at = |i: usize| rows_at(&job.rows, &infos, i, counts.len());
                 let runs = counts.iter().enumerate().map(|(i, threads)| (*threads, at(i)));
                 runs.collect::<Vec<_>>()
                     .into_iter()
                     .filter(|(_, rows)| !rows.is_empty())
-                    .flat_map(|(threads, rows)| self.case(threads, job, rows, Some(&settings)))
+                    .flat_map(|(threads, rows)| self.case(threads, job, rows, &depth))
                     .collect()
             }
         };
@@ -201,12 +201,12 @@ impl<'a> Engine<'a> {
         threads: usize,
         job: &Job,
         mut rows: VecDeque<String>,
-        measure: Option<&protocol::Settings>,
+        depth: &Depth,
     ) -> Vec<Record> {
         let limit = Duration::from_secs_f64(job.sweep.measure.time_limit_seconds);
         let mut records = Vec::new();
         while !rows.is_empty() {
-            let worker = match self.worker(threads, measure.is_some()) {
+            let worker = match self.worker(threads, depth.settings().is_some()) {
                 Ok(worker) => worker,
                 Err(why) => {
                     records.extend(rows.drain(..).map(|k| blank(job, &k, Verdict::Errored, &why)));
@@ -216,7 +216,7 @@ impl<'a> Engine<'a> {
             worker.ask(&Request::Case {
                 case: job.case.to_string(),
                 rows: rows.iter().cloned().collect(),
-                measure: measure.cloned(),
+                depth: depth.clone(),
             });
             let mut higher = None;
             let heard = (&mut records, &mut higher);

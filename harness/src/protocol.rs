@@ -26,18 +26,40 @@ pub struct Settings {
     pub interval: f64,
 }
 
+/// How much is asked of rows on a case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Depth {
+    /// One answer that is right.
+    Answer,
+    /// Two, on buffers of different content, and whatever else the rows declare.
+    Claims,
+    /// Two, and then times.
+    Times(Settings),
+}
+
+impl Depth {
+    /// How to measure, where there is something to.
+    pub(crate) fn settings(&self) -> Option<&Settings> {
+        match self {
+            Depth::Times(settings) => Some(settings),
+            Depth::Answer | Depth::Claims => None,
+        }
+    }
+}
+
 /// A question to a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
-    /// Check these rows on a case, and measure them if settings are given.
+    /// Check these rows on a case, and measure them if that is asked for.
     Case {
         /// Case id.
         case: String,
         /// Rows, in the order of the op's table.
         rows: Vec<String>,
-        /// How to measure; absent for a check.
-        measure: Option<Settings>,
+        /// How much is asked of them.
+        depth: Depth,
     },
     /// Plant faults around these rows on a case.
     Mutate {

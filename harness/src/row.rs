@@ -1,11 +1,12 @@
 //! One row on one case: its checks, and its records.
 use crate::bench::Bench;
-use crate::determinism::{Passed, launched};
+use crate::determinism::{Passed, chance, launched};
 use crate::driver::Task;
-use crate::protocol::Reply;
+use crate::protocol::{Depth, Reply};
 use crate::refusal::{Check, Refusal};
 use crate::rounding;
 use crate::turns::RETRIES;
+use lowbit_kernels::buffer::Guard;
 use lowbit_kernels::context::{Context, Poison};
 use lowbit_kernels::hardware::Need;
 use lowbit_kernels::{Failure, Kernel, Prepared, Threads};
@@ -71,7 +72,9 @@ impl<'a, O: Op> RowRun<'a, O> {
         answer(Reply::Alive);
         record.quality = O::quality(self.problem, reference).map(quality);
         match self.check(reference, bench, &mut record) {
-            Ok(checked) if self.task.measure.is_some() && record.verdict == Verdict::Passed => {
+            Ok(checked)
+                if self.task.depth.settings().is_some() && record.verdict == Verdict::Passed =>
+            {
                 Outcome::Ready(record, Box::new(checked))
             }
             Ok(_) => Outcome::Said(record),
@@ -119,17 +122,22 @@ impl<'a, O: Op> RowRun<'a, O> {
         }
     }
 
-    /// Run under two poison patterns and weigh the two answers. `Err` is a failure; a check that
-    /// proves nothing is written into the record.
+    /// Run under two poison patterns and weigh the two answers; where one is asked for, under one.
+    /// `Err` is a failure; a check that proves nothing is written into the record.
     fn check(
         &self,
         reference: &O::Reference,
         bench: &mut Bench,
         record: &mut Record,
     ) -> Result<Checked<'a>, Refusal> {
-        let first = self.once(bench, Poison::Ones)?.outputs;
-        let mut checked = self.once(bench, Poison::Sevens)?;
-        let (agreement, most_zeros, refusal) = self.weigh(reference, &first, &checked.outputs);
+        let depth = self.task.depth;
+        let (first, guard) = match depth {
+            Depth::Answer => (None, self.guard(bench)),
+            _ => (Some(self.once(bench, Poison::Ones, Guard::Bands)?.outputs), Guard::Bands),
+        };
+        let mut checked = self.once(bench, Poison::Sevens, guard)?;
+        let first = first.as_ref().unwrap_or(&checked.outputs);
+        let (agreement, most_zeros, refusal) = self.weigh(reference, first, &checked.outputs);
         record.agreement = Some(seen(&agreement, most_zeros, O::codes(self.problem, reference)));
         match refusal {
             Some(refusal) if refusal.by.mistrusts() => {
@@ -138,7 +146,7 @@ impl<'a, O: Op> RowRun<'a, O> {
             Some(refusal) => return Err(refusal),
             None => {
                 self.declares_what_it_needs()?;
-                if self.task.measure.is_none() {
+                if *depth == Depth::Claims {
                     let outputs = &checked.outputs;
                     let passed = Passed { run: self, reference, outputs, agreement: &agreement };
                     passed.verify(&mut *checked.prepared, bench)?;
@@ -147,6 +155,15 @@ impl<'a, O: Op> RowRun<'a, O> {
             }
         }
         Ok(checked)
+    }
+
+    /// What the buffers of the only launch lie between: the case decides.
+    fn guard(&self, bench: &Bench) -> Guard {
+        match chance(self.task.case, 3) {
+            0 if bench.expendable => Guard::PageAfterAligned,
+            1 if bench.expendable => Guard::PageBefore,
+            _ => Guard::Bands,
+        }
     }
 
     /// Bounds follow from the arithmetic that a row declares: some would let everything pass.
@@ -235,8 +252,8 @@ impl<'a, O: Op> RowRun<'a, O> {
     }
 
     /// Prepare and launch the row once, on buffers that hold `poison`.
-    fn once(&self, bench: &Bench, poison: Poison) -> Result<Checked<'a>, Failure> {
-        let mut context = bench.context(poison);
+    fn once(&self, bench: &Bench, poison: Poison, guard: Guard) -> Result<Checked<'a>, Failure> {
+        let mut context = bench.context(poison).with_guard(guard);
         let before = bench.heap.mark();
         let mut prepared = self.kernel.prepare(self.given, &mut context)?;
         launched(&mut *prepared)?;
@@ -257,7 +274,7 @@ impl<'a, O: Op> RowRun<'a, O> {
     ) -> Result<(Outputs, Option<Outputs>), Refusal> {
         let mut context = bench.context(poison);
         let before = self.kernel.prepare(self.given, &mut context)?.read().ok();
-        Ok((self.once(bench, poison)?.outputs, before))
+        Ok((self.once(bench, poison, Guard::Bands)?.outputs, before))
     }
 
     /// Whether the output of a later launch, named for people, is what it must be.

@@ -47,7 +47,7 @@ pub(crate) fn run<O: Op>(
             }),
         }
     }
-    let settings = runs.first().and_then(|run| run.task.measure);
+    let settings = runs.first().and_then(|run| run.task.depth.settings());
     let (Some(settings), Some(reference)) = (settings, reference.as_ref()) else { return };
     for cache in &settings.caches {
         in_cache(&mut turns, (*cache, settings), reference, (&mut *bench, &mut *answer));

@@ -47,10 +47,10 @@ fn answer(
     match request {
         Request::Hardware => say(Reply::Hardware(bench.hardware().clone())),
         Request::Peaks { known } => say(Reply::Peaks(bench.peaks(known))),
-        Request::Case { case, rows, measure } => {
+        Request::Case { case, rows, depth } => {
             let case: Case = case.parse()?;
             let driver = driver_of(drivers, &case)?;
-            let task = Task { case: &case, rows: &rows, measure: measure.as_ref() };
+            let task = Task { case: &case, rows: &rows, depth: &depth };
             match driver.run(&task, bench, &mut say) {
                 Ok(()) => say(Reply::Done),
                 Err(reason) => say(Reply::Impossible { reason }),

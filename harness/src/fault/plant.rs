@@ -3,7 +3,7 @@ use super::answer::Answered;
 use super::{Fate, Fault, Plant, Site, all};
 use crate::bench::Bench;
 use crate::driver::Task;
-use crate::protocol::Reply;
+use crate::protocol::{Depth, Reply};
 use crate::refusal::Refusal;
 use crate::row::RowRun;
 use lowbit_kernels::Kernel;
@@ -58,7 +58,7 @@ pub(crate) fn run<O: Op>(
     let case = planting.case;
     let problem = O::generate(case, bench.files)?;
     let reference = O::reference(&problem);
-    let truth = Truth { task: Task { case, rows: &[], measure: None }, problem, reference };
+    let truth = Truth { task: Task { case, rows: &[], depth: &Depth::Claims }, problem, reference };
     let mut stand: Vec<Honest<'_, O>> = Vec::new();
     for (name, known) in planting.rows {
         let kernel = kernels.iter().find(|kernel| kernel.name() == name);

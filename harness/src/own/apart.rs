@@ -7,7 +7,7 @@
 use super::process::{Thread, crashed};
 use crate::child::{Lost, Worker};
 use crate::driver::Driver;
-use crate::protocol::{REPLY, Reply, Request};
+use crate::protocol::{Depth, REPLY, Reply, Request};
 use lowbit_kernels::hardware::Hardware;
 use lowbit_reference::case::Case;
 use lowbit_reports::record::Record;
@@ -100,12 +100,12 @@ impl Again {
 /// What a child answers to a case. After an error it is gone.
 pub(super) fn ask(
     child: &mut Worker,
-    case: &Case,
+    (case, depth): (&Case, &Depth),
     row: &str,
     limit: Duration,
 ) -> Result<Option<Box<Record>>, Lost> {
     let rows = vec![row.to_owned()];
-    child.ask(&Request::Case { case: case.to_string(), rows, measure: None });
+    child.ask(&Request::Case { case: case.to_string(), rows, depth: depth.clone() });
     match child.reply(limit)? {
         Reply::Record(record) => Ok(Some(record)),
         _ => Ok(None),
@@ -126,9 +126,9 @@ pub(super) fn serve(driver: &'static dyn Driver, row: &'static str) -> ! {
     let thread = Thread::start(driver, row, true);
     say(&Reply::Hardware(Hardware::detect()));
     for request in requests {
-        let Ok(Request::Case { case, .. }) = serde_json::from_str(&request) else { break };
+        let Ok(Request::Case { case, depth, .. }) = serde_json::from_str(&request) else { break };
         // The parent keeps the time.
-        let answer = |case: Case| match thread.ask(&case, Duration::MAX) {
+        let answer = |case: Case| match thread.ask((&case, &depth), Duration::MAX) {
             Ok(Some(record)) => Reply::Record(record),
             Ok(None) => Reply::Impossible { reason: "it cannot be built".into() },
             Err(lost) => Reply::Record(Box::new(crashed(&case, row, &lost.sentence()))),

@@ -3,8 +3,9 @@
 //! What changes one size at a time never meets the corner of a tile, where two or three are large,
 //! and sizes around powers of two never one whose remainder by 320 is 300 or more. Here formats take
 //! turns, each with some case of the suite; its sizes are drawn, on a logarithmic scale, a third
-//! left as they were and now and then one that is long; numbers that are no sizes become some that
-//! no suite has.
+//! left as they were, a third of the others whole vectors, and now and then one that is long; those
+//! of windows are the small ones that kernels have ways of their own for. Numbers that are no sizes
+//! become some that no suite has.
 use super::stretch::{Changes, MOST_WORK, formats, sizes, with_data, work};
 use lowbit_reference::case::{Case, Kind, Param, Value};
 use lowbit_scenarios::Dice;
@@ -18,6 +19,15 @@ const MOST_IN_ALL: u64 = 1 << 28;
 /// The largest size, and the largest of one that is long.
 const LARGEST: u64 = 700;
 const LONGEST: u64 = 20_000;
+/// What a third of the sizes are rounded up to: kernels have other ways for whole vectors.
+const VECTOR: u64 = 16;
+/// Sizes of windows, by what their names begin with.
+const WINDOWS: [(&str, [u64; 6]); 4] = [
+    ("kernel_", [1, 1, 2, 3, 3, 5]),
+    ("stride_", [1, 1, 1, 2, 2, 3]),
+    ("padding_", [0, 0, 0, 1, 1, 2]),
+    ("dilation_", [1, 1, 1, 1, 2, 3]),
+];
 /// Seed of the draws: each check has the same cases.
 const SEED: u64 = 11;
 /// Numbers that are no sizes: no sum of few powers of two, and one that makes scores large.
@@ -58,6 +68,20 @@ pub(super) fn mixed(accepted: &[Case]) -> Vec<Case> {
     cases
 }
 
+/// The sizes of a window, if it is one of a window.
+fn window(key: &str) -> Option<&'static [u64]> {
+    WINDOWS.iter().find(|(prefix, _)| key.starts_with(prefix)).map(|(_, sizes)| &sizes[..])
+}
+
+/// A size of this name.
+fn size(key: &str, largest: u64, dice: &mut Dice) -> u64 {
+    if let Some(sizes) = window(key) {
+        return sizes[dice.below(sizes.len())];
+    }
+    let size = dice.size(1, largest);
+    if dice.below(3) == 0 { size.next_multiple_of(VECTOR) } else { size }
+}
+
 /// One try.
 fn drawn(base: &Case, dice: &mut Dice) -> Option<Case> {
     let all: Vec<(&'static str, u64)> = sizes(base).collect();
@@ -67,7 +91,7 @@ fn drawn(base: &Case, dice: &mut Dice) -> Option<Case> {
         let largest = if i == long { LONGEST } else { LARGEST };
         // Every third stays as it is.
         if dice.below(3) > 0 {
-            changes.push((*key, Some(Value::Number(dice.size(1, largest)))));
+            changes.push((*key, Some(Value::Number(size(key, largest, dice)))));
         }
     }
     let decimal = |param: &&Param| matches!(param.kind, Kind::Decimal) && param.key != "sigma";
@@ -80,7 +104,7 @@ fn drawn(base: &Case, dice: &mut Dice) -> Option<Case> {
     let seed = Some(Value::Number(dice.below(1 << 20) as u64));
     let case = MULTIPLES.into_iter().find_map(|multiple| {
         let rounded = changes.iter().map(|(key, value)| match value {
-            Some(Value::Number(size)) => {
+            Some(Value::Number(size)) if window(key).is_none() => {
                 (*key, Some(Value::Number(size.next_multiple_of(multiple))))
             }
             other => (*key, other.clone()),

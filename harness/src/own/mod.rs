@@ -7,7 +7,9 @@ mod runner;
 mod seen;
 mod stretch;
 mod verdict;
+use crate::determinism::chance;
 use crate::driver::{Driver, OpDriver};
+use crate::protocol::Depth;
 use crate::shrink::{Fault, Found, Small, Subject};
 use apart::{Again, Role};
 use lowbit_kernels::Kernel;
@@ -22,6 +24,8 @@ pub use verdict::{Refused, Report, Why};
 
 /// Work of the cases that a kernel is asked about its arithmetic for: they are made once more.
 const DECLARED_WORK: u64 = 1 << 14;
+/// Of so many cases that are not the suite's one is run as often as those.
+const ALL_CLAIMS: u64 = 4;
 /// Seconds after which a kernel, a slow one, is tried on nothing more than the suite.
 const LONGEST: f64 = 100.0;
 /// Seconds until a faulty kernel is refused, if it was found in time.
@@ -36,10 +40,11 @@ const ONCE_MORE: f64 = 1.2;
 /// It runs on every case of the op in the suite `smoke`; on the committed regressions; for each
 /// setting that it accepted there on sizes around every power of two up to 2^18, strides, other
 /// rules and values at the end of the range; on cases whose sizes are all drawn at once; on large
-/// cases of the suite `nightly`; and on random ones drawn from its axes. On each as every row of the suite: twice, on buffers of
-/// different content between guard bands, and launched again; compared element by element with
-/// derived bounds. What it does not accept is left out; at least one answer must be compared. A
-/// slow kernel is launched less often, and after 100 s tried on no more than the suite: then the
+/// cases of the suite `nightly`; and on random ones drawn from its axes. Every answer is compared
+/// element by element with derived bounds. On the suite's cases and a quarter of the others the
+/// kernel runs as every row of the suite does: twice, on buffers of different content between guard
+/// bands, again, and on other threads; on the rest once. What it does not accept is left out; at
+/// least one answer must be compared. A slow kernel is launched less often, and after 100 s tried on no more than the suite: then the
 /// report is [`cut_short`](Report::cut_short), and says so.
 ///
 /// In some of these runs (on Linux, in a child) the buffers that it gets from its context begin at a
@@ -204,7 +209,7 @@ impl Check {
     fn all(&mut self, late: impl Fn() -> bool) -> Result<Option<Found>, String> {
         let op = self.driver.spec().name;
         for case in cases::suite(op)? {
-            let (found, proof) = self.tried(case.clone())?;
+            let (found, proof) = self.tried(case.clone(), &Depth::Claims)?;
             self.report.suite += usize::from(proof);
             if found.is_some() {
                 return Ok(found);
@@ -220,7 +225,7 @@ impl Check {
                 self.report.cut_short = true;
                 return Ok(None);
             }
-            let (found, proof) = self.tried(case)?;
+            let (found, proof) = self.glanced(case)?;
             self.report.suite += usize::from(proof);
             if found.is_some() {
                 return Ok(found);
@@ -232,7 +237,7 @@ impl Check {
                 self.report.cut_short = true;
                 break;
             }
-            let (found, proof) = self.tried(case.clone())?;
+            let (found, proof) = self.glanced(case.clone())?;
             self.report.random += usize::from(proof);
             random.was_useful(&case, proof);
             if found.is_some() {
@@ -242,10 +247,16 @@ impl Check {
         Ok(None)
     }
 
+    /// [`tried`](Self::tried), with all that the kernel declares on a share of the cases.
+    fn glanced(&mut self, case: Case) -> Result<(Option<Found>, bool), String> {
+        let all = chance(&case, ALL_CLAIMS) == 0;
+        self.tried(case, if all { &Depth::Claims } else { &Depth::Answer })
+    }
+
     /// The fault on a case, and whether an answer that is not all zeros was compared there. Where
     /// next to nothing can be wrong nothing is proved, which is no fault.
-    fn tried(&mut self, case: Case) -> Result<(Option<Found>, bool), String> {
-        let record = self.record(&case)?;
+    fn tried(&mut self, case: Case, depth: &Depth) -> Result<(Option<Found>, bool), String> {
+        let record = self.record(&case, depth)?;
         let empty = crate::command::seeds::empty(&record);
         let of = |seen: &Agreement| seen.compared > 0 && seen.zero_share < 1.0;
         let compared = record.agreement.as_ref().is_some_and(of);
@@ -253,16 +264,20 @@ impl Check {
         Ok((found.filter(|found| !(empty && found.fault == Fault::Mistrusted)), compared && !empty))
     }
 
-    fn record(&mut self, case: &Case) -> Result<Record, String> {
-        let record = self.subject.record(case).ok_or_else(|| format!("{case}: cannot be built"))?;
+    fn record(&mut self, case: &Case, depth: &Depth) -> Result<Record, String> {
+        let record =
+            self.subject.asked(case, depth).ok_or_else(|| format!("{case}: cannot be built"))?;
         if let Some(kind) = record.skip {
             self.refusal = Some((kind, record.reason.clone()));
             self.report.refused += 1;
         }
-        let small = stretch::work(case) <= DECLARED_WORK && record.verdict == Verdict::Passed;
-        let arithmetic = || self.driver.arithmetic(self.report.kernel, case, &cases::Sources);
-        let arithmetic = if small { arithmetic() } else { None };
-        self.report.seen.add(case, &record, arithmetic);
+        self.report.seen.add(case, &record);
+        if *depth == Depth::Claims && record.verdict == Verdict::Passed {
+            let small = stretch::work(case) <= DECLARED_WORK;
+            let arithmetic = || self.driver.arithmetic(self.report.kernel, case, &cases::Sources);
+            let arithmetic = if small { arithmetic() } else { None };
+            self.report.seen.claims(case, arithmetic);
+        }
         Ok(record)
     }
 }

@@ -6,7 +6,7 @@ use crate::driver::{Driver, Task};
 use crate::engine::blank;
 use crate::memory::Counting;
 use crate::plan::{Job, Settings};
-use crate::protocol::Reply;
+use crate::protocol::{Depth, Reply};
 use lowbit_kernels::hardware::Hardware;
 use lowbit_kernels::pool::Pool;
 use lowbit_reference::case::Case;
@@ -26,7 +26,7 @@ static HEAP: Counting = Counting::new();
 /// A thread that takes cases and answers each: with a record, or with nothing where the case cannot
 /// be built.
 pub(super) struct Thread {
-    cases: Sender<Case>,
+    cases: Sender<(Case, Depth)>,
     answers: Receiver<Option<Box<Record>>>,
 }
 
@@ -37,14 +37,14 @@ impl Thread {
         row: &'static str,
         expendable: bool,
     ) -> Thread {
-        let (cases, requests) = channel::<Case>();
+        let (cases, requests) = channel();
         let (sender, answers) = channel();
         std::thread::spawn(move || {
             let Ok(pool) = Pool::with_this_thread(THREADS) else { return };
             let mut bench = Bench::new(pool, Hardware::detect(), &Sources, &HEAP);
             bench.expendable = expendable;
-            for case in requests {
-                let run = AssertUnwindSafe(|| run(driver, row, &case, &mut bench));
+            for (case, depth) in requests {
+                let run = AssertUnwindSafe(|| run(driver, row, (&case, &depth), &mut bench));
                 let answer = catch_unwind(run).unwrap_or_else(|payload| {
                     let why = format!("panicked: {}", message(&*payload));
                     Some(Box::new(crashed(&case, row, &why)))
@@ -59,9 +59,13 @@ impl Thread {
 
     /// The answer to a case, waited for no longer than `limit`. After an error the thread is of no
     /// more use.
-    pub(super) fn ask(&self, case: &Case, limit: Duration) -> Result<Option<Box<Record>>, Lost> {
+    pub(super) fn ask(
+        &self,
+        (case, depth): (&Case, &Depth),
+        limit: Duration,
+    ) -> Result<Option<Box<Record>>, Lost> {
         // A thread that is gone is noticed when its answer is awaited.
-        let _ = self.cases.send(case.clone());
+        let _ = self.cases.send((case.clone(), depth.clone()));
         self.answers.recv_timeout(limit).map_err(|silence| match silence {
             RecvTimeoutError::Timeout => Lost::Silent(limit),
             RecvTimeoutError::Disconnected => Lost::Died("its thread is gone".into()),
@@ -75,14 +79,19 @@ pub(super) fn crashed(case: &Case, row: &str, why: &str) -> Record {
     blank(&job, row, Verdict::Crashed, why)
 }
 
-fn run(driver: &dyn Driver, row: &str, case: &Case, bench: &mut Bench) -> Option<Box<Record>> {
+fn run(
+    driver: &dyn Driver,
+    row: &str,
+    (case, depth): (&Case, &Depth),
+    bench: &mut Bench,
+) -> Option<Box<Record>> {
     let mut record = None;
     let mut answer = |reply| {
         if let Reply::Record(answered) = reply {
             record = Some(answered);
         }
     };
-    driver.run(&Task { case, rows: &[row.to_owned()], measure: None }, bench, &mut answer).ok()?;
+    driver.run(&Task { case, rows: &[row.to_owned()], depth }, bench, &mut answer).ok()?;
     record
 }
 

@@ -5,6 +5,7 @@ use super::process::{Thread, crashed};
 use super::stretch::work;
 use crate::child::{Lost, Worker};
 use crate::driver::Driver;
+use crate::protocol::Depth;
 use crate::shrink::{Fault, Subject};
 use lowbit_reference::case::Case;
 use lowbit_reference::data::{Files, Matrix, Stream};
@@ -138,14 +139,15 @@ impl Runner {
     }
 }
 
-impl Subject for Runner {
-    fn record(&mut self, case: &Case) -> Option<Record> {
+impl Runner {
+    /// What the kernel answers to a case; nothing where it cannot be built.
+    pub(super) fn asked(&mut self, case: &Case, depth: &Depth) -> Option<Record> {
         let mut place = self.place()?;
         let limit = Duration::from_secs_f64(self.limit(case));
         let begun = crate::measure::now();
         let answer = match &mut place {
-            Place::Child(child) => apart::ask(child, case, self.row, limit),
-            Place::Thread(thread) => thread.ask(case, limit),
+            Place::Child(child) => apart::ask(child, (case, depth), self.row, limit),
+            Place::Thread(thread) => thread.ask((case, depth), limit),
         };
         match answer {
             Ok(record) => {
@@ -169,6 +171,12 @@ impl Subject for Runner {
                 Some(crashed(case, self.row, &why))
             }
         }
+    }
+}
+
+impl Subject for Runner {
+    fn record(&mut self, case: &Case) -> Option<Record> {
+        self.asked(case, &Depth::Claims)
     }
 
     fn alone(&mut self, case: &Case) -> Option<Record> {

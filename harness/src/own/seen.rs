@@ -27,12 +27,9 @@ pub struct Seen {
 
 impl Seen {
     /// Take a case and its record into account.
-    pub(super) fn add(&mut self, case: &Case, record: &Record, arithmetic: Option<Arithmetic>) {
+    pub(super) fn add(&mut self, case: &Case, record: &Record) {
         if record.verdict != Verdict::Passed {
             return;
-        }
-        if let Some(new) = arithmetic.filter(|new| !self.arithmetic.contains(new)) {
-            self.arithmetic.push(new);
         }
         let error = record.agreement.as_ref().map_or(0.0, |seen| seen.error_over_bound);
         self.error_over_bound = self.error_over_bound.max(error);
@@ -43,6 +40,13 @@ impl Seen {
             }
         }
         self.work = self.work.max(determinism::work(case));
+    }
+
+    /// Take into account that its claims held on a case, and the arithmetic that it declared there.
+    pub(super) fn claims(&mut self, case: &Case, arithmetic: Option<Arithmetic>) {
+        if let Some(new) = arithmetic.filter(|new| !self.arithmetic.contains(new)) {
+            self.arithmetic.push(new);
+        }
         self.threads.extend(determinism::thread_counts(case));
     }
 }

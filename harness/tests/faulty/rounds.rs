@@ -2,7 +2,7 @@
 use crate::{DRIVERS, HEAP, SCENARIO, lowbit};
 use lowbit_harness::driver::{Task, bench};
 use lowbit_harness::files::Disk;
-use lowbit_harness::protocol::{Reply, Settings};
+use lowbit_harness::protocol::{Depth, Reply, Settings};
 use lowbit_reports::record::{Cache, Record, Verdict};
 use std::process::Output;
 
@@ -20,7 +20,8 @@ fn begun_here(rounds: u32) -> Vec<String> {
     let caches = vec![Cache::Hot];
     let settings = Settings { caches, rounds, min_samples, max_samples, max_seconds, interval };
     let rows = ["good", "last"].map(str::to_owned);
-    let task = Task { case: &case, rows: &rows, measure: Some(&settings) };
+    let depth = Depth::Times(settings);
+    let task = Task { case: &case, rows: &rows, depth: &depth };
     let mut begun = Vec::new();
     let mut note = |reply| {
         if let Reply::Started { kernel } = reply {

@@ -14,7 +14,7 @@ use lowbit_harness::bench::Bench;
 use lowbit_harness::driver::{DRIVERS, Driver, RowInfo, Task};
 use lowbit_harness::files::Disk;
 use lowbit_harness::memory::Counting;
-use lowbit_harness::protocol::Reply;
+use lowbit_harness::protocol::{Depth, Reply};
 use lowbit_harness::shrink::Cases;
 use lowbit_kernels::hardware::{Hardware, Need};
 use lowbit_kernels::pool::Pool;
@@ -137,7 +137,7 @@ fn record(
             record = Some(*answered);
         }
     };
-    driver.run(&Task { case, rows: &rows, measure: None }, bench, &mut answer)?;
+    driver.run(&Task { case, rows: &rows, depth: &Depth::Claims }, bench, &mut answer)?;
     record.ok_or_else(|| "no record".into())
 }
 
