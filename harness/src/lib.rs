@@ -15,6 +15,7 @@ pub mod memory;
 pub mod outside;
 pub mod own;
 pub mod peaks;
+mod pinning;
 pub mod plan;
 mod probing;
 mod progress;

@@ -5,6 +5,7 @@
 //! counts: a roof must not be lower than what some row may find out.
 use crate::measure::{SWEEP_BYTES, now, timed};
 use crate::peaks::{Peaks, Rate, StreamRate};
+use crate::pinning::Pinned;
 use lowbit_kernels::buffer::Buffer;
 use lowbit_kernels::context::Context;
 use lowbit_kernels::pool::Pool;
@@ -36,6 +37,7 @@ impl Peaks {
     /// Measure with the threads of a context, on its buffers.
     pub fn measure(context: &mut Context) -> Peaks {
         let pool = context.pool().clone();
+        let _pinned = Pinned::new(&pool);
         let mut memory = patterned(context, FOOTPRINTS[FOOTPRINTS.len() - 1]);
         let probes = Probes { sweep: patterned(context, SWEEP_BYTES), pool: pool.clone() };
         let read = FOOTPRINTS.map(|bytes| (bytes as u64, probes.read(&memory[..bytes])));

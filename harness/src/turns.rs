@@ -4,9 +4,10 @@
 //! round two of any, so that a machine that is busy for a second is busy for all of them alike.
 use crate::bench::Bench;
 use crate::measure::Samples;
+use crate::pinning::Pinned;
 use crate::protocol::{Reply, Settings};
 use crate::row::{Checked, Outcome, RowRun};
-use lowbit_kernels::Failure;
+use lowbit_kernels::{Failure, Threads};
 use lowbit_reference::op::Op;
 use lowbit_reports::record::{Cache, Record, Verdict};
 
@@ -78,6 +79,8 @@ fn in_cache<O: Op>(
             for turn in turns.iter_mut().filter(|turn| turn.failure.is_none()) {
                 answer(Reply::Started { kernel: turn.run.name() });
                 let row = &mut *turn.checked.prepared;
+                let ours = turn.run.kernel.threads() == Threads::Pool;
+                let _pinned = ours.then(|| Pinned::new(&bench.pool));
                 let done = bench.sampler.round(row, cache, settings, &mut turn.samples);
                 turn.fail(done);
             }
