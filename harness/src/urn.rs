@@ -14,7 +14,7 @@ impl Odds {
         self.draws += 1;
     }
 
-    /// The last draw was of use, or not.
+    /// A draw was of use, or not.
     pub(crate) fn was_useful(&mut self, useful: bool) {
         self.useful += usize::from(useful);
     }
@@ -40,28 +40,24 @@ pub(crate) fn pick(weights: &[f64], dice: &mut Dice) -> Option<usize> {
 }
 
 /// The sweeps of one op.
-pub(crate) struct Urns {
-    sweeps: Vec<(usize, Odds)>,
-    last: usize,
-}
+pub(crate) struct Urns(Vec<(usize, Odds)>);
 
 impl Urns {
     pub(crate) fn new(sweeps: impl Iterator<Item = usize>) -> Urns {
-        Urns { sweeps: sweeps.map(|sweep| (sweep, Odds::default())).collect(), last: 0 }
+        Urns(sweeps.map(|sweep| (sweep, Odds::default())).collect())
     }
 
     /// A sweep; nothing where there is none.
     pub(crate) fn pick(&mut self, dice: &mut Dice) -> Option<usize> {
-        let weights: Vec<f64> = self.sweeps.iter().map(|(_, odds)| odds.weight()).collect();
-        self.last = pick(&weights, dice)?;
-        let (sweep, odds) = &mut self.sweeps[self.last];
+        let weights: Vec<f64> = self.0.iter().map(|(_, odds)| odds.weight()).collect();
+        let (sweep, odds) = &mut self.0[pick(&weights, dice)?];
         odds.drawn();
         Some(*sweep)
     }
 
-    /// Whether a case of the last sweep was accepted.
-    pub(crate) fn was_useful(&mut self, useful: bool) {
-        if let Some((_, odds)) = self.sweeps.get_mut(self.last) {
+    /// Whether a case of the sweep was accepted.
+    pub(crate) fn was_useful(&mut self, sweep: usize, useful: bool) {
+        if let Some((_, odds)) = self.0.iter_mut().find(|(other, _)| *other == sweep) {
             odds.was_useful(useful);
         }
     }

@@ -39,6 +39,7 @@ pub(super) enum Role {
 }
 
 /// How this call is reached again in another process.
+#[derive(Clone)]
 pub(super) struct Again {
     check: String,
     arguments: Vec<OsString>,

@@ -18,6 +18,8 @@ const NIGHTLY: &str = include_str!("../../../scenarios/suites/nightly.json");
 const RANDOM: usize = 500;
 /// Draws before that is given up: a kernel may accept one format of many.
 const DRAWS: usize = 200_000;
+/// Cases that are drawn before it is asked which of them were accepted.
+const DRAWN: usize = 16;
 /// Refusals of a setting, of which nothing was ever accepted, before it is not tried again.
 const REFUSALS: usize = 3;
 /// Most operations and bytes of a random case: five hundred of them are to take some seconds.
@@ -72,6 +74,8 @@ pub(super) struct Random {
     dice: Dice,
     draws: usize,
     accepted: usize,
+    /// The sweeps of the cases that were drawn last.
+    drawn: Vec<usize>,
     /// Of each setting, how many cases were refused, and whether one was accepted.
     settings: BTreeMap<String, (usize, bool)>,
 }
@@ -82,32 +86,37 @@ impl Random {
         let sweeps = nightly.sweeps.iter().enumerate().filter(|(_, sweep)| sweep.op.name == op);
         let urns = Urns::new(sweeps.map(|(i, _)| i));
         let (dice, settings) = (Dice::new(SEED), BTreeMap::new());
-        Ok(Random { nightly, urns, dice, draws: 0, accepted: 0, settings })
+        Ok(Random { nightly, urns, dice, draws: 0, accepted: 0, drawn: Vec::new(), settings })
     }
 
-    /// The next case; nothing once enough were accepted, or too many drawn.
-    pub(super) fn next(&mut self) -> Result<Option<Case>, String> {
-        while self.accepted < RANDOM && self.draws < DRAWS {
+    /// The next cases; none once enough were accepted, or too many drawn.
+    pub(super) fn next(&mut self) -> Result<Vec<Case>, String> {
+        let mut cases = Vec::new();
+        self.drawn.clear();
+        while cases.len() < DRAWN && self.accepted < RANDOM && self.draws < DRAWS {
             self.draws += 1;
-            let Some(sweep) = self.urns.pick(&mut self.dice) else { return Ok(None) };
+            let Some(sweep) = self.urns.pick(&mut self.dice) else { break };
             let case = self.nightly.draw(sweep, &mut self.dice).map_err(|e| e.to_string())?;
-            if let Some(case) = case.filter(|case| work(case) <= MOST_WORK) {
-                match self.settings.get(&setting(&case)) {
-                    Some((REFUSALS.., false)) => self.urns.was_useful(false),
-                    _ => return Ok(Some(case)),
-                }
+            let refused = |case: &Case| {
+                matches!(self.settings.get(&setting(case)), Some((REFUSALS.., false)))
+            };
+            if let Some(case) = case.filter(|case| work(case) <= MOST_WORK && !refused(case)) {
+                self.drawn.push(sweep);
+                cases.push(case);
             }
         }
-        Ok(None)
+        Ok(cases)
     }
 
-    /// Whether the last case was accepted: sweeps whose cases are come up more often, and settings
+    /// Whether the last cases were accepted: sweeps whose cases are come up more often, and settings
     /// that are refused no more.
-    pub(super) fn was_useful(&mut self, case: &Case, useful: bool) {
-        self.accepted += usize::from(useful);
-        self.urns.was_useful(useful);
-        let seen = self.settings.entry(setting(case)).or_default();
-        seen.0 += usize::from(!useful);
-        seen.1 |= useful;
+    pub(super) fn were_useful<'c>(&mut self, cases: impl Iterator<Item = (&'c Case, bool)>) {
+        for (sweep, (case, useful)) in std::mem::take(&mut self.drawn).into_iter().zip(cases) {
+            self.accepted += usize::from(useful);
+            self.urns.was_useful(sweep, useful);
+            let seen = self.settings.entry(setting(case)).or_default();
+            seen.0 += usize::from(!useful);
+            seen.1 |= useful;
+        }
     }
 }

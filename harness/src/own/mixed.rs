@@ -12,10 +12,10 @@ use lowbit_scenarios::Dice;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most cases, and most draws for them.
-const MOST: usize = 1500;
-const DRAWS: usize = 8000;
+const MOST: usize = 4000;
+const DRAWS: usize = 20_000;
 /// Most operations and bytes of all of them.
-const MOST_IN_ALL: u64 = 1 << 28;
+const MOST_IN_ALL: u64 = 1 << 29;
 /// The largest size, and the largest of one that is long.
 const LARGEST: u64 = 700;
 const LONGEST: u64 = 20_000;

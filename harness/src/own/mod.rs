@@ -1,17 +1,20 @@
 //! Your own kernel: [`check_kernel`] for a test, [`with_rows`] for a binary.
 mod apart;
 mod cases;
+mod crew;
 mod mixed;
 mod process;
 mod runner;
 mod seen;
 mod stretch;
 mod verdict;
+use crate::command::seeds::empty;
 use crate::determinism::chance;
 use crate::driver::{Driver, OpDriver};
 use crate::protocol::Depth;
 use crate::shrink::{Fault, Found, Small, Subject};
 use apart::{Again, Role};
+use crew::{Asked, Crew};
 use lowbit_kernels::Kernel;
 use lowbit_reference::case::Case;
 use lowbit_reference::op::Op;
@@ -24,6 +27,8 @@ pub use verdict::{Refused, Report, Why};
 
 /// Work of the cases that a kernel is asked about its arithmetic for: they are made once more.
 const DECLARED_WORK: u64 = 1 << 14;
+/// Cases until it is asked whether it is late.
+const AT_ONCE: usize = 64;
 /// Of so many cases that are not the suite's one is run as often as those.
 const ALL_CLAIMS: u64 = 4;
 /// Seconds after which a kernel, a slow one, is tried on nothing more than the suite.
@@ -162,20 +167,35 @@ fn folder() -> PathBuf {
 
 /// One kernel under check.
 struct Check {
-    subject: Runner,
+    crew: Crew,
     driver: &'static dyn Driver,
     report: Report,
-    /// Cases of the suite that it took.
-    accepted: Vec<Case>,
     /// Why it last took no case, and whether for want of hardware.
     refusal: Option<(SkipKind, String)>,
 }
 
+/// Cases, and of those that were tried whether an answer that is not all zeros was compared.
+struct Tried {
+    asked: Vec<Asked>,
+    proofs: Vec<bool>,
+    /// The first that failed.
+    found: Option<Found>,
+}
+
+impl Tried {
+    fn each(&self) -> impl Iterator<Item = (&Case, bool)> {
+        self.asked.iter().map(|(case, _)| case).zip(self.proofs.iter().copied())
+    }
+
+    fn proved(&self) -> usize {
+        self.proofs.iter().filter(|proof| **proof).count()
+    }
+}
+
 impl Check {
     fn new(driver: &'static dyn Driver, row: &'static str, again: Option<Again>) -> Check {
-        let report = Report::new(driver, row);
-        let (subject, accepted) = (Runner::new(driver, row, again), Vec::new());
-        Check { subject, driver, report, accepted, refusal: None }
+        let crew = Crew::new(driver, row, again);
+        Check { crew, driver, report: Report::new(driver, row), refusal: None }
     }
 
     fn run(mut self, folder: &Path) -> Result<Report, Refused> {
@@ -186,11 +206,11 @@ impl Check {
         };
         self.report.seconds = begun.elapsed().as_secs_f64();
         if let Some(found) = found {
-            self.subject.shrinking(found.fault);
+            let subject = self.crew.first();
+            subject.shrinking(found.fault);
             let kept = if found.fault == Fault::Silent { ONCE_MORE } else { 0.0 };
             let left = (REFUSED - kept - self.report.seconds).clamp(SHRINK.0, SHRINK.1);
-            let left = Duration::from_secs_f64(left);
-            let small = Small::of(found, &mut self.subject, Some(folder), left);
+            let small = Small::of(found, subject, Some(folder), Duration::from_secs_f64(left));
             return Err(self.refused(Why::Failed(Box::new(small))));
         }
         match (self.report.accepted(), self.refusal.take()) {
@@ -208,76 +228,92 @@ impl Check {
     /// Every case, once it is late those of the suite alone; the first that fails.
     fn all(&mut self, late: impl Fn() -> bool) -> Result<Option<Found>, String> {
         let op = self.driver.spec().name;
-        for case in cases::suite(op)? {
-            let (found, proof) = self.tried(case.clone(), &Depth::Claims)?;
-            self.report.suite += usize::from(proof);
-            if found.is_some() {
-                return Ok(found);
-            }
-            self.accepted.extend(proof.then_some(case));
+        let suite = cases::suite(op)?.into_iter().map(|case| (case, Depth::Claims));
+        let tried = self.tried(suite.collect())?;
+        self.report.suite += tried.proved();
+        if tried.found.is_some() {
+            return Ok(tried.found);
         }
-        let mut small = stretch::stretched(&self.accepted);
-        small.extend(mixed::mixed(&self.accepted));
+        let proved = tried.each().filter(|(_, proof)| *proof);
+        let accepted: Vec<Case> = proved.map(|(case, _)| case.clone()).collect();
+        let mut small = stretch::stretched(&accepted);
+        small.extend(mixed::mixed(&accepted));
         small.sort_by_cached_key(|case| (stretch::work(case), case.to_string()));
-        let large = cases::large(op, &self.accepted)?;
-        for case in small.into_iter().chain(large) {
+        small.extend(cases::large(op, &accepted)?);
+        for cases in small.chunks(AT_ONCE) {
             if late() {
                 self.report.cut_short = true;
                 return Ok(None);
             }
-            let (found, proof) = self.glanced(case)?;
-            self.report.suite += usize::from(proof);
-            if found.is_some() {
-                return Ok(found);
+            let tried = self.tried(cases.iter().cloned().map(glanced).collect())?;
+            self.report.suite += tried.proved();
+            if tried.found.is_some() {
+                return Ok(tried.found);
             }
         }
-        let mut random = cases::Random::new(op)?;
-        while let Some(case) = random.next()? {
+        self.random(late)
+    }
+
+    fn random(&mut self, late: impl Fn() -> bool) -> Result<Option<Found>, String> {
+        let mut random = cases::Random::new(self.driver.spec().name)?;
+        loop {
+            let cases = random.next()?;
+            if cases.is_empty() {
+                return Ok(None);
+            }
             if late() {
                 self.report.cut_short = true;
-                break;
+                return Ok(None);
             }
-            let (found, proof) = self.glanced(case.clone())?;
-            self.report.random += usize::from(proof);
-            random.was_useful(&case, proof);
-            if found.is_some() {
-                return Ok(found);
+            let tried = self.tried(cases.into_iter().map(glanced).collect())?;
+            self.report.random += tried.proved();
+            random.were_useful(tried.each());
+            if tried.found.is_some() {
+                return Ok(tried.found);
             }
         }
-        Ok(None)
     }
 
-    /// [`tried`](Self::tried), with all that the kernel declares on a share of the cases.
-    fn glanced(&mut self, case: Case) -> Result<(Option<Found>, bool), String> {
-        let all = chance(&case, ALL_CLAIMS) == 0;
-        self.tried(case, if all { &Depth::Claims } else { &Depth::Answer })
+    /// Try cases up to the first that fails.
+    fn tried(&mut self, asked: Vec<Asked>) -> Result<Tried, String> {
+        let answers = self.crew.answers(&asked, |record| fault(record).is_some());
+        let mut tried = Tried { asked, proofs: Vec::new(), found: None };
+        for ((case, depth), record) in tried.asked.iter().zip(answers) {
+            let record = record.ok_or_else(|| format!("{case}: cannot be built"))?;
+            self.note(case, depth, &record);
+            let of = |seen: &Agreement| seen.compared > 0 && seen.zero_share < 1.0;
+            tried.proofs.push(record.agreement.as_ref().is_some_and(of) && !empty(&record));
+            if fault(&record).is_some() {
+                tried.found = Found::new(case.clone(), record);
+                break;
+            }
+        }
+        Ok(tried)
     }
 
-    /// The fault on a case, and whether an answer that is not all zeros was compared there. Where
-    /// next to nothing can be wrong nothing is proved, which is no fault.
-    fn tried(&mut self, case: Case, depth: &Depth) -> Result<(Option<Found>, bool), String> {
-        let record = self.record(&case, depth)?;
-        let empty = crate::command::seeds::empty(&record);
-        let of = |seen: &Agreement| seen.compared > 0 && seen.zero_share < 1.0;
-        let compared = record.agreement.as_ref().is_some_and(of);
-        let found = Found::new(case, record);
-        Ok((found.filter(|found| !(empty && found.fault == Fault::Mistrusted)), compared && !empty))
-    }
-
-    fn record(&mut self, case: &Case, depth: &Depth) -> Result<Record, String> {
-        let record =
-            self.subject.asked(case, depth).ok_or_else(|| format!("{case}: cannot be built"))?;
+    /// What the report says of an answer.
+    fn note(&mut self, case: &Case, depth: &Depth, record: &Record) {
         if let Some(kind) = record.skip {
             self.refusal = Some((kind, record.reason.clone()));
             self.report.refused += 1;
         }
-        self.report.seen.add(case, &record);
+        self.report.seen.add(case, record);
         if *depth == Depth::Claims && record.verdict == Verdict::Passed {
             let small = stretch::work(case) <= DECLARED_WORK;
             let arithmetic = || self.driver.arithmetic(self.report.kernel, case, &cases::Sources);
             let arithmetic = if small { arithmetic() } else { None };
             self.report.seen.claims(case, arithmetic);
         }
-        Ok(record)
     }
+}
+
+/// All that the kernel declares on a share of the cases, one answer on the rest.
+fn glanced(case: Case) -> Asked {
+    let all = chance(&case, ALL_CLAIMS) == 0;
+    (case, if all { Depth::Claims } else { Depth::Answer })
+}
+
+/// The fault of an answer. Where next to nothing can be wrong nothing is proved, which is none.
+fn fault(record: &Record) -> Option<Fault> {
+    Fault::of(record).filter(|fault| !(*fault == Fault::Mistrusted && empty(record)))
 }

@@ -92,6 +92,12 @@ impl Runner {
         Runner { expendable: true, ..Runner::new(driver, row, None) }
     }
 
+    /// Whether it runs in a child; one is started.
+    pub(super) fn apart(&mut self) -> bool {
+        self.place = self.place();
+        matches!(self.place, Some(Place::Child(_)))
+    }
+
     /// From now on a case is made smaller that fails in that way.
     pub(super) fn shrinking(&mut self, fault: Fault) {
         self.shrinking = Some(fault);

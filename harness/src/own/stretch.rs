@@ -10,11 +10,11 @@ use lowbit_reference::case::{Case, Kind, Param, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most cases of other sizes, some for each base beside them.
-const MOST: usize = 1600;
+const MOST: usize = 2400;
 /// Most cases of other rules.
-const MOST_RULES: usize = 800;
+const MOST_RULES: usize = 1600;
 /// Most cases of the longest sums.
-const MOST_LONGEST: usize = 120;
+const MOST_LONGEST: usize = 240;
 /// A prime by which a list is gone through, so that what repeats in it does not.
 const STRIDE: usize = 7919;
 /// Most operations and bytes of a case: 2^18 floats in and out.
@@ -68,6 +68,8 @@ const RULES: [&str; 22] = [
 /// Lengths of a row for other rules: several groups that end within one, one group more than eight,
 /// two large groups, short rows.
 const RULE_ROWS: [u64; 5] = [520, 768, 288, 1024, 64];
+/// Of these, so many for each rule.
+const LENGTHS: usize = 2;
 /// Their data: drawn, at the ends of the range, planted, at thresholds.
 const RULE_TIERS: [(&str, &str); 4] =
     [("realistic", ""), ("adversarial", "saturated"), ("exact", ""), ("adversarial", "ties")];
@@ -301,9 +303,9 @@ fn rules_of(base: &Case) -> Vec<Case> {
             };
             let mut rows = RULE_ROWS;
             rows.rotate_left(turn % RULE_ROWS.len());
-            let case = rows.into_iter().find_map(of_len);
+            let lengths: Vec<Case> = rows.into_iter().filter_map(of_len).take(LENGTHS).collect();
             for tier in RULE_TIERS {
-                cases.extend(case.iter().filter_map(|case| with_data(case, tier)));
+                cases.extend(lengths.iter().filter_map(|case| with_data(case, tier)));
             }
         }
     }
