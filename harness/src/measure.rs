@@ -120,10 +120,13 @@ impl Sampler {
         while !enough(&samples.wall[before..], start.elapsed(), &turn) {
             row.reset()?;
             row.forget()?;
-            if let Some(sweep) = sweep {
-                self.context.pool().on_every_thread(|_| {
+            match sweep {
+                Some(sweep) => self.context.pool().on_every_thread(|_| {
                     std::hint::black_box(probe::read(sweep));
-                });
+                }),
+                // What was overwritten is in the caches, and would be written back meanwhile.
+                None if !row.in_place() => row.launch().and_then(|()| row.sync())?,
+                None => {}
             }
             let (time, answer) = timed(|| -> Result<(), Failure> {
                 for _ in 0..repeats {
