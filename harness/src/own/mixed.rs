@@ -4,8 +4,8 @@
 //! and sizes around powers of two never one whose remainder by 320 is 300 or more. Here formats take
 //! turns, each with some case of the suite; its sizes are drawn, on a logarithmic scale, a third
 //! left as they were, a third of the others whole vectors, and now and then one that is long; those
-//! of windows are the small ones that kernels have ways of their own for. Numbers that are no sizes
-//! become some that no suite has.
+//! of windows are the small ones that kernels have ways of their own for, half of them square. Numbers
+//! that are no sizes become some that no suite has.
 use super::stretch::{Changes, MOST_WORK, formats, sizes, with_data, work};
 use lowbit_reference::case::{Case, Kind, Param, Value};
 use lowbit_scenarios::Dice;
@@ -22,11 +22,11 @@ const LONGEST: u64 = 20_000;
 /// What a third of the sizes are rounded up to: kernels have other ways for whole vectors.
 const VECTOR: u64 = 16;
 /// Sizes of windows, by what their names begin with.
-const WINDOWS: [(&str, [u64; 6]); 4] = [
-    ("kernel_", [1, 1, 2, 3, 3, 5]),
-    ("stride_", [1, 1, 1, 2, 2, 3]),
-    ("padding_", [0, 0, 0, 1, 1, 2]),
-    ("dilation_", [1, 1, 1, 1, 2, 3]),
+const WINDOWS: [(&str, [u64; 8]); 4] = [
+    ("kernel_", [1, 1, 1, 2, 3, 3, 5, 9]),
+    ("stride_", [1, 1, 1, 1, 2, 2, 2, 3]),
+    ("padding_", [0, 0, 0, 0, 1, 1, 1, 2]),
+    ("dilation_", [1, 1, 1, 1, 1, 1, 2, 3]),
 ];
 /// Seed of the draws: each check has the same cases.
 const SEED: u64 = 11;
@@ -82,6 +82,18 @@ fn size(key: &str, largest: u64, dice: &mut Dice) -> u64 {
     if dice.below(3) == 0 { size.next_multiple_of(VECTOR) } else { size }
 }
 
+/// Windows as wide as they are high: kernels have ways of their own for these, too.
+fn squared(all: &[(&'static str, u64)], changes: &mut Changes) {
+    for (width, _) in all.iter().filter(|(key, _)| window(key).is_some()) {
+        let stem = width.strip_suffix("_w");
+        let twin = all.iter().find(|(key, _)| stem.is_some() && key.strip_suffix("_h") == stem);
+        let Some((height, size)) = twin else { continue };
+        let drawn = changes.iter().find(|(key, _)| key == height).map(|(_, value)| value.clone());
+        changes.retain(|(key, _)| key != width);
+        changes.push((*width, drawn.unwrap_or(Some(Value::Number(*size)))));
+    }
+}
+
 /// One try.
 fn drawn(base: &Case, dice: &mut Dice) -> Option<Case> {
     let all: Vec<(&'static str, u64)> = sizes(base).collect();
@@ -93,6 +105,9 @@ fn drawn(base: &Case, dice: &mut Dice) -> Option<Case> {
         if dice.below(3) > 0 {
             changes.push((*key, Some(Value::Number(size(key, largest, dice)))));
         }
+    }
+    if dice.coin() {
+        squared(&all, &mut changes);
     }
     let decimal = |param: &&Param| matches!(param.kind, Kind::Decimal) && param.key != "sigma";
     for param in base.spec().params.iter().filter(decimal) {
