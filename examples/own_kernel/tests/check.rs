@@ -8,7 +8,7 @@ use std::process::Command;
 #[test]
 fn the_right_kernel_is_accepted() {
     let report = check_kernel(&RIGHT).unwrap_or_else(|refused| panic!("{refused}"));
-    assert!(report.suite >= 8 && report.random == 500, "{report}");
+    assert!(report.suite >= 8 && report.random >= 500, "{report}");
 }
 
 #[test]
