@@ -19,6 +19,8 @@ pub mod dequantize_blocks;
 pub mod dequantize_int8;
 pub mod dequantize_nf4;
 pub mod fake_quantize;
+#[cfg(feature = "burn")]
+pub mod fake_tensors;
 pub mod hadamard;
 pub mod hardware;
 pub mod linear;
@@ -45,6 +47,8 @@ pub mod rho_pack;
 pub mod rho_unpack;
 #[cfg(any(feature = "burn", feature = "peers", feature = "cube"))]
 mod rules;
+#[cfg(feature = "cube")]
+pub mod tensors;
 pub mod top_k;
 pub mod unpack;
 use context::Context;

@@ -33,7 +33,7 @@ pub(crate) use codes::{Packing, decode, dot4, field, four, sum4};
 #[cfg(feature = "cuda")]
 use cubecl::cuda::{CudaDevice, CudaRuntime};
 use cubecl::prelude::*;
-use cubecl::server::Handle;
+pub(crate) use cubecl::server::Handle;
 #[cfg(feature = "wgpu")]
 use cubecl::wgpu::{WgpuDevice, WgpuRuntime};
 use lowbit_reference::op::{Outputs, Tensor};
@@ -131,6 +131,21 @@ pub(crate) struct Words {
 }
 
 impl Words {
+    /// `len` words of a buffer of somebody else's.
+    pub(crate) fn of(handle: Handle, len: usize) -> Words {
+        Words { handle, len }
+    }
+
+    /// Words to be written, with nothing in them yet.
+    pub(crate) fn empty<R: Runtime>(client: &ComputeClient<R>, len: usize) -> Words {
+        Words { handle: client.empty(4 * len.max(1)), len: len.max(1) }
+    }
+
+    /// The buffer.
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
     /// The buffer as an argument of a kernel: an array of u32, i32 or f32.
     pub(crate) fn arg<R: Runtime>(&self) -> ArrayArg<R> {
         // SAFETY: the handle was made with `len` words of four bytes, and so is every element.
@@ -153,6 +168,12 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    /// Words to be written with nothing in them, and a guard that nobody reads.
+    pub(crate) fn empty<R: Runtime>(client: &ComputeClient<R>, len: usize) -> Output {
+        let words = Words::empty(client, len + GUARD_WORDS);
+        Output { words, label: "y", guard: Vec::new() }
+    }
+
     /// The same as what another kernel reads.
     pub(crate) fn words(&self) -> Words {
         Words { handle: self.words.handle.clone(), len: self.words.len - GUARD_WORDS }

@@ -10,12 +10,14 @@
 //! the tolerance allows. Two passes over `x`: 8 bytes read for each value.
 use super::rule::{Choices, Numbers, code_of, numbers, scale_of};
 use super::tile::{Join, gather, joined};
-use super::{Cube, Device, Packing, Ready, Session, field, spread, word};
+use super::{Cube, Device, Output, Packing, Ready, Session, Words, field, spread, word};
 use crate::context::Context;
 use crate::{Failure, Prepared};
 use cubecl::prelude::*;
+use lowbit_reference::format::Levels;
 use lowbit_reference::op::quantize::QuantizeProblem;
 use lowbit_reference::op::{Outputs, Tensor};
+use lowbit_reference::rule::Rule;
 
 /// Units of a cube.
 pub(crate) const UNITS: u32 = 256;
@@ -217,11 +219,22 @@ pub(crate) fn accepts<R: Device>(row: &Cube<R>, p: &QuantizeProblem) -> Result<(
     row.binds(4 * p.x.len().max(words))
 }
 
-/// Sizes of a problem as the device sees it.
+/// Where a matrix and its groups are, and by which rule.
 #[derive(Clone, Copy)]
-struct Plan {
+pub(crate) struct Matrix {
+    pub(crate) rule: Rule,
+    pub(crate) levels: Levels,
+    pub(crate) rows: usize,
+    pub(crate) row_len: usize,
+    pub(crate) groups: usize,
+    pub(crate) group_len: usize,
+}
+
+/// What the launches for a matrix have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    matrix: Matrix,
     choices: Choices,
-    groups: usize,
     /// Parts of a group.
     parts: usize,
     /// Words of a row, and cubes that encode it.
@@ -231,36 +244,86 @@ struct Plan {
     answers: usize,
 }
 
+/// What they write.
+#[derive(Clone, Copy)]
+pub(crate) struct Written<'a> {
+    pub(crate) sums: &'a Words,
+    pub(crate) scales: &'a Words,
+    pub(crate) packed: &'a Words,
+}
+
 impl Plan {
-    fn new(p: &QuantizeProblem) -> Plan {
-        let choices = Choices::of(&p.rule, p.levels());
+    pub(crate) fn new(matrix: Matrix) -> Plan {
+        let choices = Choices::of(&matrix.rule, matrix.levels);
         Plan {
+            matrix,
             choices,
-            groups: p.groups(),
-            parts: p.group_len.div_ceil(PART).clamp(1, MAX_PARTS),
-            words: choices.packing.words(p.row_len),
-            cubes: p.row_len.div_ceil(UNITS as usize),
+            parts: matrix.group_len.div_ceil(PART).clamp(1, MAX_PARTS),
+            words: choices.packing.words(matrix.row_len),
+            cubes: matrix.row_len.div_ceil(UNITS as usize),
             answers: if choices.centred { 2 } else { 1 },
         }
     }
 
-    fn groups<R: Runtime>(&self, p: &QuantizeProblem) -> GroupsLaunch<R> {
-        let part_len = p.group_len.div_ceil(self.parts);
+    /// Lengths of what is written: sums over parts, scales and centres, packed words.
+    pub(crate) fn lengths(&self) -> [usize; 3] {
+        let Matrix { rows, groups, .. } = self.matrix;
+        [self.answers * groups * self.parts, self.answers * groups, rows * self.words]
+    }
+
+    fn groups<R: Runtime>(&self) -> GroupsLaunch<R> {
+        let Matrix { groups, group_len, .. } = self.matrix;
+        let part_len = group_len.div_ceil(self.parts);
         let [groups, group_len, parts, part_len] =
-            [self.groups, p.group_len, self.parts, part_len].map(word);
+            [groups, group_len, self.parts, part_len].map(word);
         GroupsLaunch::new(groups, group_len, parts, part_len)
     }
 
-    fn rows<R: Runtime>(&self, p: &QuantizeProblem) -> RowsLaunch<R> {
-        let [rows, row_len, words] = [p.rows, p.row_len, self.words].map(word);
-        let [cubes, groups, group_len] = [self.cubes, self.groups, p.group_len].map(word);
+    fn rows<R: Runtime>(&self) -> RowsLaunch<R> {
+        let Matrix { rows, row_len, groups, group_len, .. } = self.matrix;
+        let [rows, row_len, words] = [rows, row_len, self.words].map(word);
+        let [cubes, groups, group_len] = [self.cubes, groups, group_len].map(word);
         RowsLaunch::new(rows, row_len, words, cubes, groups, group_len)
     }
 
+    /// Scales, then codes: two or three launches.
+    pub(crate) fn enqueue<R: Runtime>(
+        &self,
+        client: &ComputeClient<R>,
+        x: &Words,
+        to: Written<'_>,
+    ) {
+        let Matrix { rule, rows, groups, .. } = self.matrix;
+        let (choices, parts) = (self.choices, self.parts);
+        let (dim, whole) = (CubeDim::new_1d(UNITS), parts == 1);
+        let numbers = || numbers::<R>(&rule);
+        let (out, count) = (if whole { to.scales } else { to.sums }, spread(groups * parts));
+        let (values, out, shape) = (x.arg(), out.arg(), self.groups());
+        reduce_parts::launch::<R>(
+            client,
+            count,
+            dim,
+            values,
+            out,
+            shape,
+            numbers(),
+            choices,
+            whole,
+        );
+        if !whole {
+            let (count, shape) = (spread(groups), self.groups());
+            let (sums, scales) = (to.sums.arg(), to.scales.arg());
+            reduce_groups::launch::<R>(client, count, dim, sums, scales, shape, numbers(), choices);
+        }
+        let (count, shape) = (spread(rows * self.cubes), self.rows());
+        let (values, scales, packed) = (x.arg(), to.scales.arg(), to.packed.arg());
+        encode::launch::<R>(client, count, dim, values, scales, packed, shape, numbers(), choices);
+    }
+
     /// Scales before centres, and rows without the bytes that pad them.
-    fn outputs(&self, p: &QuantizeProblem, answers: &[f32], words: &[u8]) -> Outputs {
-        let (scales, centres) = answers.split_at(self.groups);
-        let row = self.choices.packing.bytes(p.row_len);
+    fn outputs(&self, answers: &[f32], words: &[u8]) -> Outputs {
+        let (scales, centres) = answers.split_at(self.matrix.groups);
+        let row = self.choices.packing.bytes(self.matrix.row_len);
         let packed = words.chunks(4 * self.words).flat_map(|bytes| &bytes[..row]).copied();
         let scales = Tensor::F32(scales.to_vec());
         let mut outputs = vec![("scales", scales), ("packed", Tensor::U8(packed.collect()))];
@@ -277,40 +340,22 @@ pub(crate) fn prepare<'p, R: Device>(
     context: &mut Context,
 ) -> Result<Box<dyn Prepared + 'p>, Failure> {
     let mut session = Session::<R>::open(context)?;
-    let plan = Plan::new(p);
-    let Plan { choices, groups, parts, .. } = plan;
+    let &QuantizeProblem { rule, rows, row_len, group_len, .. } = p;
+    let (levels, groups) = (p.levels(), p.groups());
+    let plan = Plan::new(Matrix { rule, levels, rows, row_len, groups, group_len });
     let x = session.upload(&p.x)?;
-    let sums = session.output(context, "sums", plan.answers * groups * parts)?;
-    let scales = session.output(context, "scales", plan.answers * groups)?;
-    let packed = session.output(context, "packed", p.rows * plan.words)?;
-    let (scales_out, packed_out) = (scales.clone(), packed.clone());
-    let (dim, whole) = (CubeDim::new_1d(UNITS), parts == 1);
+    let [sums, scales, packed] = plan.lengths();
+    let sums = session.output(context, "sums", sums)?;
+    let scales = session.output(context, "scales", scales)?;
+    let packed = session.output(context, "packed", packed)?;
+    let [sums_words, scale_words, packed_words] =
+        [&sums, &scales, &packed].map(Output::words_and_guard);
     let enqueue = move |client: &ComputeClient<R>| {
-        let numbers = || numbers::<R>(&p.rule);
-        let (out, count) = (if whole { &scales_out } else { &sums }, spread(groups * parts));
-        let (values, out, shape) = (x.arg(), out.arg(), plan.groups(p));
-        reduce_parts::launch::<R>(
-            client,
-            count,
-            dim,
-            values,
-            out,
-            shape,
-            numbers(),
-            choices,
-            whole,
-        );
-        if !whole {
-            let (count, shape) = (spread(groups), plan.groups(p));
-            let (sums, scales) = (sums.arg(), scales_out.arg());
-            reduce_groups::launch::<R>(client, count, dim, sums, scales, shape, numbers(), choices);
-        }
-        let (count, shape) = (spread(p.rows * plan.cubes), plan.rows(p));
-        let (values, scales, packed) = (x.arg(), scales_out.arg(), packed_out.arg());
-        encode::launch::<R>(client, count, dim, values, scales, packed, shape, numbers(), choices);
+        let to = Written { sums: &sums_words, scales: &scale_words, packed: &packed_words };
+        plan.enqueue(client, &x, to);
     };
     let answer = move |session: &Session<R>| {
-        Ok(plan.outputs(p, &session.read(&scales)?, &session.read(&packed)?))
+        Ok(plan.outputs(&session.read(&scales)?, &session.read(&packed)?))
     };
     Ok(Box::new(Ready::new(session, enqueue, answer)))
 }

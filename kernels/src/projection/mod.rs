@@ -15,7 +15,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(feature = "cube")]
-mod cube;
+pub(crate) mod cube;
 mod matrices;
 mod outer;
 mod scalar;
@@ -29,7 +29,7 @@ use crate::{Failure, Prepared};
 use lowbit_reference::op::projection::ProjectionProblem;
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
 pub(crate) use matrices::Arranged;
-use matrices::Matrices;
+pub(crate) use matrices::Matrices;
 use outer::{Outer, Product, Tile};
 
 /// Values of a task that masks a gradient.

@@ -4,8 +4,8 @@
 //! items, 32 deep (8 where groups or rows are short); an item of `w` then serves every token of the
 //! tile, one of `x` 64 outputs. Each unit makes 1 x 4 or 4 x 4 outputs.
 use super::{
-    Device, Output, Packing, Product, SIDE, Shape, TABLE, Tile, Variant, finish, item, padding,
-    spread, tile, valued, vector, word, zero_points,
+    Output, Packing, Product, SIDE, Shape, TABLE, Tile, Variant, finish, item, padding, spread,
+    tile, valued, vector, word, zero_points,
 };
 use crate::cube::sum4;
 use cubecl::prelude::*;
@@ -320,7 +320,7 @@ fn settle<A: Numeric>(
 }
 
 /// Enqueue the product.
-pub(super) fn enqueue<R: Device>(product: &Product, client: &ComputeClient<R>, y: &Output) {
+pub(super) fn enqueue<R: Runtime>(product: &Product, client: &ComputeClient<R>, y: &Output) {
     let (sizes, variant) = (product.sizes, product.variant);
     let tiles = sizes.n.div_ceil(COLUMNS as usize)
         * sizes.time.div_ceil((variant.rows * SIDE) as usize)

@@ -3,8 +3,8 @@
 //! groups have scales a unit takes whole groups, so that their sums stay integers: lanes then read a
 //! group apart, and rows of fewer groups than lanes leave some idle.
 use super::{
-    Device, Output, Product, Shape, TABLE, Variant, add, finish, item, padding, spread, valued,
-    vector, word, zero_points,
+    Output, Product, Shape, TABLE, Variant, add, finish, item, padding, spread, valued, vector,
+    word, zero_points,
 };
 use crate::cube::sum4;
 use crate::cube::tile::{self, Join, gather};
@@ -225,7 +225,7 @@ fn gemv<E: Numeric, A: Numeric, NX: Size, NW: Size>(
 }
 
 /// Enqueue the product.
-pub(super) fn enqueue<R: Device>(product: &Product, client: &ComputeClient<R>, y: &Output) {
+pub(super) fn enqueue<R: Runtime>(product: &Product, client: &ComputeClient<R>, y: &Output) {
     let (sizes, variant) = (product.sizes, product.variant);
     let [x_items, w_items] = [variant.x, variant.w].map(|packing| variant.items(packing));
     let [x_words, w_words] = [variant.x, variant.w].map(|packing| word(packing.words(sizes.piece)));

@@ -106,6 +106,24 @@ struct Variant {
 }
 
 impl Variant {
+    /// Without zero points.
+    fn new(sizes: &Sizes, [x, w]: [Packing; 2], integer: bool, relu: bool) -> Variant {
+        let items = sizes.piece.div_ceil(if integer { 4 } else { 1 });
+        let long = items > 2 * SHORT as usize;
+        let whole = sizes.group.is_none_or(|group| group % (4 * DEPTH as usize) == 0);
+        Variant {
+            x,
+            w,
+            integer,
+            grouped: sizes.group.is_some(),
+            x_zero: false,
+            w_zero: false,
+            relu,
+            depth: if !integer || (long && whole) { DEPTH } else { SHORT },
+            rows: if sizes.time > SIDE as usize { 4 } else { 1 },
+        }
+    }
+
     /// Items in a word.
     fn items(self, packing: Packing) -> u32 {
         packing.per_word() / if self.integer { 4 } else { 1 }
@@ -143,7 +161,7 @@ struct Shape {
 }
 
 /// Where a table's values end and scales of weights begin.
-const TABLE: u32 = 16;
+pub(crate) const TABLE: u32 = 16;
 
 /// An item of a word of a table: a value of it, or four as bytes.
 #[cube]
@@ -262,6 +280,10 @@ fn finish(value: f32, shape: Shape, #[comptime] variant: Variant) -> f32 {
     }
 }
 
+/// Words of one side, how they are packed, and its one scale: that of a weight behind [`TABLE`]
+/// words.
+pub(crate) type Side = (Words, Packing, Words);
+
 /// A product that waits for its tokens.
 #[derive(Debug)]
 pub(crate) struct Product {
@@ -293,20 +315,10 @@ impl Product {
         zeros.extend(&w.zero_points);
         let sums_at = zeros.len();
         zeros.extend(&w.sums);
-        let items = sizes.piece.div_ceil(if integer { 4 } else { 1 });
-        let long = items > 2 * SHORT as usize;
-        let whole = sizes.group.is_none_or(|group| group % (4 * DEPTH as usize) == 0);
-        let depth = if !integer || (long && whole) { DEPTH } else { SHORT };
         let variant = Variant {
-            x: x.packing,
-            w: w.packing,
-            integer,
-            grouped: sizes.group.is_some(),
             x_zero: !x.zero_points.is_empty(),
             w_zero: !w.zero_points.is_empty(),
-            relu: threshold.is_some(),
-            depth,
-            rows: if sizes.time > SIDE as usize { 4 } else { 1 },
+            ..Variant::new(&sizes, [x.packing, w.packing], integer, threshold.is_some())
         };
         let scales: Vec<f32> = w.table.iter().chain(&w.scales).copied().collect();
         Ok(Product {
@@ -321,6 +333,22 @@ impl Product {
             w: w.words,
             threshold: threshold.unwrap_or(0.0),
         })
+    }
+
+    /// Of codes, or floats and codes, that were made on the device: nothing is uploaded. `nothing`
+    /// is some buffer.
+    pub(crate) fn of_sides(
+        sizes: Sizes,
+        (x, w): (Side, Side),
+        nothing: Words,
+        threshold: Option<f32>,
+    ) -> Product {
+        let ((x, x_packing, x_scales), (w, w_packing, w_scales)) = (x, w);
+        let (integer, relu) = (x_packing != Packing::Float, threshold.is_some());
+        let variant = Variant::new(&sizes, [x_packing, w_packing], integer, relu);
+        let (zeros, threshold) = (nothing, threshold.unwrap_or(0.0));
+        let (steps, ats) = ([0; 2], [0; 2]);
+        Product { sizes, variant, x, x_scales, w, w_scales, zeros, threshold, steps, ats }
     }
 
     fn shape<R: Runtime>(&self) -> ShapeLaunch<R> {
@@ -353,7 +381,7 @@ impl Product {
     }
 
     /// Multiply into `y`, `[B, weights, T, N]`.
-    pub(crate) fn enqueue<R: Device>(&self, client: &ComputeClient<R>, y: &Output) {
+    pub(crate) fn enqueue<R: Runtime>(&self, client: &ComputeClient<R>, y: &Output) {
         if self.sizes.outputs() == 0 || self.sizes.piece == 0 {
             y.clear(client);
         } else if self.sizes.batch * self.sizes.time == 1 {

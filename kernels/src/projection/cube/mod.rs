@@ -62,7 +62,7 @@ fn rows<R: Device>(
     })
 }
 
-fn sizes(shape: &Shape) -> Sizes {
+pub(crate) fn sizes(shape: &Shape) -> Sizes {
     let &Shape { batch, time, inputs, pieces, weights, n, .. } = shape;
     Sizes { batch, time, inputs, pieces, weights, n, piece: shape.piece(), group: None }
 }
@@ -182,28 +182,39 @@ impl Gradients {
             g = masked.arg();
         }
         self.input.enqueue(client, &self.grad_input);
-        let shape = &all.forward;
-        let tile = TILE as usize;
-        let tiles = all.columns.div_ceil(tile) * all.rows.div_ceil(tile);
-        let [batch, time, inputs] = [shape.batch, shape.time, shape.inputs].map(word);
-        let [pieces, weights, piece] = [shape.pieces, shape.weights, shape.piece()].map(word);
-        let [n, rows, columns] = [shape.n, all.rows, all.columns].map(word);
-        let x_words = word(self.x.packing.words(shape.piece()));
-        let step = step(&self.x.scales);
-        outer::launch::<R>(
-            client,
-            spread(tiles * shape.pieces * shape.weights),
-            CubeDim::new_2d(SIDE, SIDE),
-            self.x.words.arg(),
-            self.x_scales.arg(),
-            g,
-            self.grad_weight.arg(),
-            OuterShapeLaunch::new(
-                batch, time, inputs, pieces, weights, piece, n, rows, columns, x_words, step,
-            ),
-            self.x.packing,
-        );
+        let x = (&self.x.words, self.x.packing, &self.x_scales);
+        enqueue_outer(client, all, x, step(&self.x.scales), (g, self.grad_weight.arg()));
     }
+}
+
+/// The gradient of the weight: codes with their scales, `step` as [`step`] has it, and the gradient.
+pub(crate) fn enqueue_outer<R: Runtime>(
+    client: &ComputeClient<R>,
+    all: &Matrices,
+    (x, packing, scales): (&Words, Packing, &Words),
+    step: u32,
+    (g, to): (ArrayArg<R>, ArrayArg<R>),
+) {
+    let shape = &all.forward;
+    let tile = TILE as usize;
+    let tiles = all.columns.div_ceil(tile) * all.rows.div_ceil(tile);
+    let [batch, time, inputs] = [shape.batch, shape.time, shape.inputs].map(word);
+    let [pieces, weights, piece] = [shape.pieces, shape.weights, shape.piece()].map(word);
+    let [n, rows, columns] = [shape.n, all.rows, all.columns].map(word);
+    let x_words = word(packing.words(shape.piece()));
+    outer::launch::<R>(
+        client,
+        spread(tiles * shape.pieces * shape.weights),
+        CubeDim::new_2d(SIDE, SIDE),
+        x.arg(),
+        scales.arg(),
+        g,
+        to,
+        OuterShapeLaunch::new(
+            batch, time, inputs, pieces, weights, piece, n, rows, columns, x_words, step,
+        ),
+        packing,
+    );
 }
 
 /// Bind a problem to the device.

@@ -32,6 +32,19 @@ pub struct Weight {
     pub(super) codes: Vec<Code>,
 }
 
+impl Weight {
+    /// Packed rows of `row_len` codes in `row_bytes` bytes, for a row to read. The oracle, which
+    /// reads codes, has none of them.
+    pub fn packed(
+        format: &'static dyn WeightFormat,
+        bytes: Vec<u8>,
+        (row_len, row_bytes): (usize, usize),
+        scale: f32,
+    ) -> Weight {
+        Weight { format, bytes, row_len, row_bytes, scale, codes: Vec::new() }
+    }
+}
+
 /// Everything one projection needs.
 #[derive(Debug)]
 pub struct ProjectionProblem<S> {
