@@ -12,6 +12,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "lowbit-harness",
         &["lowbit-kernels", "lowbit-reference", "lowbit-reports", "lowbit-scenarios"],
     ),
+    ("lowbit-training", &["lowbit-kernels", "lowbit-reference"]),
+    ("lowbit-qat", &["lowbit-harness", "lowbit-kernels", "lowbit-training"]),
     ("lowbit-own-kernel", &["lowbit-harness", "lowbit-kernels", "lowbit-reference"]),
     ("lowbit-benches", &["lowbit-kernels", "lowbit-reference", "lowbit-scenarios"]),
 ];
@@ -37,10 +39,18 @@ fn root() -> PathBuf {
 /// Every Rust file of ours: path from the root, and text.
 fn sources() -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> =
-        ["reference", "kernels", "scenarios", "reports", "harness", "benches", "examples"]
-            .map(|name| root().join(name))
-            .to_vec();
+    let mut folders: Vec<PathBuf> = [
+        "reference",
+        "kernels",
+        "scenarios",
+        "reports",
+        "harness",
+        "training",
+        "benches",
+        "examples",
+    ]
+    .map(|name| root().join(name))
+    .to_vec();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
             let path = entry.path();

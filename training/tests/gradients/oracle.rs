@@ -1,0 +1,219 @@
+//! What the answers must be: the reference's codes, sums in f64, and bounds from the magnitudes.
+use lowbit_reference::op::projection::{
+    Contraction, DecoderTail, Gradients, LowrankProjection, Projection,
+};
+use lowbit_reference::rule::quantize;
+use lowbit_training::Coding;
+
+/// Shapes of one projection.
+#[derive(Clone, Debug)]
+pub(crate) struct Example {
+    pub(crate) x: [usize; 4],
+    pub(crate) w: Vec<usize>,
+    /// Columns used; none for the decoder.
+    pub(crate) latent: Option<usize>,
+    pub(crate) relu_threshold: Option<f32>,
+}
+
+/// Input, latent weight, and the gradient of the output.
+pub(crate) struct Data {
+    pub(crate) x: Vec<f32>,
+    pub(crate) w: Vec<f32>,
+    pub(crate) g: Vec<f32>,
+}
+
+/// Output and gradients; or the bound of each of their values.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Answers {
+    pub(crate) y: Vec<f32>,
+    pub(crate) input: Vec<f32>,
+    pub(crate) weight: Vec<f32>,
+}
+
+/// Odd sizes, one head for all and one each, fewer latents than there are, a single token.
+pub(crate) fn examples() -> Vec<Example> {
+    let example = |x, w: &[usize], latent, relu_threshold| Example {
+        x,
+        w: w.to_vec(),
+        latent,
+        relu_threshold,
+    };
+    vec![
+        example([2, 1, 5, 37], &[3, 37, 19], Some(19), Some(0.125)),
+        example([2, 3, 5, 37], &[3, 37, 19], Some(11), Some(0.0)),
+        example([1, 1, 1, 64], &[2, 64, 32], Some(32), None),
+        example([1, 2, 33, 70], &[2, 70, 65], Some(65), Some(-0.25)),
+        example([2, 3, 5, 17], &[3 * 17, 23], None, None),
+        example([1, 3, 20, 13], &[3 * 16, 33], None, Some(0.5)),
+        example([1, 1, 1, 5], &[5, 3], None, None),
+    ]
+}
+
+/// Weight and activation.
+pub(crate) fn codings() -> Vec<[Coding; 2]> {
+    let of = |weight: [&str; 2], activation: &str| {
+        let weight = Coding::weight(weight[0], weight[1]).unwrap();
+        [weight, Coding::activation("int8", activation).unwrap()]
+    };
+    vec![
+        of(["ternary2", "b158"], "absmax"),
+        of(["ternary2", "burn_dragon"], "burn_dragon"),
+        of(["sign1", "b1"], "onnx"),
+        of(["sign1", "burn_dragon"], "burn_dragon"),
+        of(["int8", "absmax"], "absmax"),
+    ]
+}
+
+/// A sequence in [-1, 1) that is the same everywhere.
+fn drawn(len: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+impl Example {
+    fn lens(&self) -> [usize; 3] {
+        let outputs = match self.shape() {
+            Shape::Lowrank(shape) => shape.output_shape(),
+            Shape::Decoder(shape) => shape.output_shape(),
+        };
+        [self.x.iter().product(), self.w.iter().product(), outputs.iter().product()]
+    }
+
+    /// Drawn values.
+    pub(crate) fn drawn(&self, codings: [Coding; 2]) -> Data {
+        let [x, w, g] = self.lens();
+        self.decided(codings, false, Data { x: drawn(x, 1), w: drawn(w, 2), g: drawn(g, 3) })
+    }
+
+    /// Values on every border under a scale that is a power of two: ties of both signs, the clip
+    /// edges, zeros of both signs, and a saturated tail where the rule has one.
+    pub(crate) fn planted(&self, codings: [Coding; 2]) -> Data {
+        let [x, w, g] = self.lens();
+        // The largest is 127 steps of 1/64; the others are multiples of half a step.
+        let halves = |len: usize, seed: u64| -> Vec<f32> {
+            let mut values: Vec<f32> =
+                drawn(len, seed).iter().map(|v| (v * 254.0).round() / 128.0).collect();
+            values[0] = 127.0 / 64.0;
+            if len > 2 {
+                values[1] = -127.0 / 64.0;
+                values[2] = -0.0;
+            }
+            values
+        };
+        // Of int8 codes under absmax both scales are 1/64, and every sum is exact.
+        let exact = codings[0].format.name() == "int8";
+        self.decided(codings, exact, Data { x: halves(x, 4), w: halves(w, 5), g: drawn(g, 6) })
+    }
+
+    /// Nothing flows back from where a relu is not decided: within four bounds of its threshold, or
+    /// nowhere if sums are exact, so that what is at the threshold itself is held to the rule.
+    fn decided(&self, codings: [Coding; 2], exact: bool, mut data: Data) -> Data {
+        let Some(threshold) = self.relu_threshold.filter(|_| !exact) else { return data };
+        let without = Example { relu_threshold: None, ..self.clone() };
+        let (answers, bound) = expected(&without, codings, &data);
+        for (i, g) in data.g.iter_mut().enumerate() {
+            if (answers.y[i] - threshold).abs() <= 4.0 * bound.y[i] {
+                *g = 0.0;
+            }
+        }
+        data
+    }
+
+    fn shape(&self) -> Shape {
+        let [batch, heads, time, inner] = self.x;
+        match (self.latent, &self.w[..]) {
+            (Some(latent), &[of_weight, embd, packed_latent]) => {
+                let (input_heads, heads) = (heads, of_weight);
+                Shape::Lowrank(LowrankProjection {
+                    batch,
+                    input_heads,
+                    heads,
+                    time,
+                    embd,
+                    packed_latent,
+                    latent,
+                })
+            }
+            (None, &[latent_total, dim]) => {
+                Shape::Decoder(DecoderTail { batch, heads, time, latent: inner, latent_total, dim })
+            }
+            _ => panic!("{self:?}"),
+        }
+    }
+}
+
+enum Shape {
+    Lowrank(LowrankProjection),
+    Decoder(DecoderTail),
+}
+
+/// The values that codes stand for.
+fn dequantized(coding: Coding, x: &[f32]) -> Vec<f32> {
+    let levels = coding.format.levels();
+    let quantized = quantize(&coding.rule, levels, x, x.len());
+    let scale = quantized.scales()[0];
+    quantized.codes.iter().map(|code| f32::from(*code) * scale).collect()
+}
+
+/// What the reference answers, and the bound of each value: as many roundings as its sum has
+/// products and forty for scales, on the magnitudes.
+pub(crate) fn expected(example: &Example, codings: [Coding; 2], data: &Data) -> (Answers, Answers) {
+    match example.shape() {
+        Shape::Lowrank(shape) => of_shape(shape, example, codings, data),
+        Shape::Decoder(shape) => of_shape(shape, example, codings, data),
+    }
+}
+
+fn of_shape<S: Contraction + Copy>(
+    shape: S,
+    example: &Example,
+    [weight, activation]: [Coding; 2],
+    data: &Data,
+) -> (Answers, Answers) {
+    let (x, w) = (dequantized(activation, &data.x), dequantized(weight, &data.w));
+    let relu_threshold = example.relu_threshold;
+    let run = |x: &[f32], w: &[f32], g: &[f32], relu_threshold: Option<f32>| {
+        let projection = Projection { shape, input: x, weight: w, relu_threshold };
+        let Gradients { input, weight } = projection.gradients(g).unwrap();
+        Answers { y: projection.forward().unwrap(), input, weight }
+    };
+    let want = run(&x, &w, &data.g, relu_threshold);
+    let magnitude = |values: &[f32]| values.iter().map(|v| v.abs()).collect::<Vec<_>>();
+    let sums = run(&magnitude(&x), &magnitude(&w), &magnitude(&data.g), None);
+    let products = shape.depth() * sums.y.len();
+    let bound = |sums: &[f32], extra: f32| -> Vec<f32> {
+        // A rounding for each product of a sum; both scales; a mean on the device.
+        let unit = (products / sums.len() + 40) as f32 * f32::EPSILON;
+        sums.iter().map(|sum| unit * (sum + extra) + f32::MIN_POSITIVE).collect()
+    };
+    let y = bound(&sums.y, relu_threshold.unwrap_or(0.0).abs());
+    let bounds = Answers { y, input: bound(&sums.input, 0.0), weight: bound(&sums.weight, 0.0) };
+    (want, bounds)
+}
+
+/// Whether all are within their bounds; else the first that is not.
+pub(crate) fn compare(got: &Answers, want: &Answers, bound: &Answers) -> Result<(), String> {
+    let all = [
+        ("y", &got.y, &want.y, &bound.y),
+        ("grad_input", &got.input, &want.input, &bound.input),
+        ("grad_weight", &got.weight, &want.weight, &bound.weight),
+    ];
+    for (name, got, want, bound) in all {
+        if got.len() != want.len() {
+            return Err(format!("{name}: {} values for {}", got.len(), want.len()));
+        }
+        for (i, ((got, want), bound)) in got.iter().zip(want).zip(bound).enumerate() {
+            let near = (got - want).abs() <= *bound;
+            if !near {
+                return Err(format!("{name}[{i}]: {got} for {want}, bound {bound:e}"));
+            }
+        }
+    }
+    Ok(())
+}
