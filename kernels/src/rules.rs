@@ -75,11 +75,24 @@ pub(crate) fn classic_weight(
 
 /// Whether the activations of a `linear` problem are f32, or signed codes without zero points: an
 /// int4 code in a byte is an int8 one.
-#[cfg(any(feature = "burn", feature = "peers", feature = "cube"))]
+#[cfg(any(feature = "burn", feature = "peers"))]
 pub(crate) fn classic_activation(problem: &linear::LinearProblem) -> Result<(), String> {
     match &problem.activation {
         linear::Activation::F32(_) => Ok(()),
         linear::Activation::I8(x) if x.zero_points.is_empty() => Ok(()),
+        other => Err(format!("no {} activations", other.name())),
+    }
+}
+
+/// What rows in the language of a device multiply: a weight without groups, and the codes of int8
+/// activations, one token after another.
+#[cfg(feature = "cube")]
+pub(crate) fn dense_codes(
+    problem: &linear::LinearProblem,
+) -> Result<(&linear::PackedWeight, &linear::ActivationCodes<i8>), String> {
+    contiguous(problem)?;
+    match &problem.activation {
+        linear::Activation::I8(x) if x.zero_points.is_empty() => Ok((ungrouped(problem)?, x)),
         other => Err(format!("no {} activations", other.name())),
     }
 }

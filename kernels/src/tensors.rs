@@ -11,7 +11,8 @@
 //! 32 bits, first code in the low bits. A product sums along rows, so the forward one turns those
 //! of the weight on the device first; nothing is quantized twice.
 //!
-//! Bounds: those of the rows `cube-*` of the projections. Buffers are below 2^30 words.
+//! Bounds: those of the rows `cube-*` of the projections; sums over no more codes than an i32 holds.
+//! Buffers are below 2^30 words. Every function panics where a buffer is shorter than its shape says.
 use crate::cube::product::{Product, Side, Sizes, TABLE};
 use crate::cube::quantize::{Matrix, Plan, Written};
 use crate::cube::{Handle, Output, Packing, Words, decode, spread, word};
@@ -31,8 +32,20 @@ pub struct Buffer(Words);
 
 impl Buffer {
     /// The first `len` words of a buffer.
+    ///
+    /// # Panics
+    ///
+    /// Where it is shorter.
     pub fn new(handle: Handle, len: usize) -> Buffer {
+        let bytes = handle.size_in_used();
+        assert!(bytes >= 4 * len as u64, "{len} words of a buffer of {bytes} bytes");
         Buffer(Words::of(handle, len))
+    }
+
+    /// The words, of which there must be as many.
+    fn words(&self, what: &str, len: usize) -> &Words {
+        assert!(self.0.len() >= len, "{what}: {len} words of {}", self.0.len());
+        &self.0
     }
 
     /// The buffer, which may be longer.
@@ -55,6 +68,11 @@ pub struct Codes {
 impl Codes {
     fn packing(&self) -> Packing {
         Packing::of(self.format.levels())
+    }
+
+    /// The words of as many rows.
+    fn rows(&self, what: &str, [rows, row_len]: [usize; 2]) -> &Words {
+        self.words.words(what, rows * self.packing().words(row_len))
     }
 }
 
@@ -93,7 +111,8 @@ pub fn quantize<R: Runtime>(
     let matrix = Matrix { rule, levels, rows, row_len, groups: 1, group_len: rows * row_len };
     let plan = Plan::new(matrix);
     let [sums, scales, packed] = plan.lengths().map(|len| Words::empty(client, len));
-    plan.enqueue(client, &x.0, Written { sums: &sums, scales: &scales, packed: &packed });
+    let x = x.words("x", rows * row_len);
+    plan.enqueue(client, x, Written { sums: &sums, scales: &scales, packed: &packed });
     Codes { words: Buffer(packed), scale: Buffer(scales), format }
 }
 
@@ -106,7 +125,8 @@ pub fn dequantize<R: Runtime>(
     let (len, packing) = (rows * row_len, codes.packing());
     let values = Words::empty(client, len);
     let (cubes, dim) = (spread(len.div_ceil(UNITS as usize)), CubeDim::new_1d(UNITS));
-    let (words, scale) = (codes.words.0.arg(), codes.scale.0.arg());
+    let words = codes.rows("codes", [rows, row_len]).arg();
+    let scale = codes.scale.words("scale", 1).arg();
     let [len, row_len, row_words] = [len, row_len, packing.words(row_len)].map(word);
     let to = values.arg();
     decoded::launch::<R>(client, cubes, dim, words, scale, to, len, row_len, row_words, packing);
@@ -123,8 +143,10 @@ pub fn forward<R: Runtime>(
     let all = shape.matrices();
     let sizes = sizes(&all.forward);
     let turn = Turn { weight: sizes.pieces * all.rows, piece: all.rows, row: (0, 1), code: (1, 0) };
-    let x = (x.words.0.clone(), x.packing(), x.scale.0.clone());
-    product(client, sizes, x, turned(client, w, &sizes, (turn, all.columns)), threshold)
+    let rows = sizes.batch * sizes.inputs * sizes.pieces * sizes.time;
+    let words = x.rows("x", [rows, sizes.piece]).clone();
+    let x = (words, x.packing(), x.scale.words("scale", 1).clone());
+    product(client, sizes, x, turned(client, w, &sizes, (turn, &all)), threshold)
 }
 
 /// The gradient of the input, f32 in its shape, for the gradient `g` of `y` before any relu.
@@ -142,8 +164,9 @@ pub fn grad_input<R: Runtime>(
     let sizes = sizes(&back);
     let one = Words::empty(client, 1);
     unit::launch::<R>(client, spread(1), CubeDim::new_1d(1), one.arg());
-    let g = (g.0.clone(), Packing::Float, one);
-    product(client, sizes, g, turned(client, w, &sizes, (turn, all.columns)), None)
+    let g = g.words("g", all.forward.tokens() * all.forward.weights * all.forward.n);
+    let g = (g.clone(), Packing::Float, one);
+    product(client, sizes, g, turned(client, w, &sizes, (turn, &all)), None)
 }
 
 /// The gradient of the weight, f32 in its shape, for the gradient `g` of `y` before any relu.
@@ -156,8 +179,11 @@ pub fn grad_weight<R: Runtime>(
     let all = shape.matrices();
     let len = all.forward.weights * all.forward.pieces * all.rows * all.columns;
     let to = Words::empty(client, len);
-    let x = (&x.words.0, x.packing(), &x.scale.0);
-    enqueue_outer(client, &all, x, 0, (g.0.arg(), to.arg()));
+    let shape = &all.forward;
+    let rows = [shape.tokens() * shape.inputs * shape.pieces, shape.piece()];
+    let x = (x.rows("x", rows), x.packing(), x.scale.words("scale", 1));
+    let g = g.words("g", shape.tokens() * shape.weights * shape.n);
+    enqueue_outer(client, &all, x, 0, (g.arg(), to.arg()));
     Buffer(to)
 }
 
@@ -189,14 +215,14 @@ fn turned<R: Runtime>(
     client: &ComputeClient<R>,
     w: &Codes,
     sizes: &Sizes,
-    (turn, columns): (Turn, usize),
+    (turn, all): (Turn, &Matrices),
 ) -> Side {
     let packing = w.packing();
     let to_words = packing.words(sizes.piece);
     let rows = sizes.weights * sizes.pieces * sizes.n;
     let words = Words::empty(client, rows * to_words);
     let [len, n, pieces, piece] = [rows * to_words, sizes.n, sizes.pieces, sizes.piece].map(word);
-    let [from_words, to_words] = [packing.words(columns), to_words].map(word);
+    let [from_words, to_words] = [packing.words(all.columns), to_words].map(word);
     let [row_row, row_column, code_row, code_column] =
         [turn.row.0, turn.row.1, turn.code.0, turn.code.1].map(word);
     let shape = TurnShapeLaunch::new(
@@ -214,10 +240,11 @@ fn turned<R: Runtime>(
         code_column,
     );
     let (cubes, dim) = (spread((len as usize).div_ceil(UNITS as usize)), CubeDim::new_1d(UNITS));
-    let (from, to) = (w.words.0.arg(), words.arg());
+    let packed = [all.forward.weights * all.forward.pieces * all.rows, all.columns];
+    let (from, to) = (w.rows("w", packed).arg(), words.arg());
     rearranged::launch::<R>(client, cubes, dim, from, to, shape, packing);
     let scale = Words::empty(client, TABLE as usize + 1);
-    let (from, to) = (w.scale.0.arg(), scale.arg());
+    let (from, to) = (w.scale.words("scale", 1).arg(), scale.arg());
     placed::launch::<R>(client, spread(1), CubeDim::new_1d(1), from, to);
     (words, packing, scale)
 }

@@ -56,7 +56,8 @@ fn lift<B: LowBit>(x: FloatTensor<B>) -> Tensor<B, 4> {
 
 /// The signs of what passed: a NaN did not.
 fn bits<B: LowBit>(y: FloatTensor<B>, at: &Matrix) -> Codes<B> {
-    let passed = lift::<B>(y).greater_elem(0.0).float() - 0.5;
+    let y = lift::<B>(y);
+    let passed = y.full_like(-0.5).mask_fill(y.greater_elem(0.0), 0.5);
     B::encode(passed.into_primitive().tensor(), at)
 }
 
@@ -121,10 +122,13 @@ impl<B: LowBit, C: CheckpointStrategy> Project for Autodiff<B, C> {
                 let values = (call.saved == Saved::Values).then(|| prepared.checkpoint(&x));
                 let [x, w] = codes::<B>(call, x.primitive, w.primitive);
                 let y = B::multiply(call, x.clone(), w.clone());
-                let passed = match (call.relu_threshold, call.saved, call.passed()) {
-                    (None, ..) => Passed::All,
-                    (_, Saved::Cache, Ok(at)) => Passed::Bits(bits::<B>(y.clone(), &at), at),
-                    _ => Passed::Again,
+                let passed = match (call.relu_threshold, call.saved) {
+                    (None, _) => Passed::All,
+                    (_, Saved::Cache) => {
+                        let at = call.passed();
+                        Passed::Bits(bits::<B>(y.clone(), &at), at)
+                    }
+                    (_, Saved::Values | Saved::CacheRecompute) => Passed::Again,
                 };
                 let x = values.map_or(Input::Codes(x), Input::Values);
                 prepared.finish(Kept { call: call.clone(), x, w, passed }, y)

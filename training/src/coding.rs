@@ -1,28 +1,38 @@
 //! How a tensor becomes codes: a format, and a rule with one scale for the whole tensor.
-use lowbit_reference::format::{WeightFormat, activation_format, weight_format};
+use lowbit_reference::format::{SIGN1, WeightFormat, activation_format, weight_format};
 use lowbit_reference::invalid::Invalid;
-use lowbit_reference::op::saved_activation::SavedFormat;
-use lowbit_reference::rule::{EpsilonUse, Granularity, Range, Rule, activation_rule, weight_rule};
+use lowbit_reference::rule::{
+    EpsilonUse, Granularity, Range, Rule, activation_rule, burn_dragon, weight_rule,
+};
 
 /// A format and a rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Coding {
-    /// How codes are stored.
-    pub format: &'static dyn WeightFormat,
-    /// How a tensor becomes a scale and codes.
-    pub rule: Rule,
+    format: &'static dyn WeightFormat,
+    rule: Rule,
 }
 
 /// Formats of weights, and that of activations.
 const FORMATS: [&str; 3] = ["sign1", "ternary2", "int8"];
 
 impl Coding {
+    /// How codes are stored.
+    pub fn format(&self) -> &'static dyn WeightFormat {
+        self.format
+    }
+
+    /// How a tensor becomes a scale and codes.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
     /// A format of weights (`sign1`, `ternary2`, `int8`) under a named rule: `burn_dragon`, `b1`
-    /// (signs), `b158`, `a48` (ternary), `absmax`, `onnx` (int8); with one scale for the whole tensor.
+    /// (signs), `b158`, `a48` (ternary), `absmax`, `bnb`, `onnx` (int8); with one scale for the whole
+    /// tensor.
     ///
     /// # Errors
     ///
-    /// The format or the rule, and which there are.
+    /// The format and which there are; a rule that this format has not.
     pub fn weight(format: &str, rule: &str) -> Result<Coding, Invalid> {
         let named = FORMATS.contains(&format).then(|| weight_format(format)).flatten();
         let known = named.ok_or_else(|| Invalid::new("format", format, FORMATS.join(", ")))?;
@@ -32,12 +42,12 @@ impl Coding {
         Coding::new(known, Rule { granularity: Granularity::Tensor, ..found })
     }
 
-    /// Activations (`int8`) under a named rule: `burn_dragon`, `b1`, `b158`, `a48`, `absmax`, `onnx`;
-    /// with one scale for the whole tensor.
+    /// Activations (`int8`) under a named rule: `burn_dragon`, `b1`, `b158`, `a48`, `absmax`, `bnb`,
+    /// `onnx`; with one scale for the whole tensor.
     ///
     /// # Errors
     ///
-    /// The format or the rule, and which there are.
+    /// The format and which there are; a rule that int8 activations have not.
     pub fn activation(format: &str, rule: &str) -> Result<Coding, Invalid> {
         let named = (format == "int8").then(|| activation_format(format)).flatten();
         let known = named.ok_or_else(|| Invalid::new("format", format, "int8"))?;
@@ -45,6 +55,11 @@ impl Coding {
         let found =
             found.ok_or_else(|| Invalid::new("rule", rule, "a rule of int8 activations"))?;
         Coding::new(known, Rule { granularity: Granularity::Tensor, ..found })
+    }
+
+    /// Signs of values that are never zero.
+    pub(crate) fn signs() -> Coding {
+        Coding { format: &SIGN1, rule: burn_dragon(SIGN1.levels()) }
     }
 
     /// Any rule with one statistic and one scale.
@@ -71,12 +86,8 @@ impl Coding {
         }
     }
 
-    /// Bytes of a tensor of this shape that is kept as codes, its scale included.
-    ///
-    /// # Errors
-    ///
-    /// A shape of more values than there are bytes.
-    pub fn stored_bytes(&self, shape: &[usize]) -> Result<u64, Invalid> {
-        SavedFormat::Coded { format: self.format, rule: self.rule }.stored_bytes(shape)
+    /// Bytes of the codes of that many rows, each on whole bytes, and of their scale.
+    pub(crate) fn bytes(&self, rows: usize, row_len: usize) -> u64 {
+        (rows * self.format.row_bytes(row_len) + size_of::<f32>()) as u64
     }
 }

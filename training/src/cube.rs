@@ -44,12 +44,12 @@ impl<R: CubeRuntime, F: FloatElement, I: IntElement, BT: BoolElement> LowBit
     const PACKED: DType = DType::I32;
 
     fn packed_shape(at: &Matrix) -> [usize; 2] {
-        [at.rows, tensors::words_of_row(at.coding.format, at.row_len)]
+        [at.rows, tensors::words_of_row(at.coding.format(), at.row_len)]
     }
 
     fn encode(x: CubeTensor<R>, at: &Matrix) -> Codes<Self> {
         let Matrix { rows, row_len, coding, .. } = *at;
-        let how = (&coding.rule, coding.format);
+        let how = (coding.rule(), coding.format());
         let codes = tensors::quantize(&x.client.clone(), &values(x.clone()), [rows, row_len], how);
         Codes {
             words: tensor(&x, &codes.words, &Self::packed_shape(at), Self::PACKED),
@@ -96,7 +96,7 @@ fn packed<R: CubeRuntime, F: FloatElement, I: IntElement, BT: BoolElement>(
     at: &Matrix,
 ) -> tensors::Codes {
     let (words, scale) = (buffer(codes.words), buffer(codes.scale));
-    tensors::Codes { words, scale, format: at.coding.format }
+    tensors::Codes { words, scale, format: at.coding.format() }
 }
 
 impl<R: CubeRuntime, F: FloatElement, I: IntElement, BT: BoolElement> Project

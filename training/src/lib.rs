@@ -8,7 +8,11 @@
 //!
 //! What is kept between the two is the packed codes, not the floats they came from ([`Saved`]). A
 //! backend is one file that implements [`LowBit`]: `ndarray` (the native rows of the suite), `cube`
-//! (CubeCL on wgpu or CUDA, nothing crosses to the host), `fused` (Burn's fusion around either).
+//! (CubeCL on wgpu or CUDA, nothing crosses to the host), `fused` (Burn's fusion around that).
+//!
+//! Not there: scales for rows or tokens, a bias, the estimator that stops gradients beyond the clip
+//! edges, and codes that are kept from call to call. On the processor every call binds a row as the
+//! suite does before it times one, so times of the suite say nothing of a training step.
 //!
 //! ```
 //! use burn::tensor::Tensor;

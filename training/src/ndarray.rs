@@ -8,6 +8,7 @@ use lowbit_kernels::context::{Context, Poison};
 use lowbit_kernels::hardware::Hardware;
 use lowbit_kernels::pool::Pool;
 use lowbit_kernels::{Failure, Kernel, decoder_tail, lowrank_projection, quantize_weight};
+use lowbit_reference::invalid::Invalid;
 use lowbit_reference::op::projection::{Input, ProjectionProblem, Weight};
 use lowbit_reference::op::quantize::QuantizeProblem;
 use lowbit_reference::op::{Op, Outputs, Tensor};
@@ -24,13 +25,14 @@ pub struct Processor {
 }
 
 impl Processor {
-    /// So many threads; the error is the system's.
+    /// So many threads, at least one. They are for tensors on the processor; a device does without.
     ///
     /// # Errors
     ///
     /// Threads that cannot be started.
-    pub fn new(threads: usize) -> Result<Processor, String> {
-        Ok(Processor { pool: Pool::new(threads)?, hardware: Hardware::detect() })
+    pub fn new(threads: usize) -> Result<Processor, Invalid> {
+        let pool = Pool::new(threads).map_err(|why| Invalid::new("threads", threads, why))?;
+        Ok(Processor { pool, hardware: Hardware::detect() })
     }
 
     /// The outputs of the best row of a table.
@@ -108,12 +110,12 @@ fn floats(tensor: Tensor) -> Vec<f32> {
 fn problem<S>(call: &Call, shape: S, x: Codes<NdArray>, w: Codes<NdArray>) -> ProjectionProblem<S> {
     let (coding, weight) = (call.weight().coding, call.weight());
     let codes = bytes(x.words).into_iter().map(u8::cast_signed).collect();
-    let row_bytes = coding.format.row_bytes(weight.row_len);
+    let row_bytes = coding.format().row_bytes(weight.row_len);
     let scale = values(w.scale)[0];
     ProjectionProblem {
         shape,
         input: Input { values: Vec::new(), codes, scales: vec![values(x.scale)[0]] },
-        weight: Weight::packed(coding.format, bytes(w.words), (weight.row_len, row_bytes), scale),
+        weight: Weight::packed(coding.format(), bytes(w.words), (weight.row_len, row_bytes), scale),
         relu_threshold: call.relu_threshold,
         grad_output: Vec::new(),
         exact: false,
@@ -147,7 +149,7 @@ impl LowBit for NdArray {
     const PACKED: DType = DType::U8;
 
     fn packed_shape(at: &Matrix) -> [usize; 2] {
-        [at.rows, at.coding.format.row_bytes(at.row_len)]
+        [at.rows, at.coding.format().row_bytes(at.row_len)]
     }
 
     fn encode(x: FloatTensor<Self>, at: &Matrix) -> Codes<Self> {
@@ -157,8 +159,8 @@ impl LowBit for NdArray {
             rows,
             row_len,
             group_len: rows * row_len,
-            rule: coding.rule,
-            format: coding.format,
+            rule: *coding.rule(),
+            format: coding.format(),
             packed_len: row_len,
             exact: false,
             distribution: None,
@@ -176,8 +178,8 @@ impl LowBit for NdArray {
     fn decode(codes: Codes<Self>, at: &Matrix) -> FloatTensor<Self> {
         let Matrix { rows, row_len, coding, .. } = *at;
         let (packed, scale) = (bytes(codes.words), values(codes.scale)[0]);
-        let row = coding.format.row_bytes(row_len);
-        let codes = packed.chunks(row.max(1)).map(|row| coding.format.unpack(row, row_len));
+        let row = coding.format().row_bytes(row_len);
+        let codes = packed.chunks(row.max(1)).map(|row| coding.format().unpack(row, row_len));
         let codes = codes.map(|codes| must("dequantize", codes));
         let values = codes.flatten().map(|code| f32::from(code) * scale).collect();
         tensor(values, &[rows, row_len])

@@ -1,21 +1,25 @@
 //! A projection as its user has it: what it computes, and what it keeps.
 use crate::{Coding, Matrix, Processor, Project, Shape};
 use burn::tensor::backend::Backend;
-use burn::tensor::{Tensor, TensorPrimitive};
+use burn::tensor::{DType, Tensor, TensorPrimitive};
 use lowbit_kernels::fake_tensors::fake_quantize;
 use lowbit_reference::invalid::Invalid;
+use lowbit_reference::op::linear::max_k;
 use lowbit_reference::rule::Granularity;
 use std::sync::Arc;
 
-/// What a training step keeps of a projection between forward and backward.
+/// What a training step keeps of a projection between forward and backward, beside the packed codes
+/// of the weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Saved {
-    /// The input itself, as Burn's graph keeps it; backward quantizes it again.
+    /// The input itself, as Burn's graph keeps it; backward quantizes it again, and computes again
+    /// which outputs passed a relu. Most memory, one quantization and one product more than `Cache`.
     Values,
     /// The packed codes of the input and, where there is a relu, one bit for each output.
     #[default]
     Cache,
-    /// The packed codes of the input; which outputs passed the relu is computed from them again.
+    /// The packed codes of the input; which outputs passed the relu is computed from them again: the
+    /// least memory, and one product more where there is a relu.
     CacheRecompute,
 }
 
@@ -62,12 +66,8 @@ impl Call {
     }
 
     /// Which outputs passed the relu, as signs.
-    pub(crate) fn passed(&self) -> Result<Matrix, Invalid> {
-        Ok(Matrix::of(
-            &self.shape.output(),
-            Coding::weight("sign1", "burn_dragon")?,
-            &self.processor,
-        ))
+    pub(crate) fn passed(&self) -> Matrix {
+        Matrix::of(&self.shape.output(), Coding::signs(), &self.processor)
     }
 }
 
@@ -109,17 +109,35 @@ impl Projection {
         Projection { saved, ..self }
     }
 
-    /// The projection of latent weights: `x [B, H or 1, T, E]` by `w [H, E, L]`, or
-    /// `x [B, H, T, L]` by `w [H L, D]`, both f32.
+    /// The projection of latent weights, f32:
+    ///
+    /// * lowrank: `x [B, H or 1, T, E]` by `w [H, E, L or more]` to `[B, H, T, L]`, an input of one
+    ///   head for every head of the weight, the first `L` columns of each head used;
+    /// * decoder: `x [B, H, T, L]` by `w [H P, D]` to `[B, 1, T, D]`, of the `P >= L` rows of each head
+    ///   the first `L` used.
+    ///
+    /// What of the weight is not used has a gradient of 0. Every call quantizes both sides, each
+    /// under one scale: values of one token move the scale of all. A NaN makes every output NaN on
+    /// the processor; on a device it is what the device's `max` makes of it.
     ///
     /// # Errors
     ///
-    /// Shapes that do not fit together, or with a dimension of 0.
+    /// Shapes that do not fit together, or with a dimension of 0; other floats than f32; codes of the
+    /// input that are not int8; sums over more products than an i32 holds.
+    ///
+    /// # Panics
+    ///
+    /// As Burn's own operations: where the backend fails, a lost device or no memory.
     pub fn forward<B: Project, const D: usize>(
         &self,
         x: Tensor<B, 4>,
         w: Tensor<B, D>,
     ) -> Result<Tensor<B, 4>, Invalid> {
+        for (field, dtype) in [("x.dtype", x.dtype()), ("w.dtype", w.dtype())] {
+            if dtype != DType::F32 {
+                return Err(Invalid::new(field, format!("{dtype:?}"), "F32"));
+            }
+        }
         let call = self.call(x.dims(), &w.dims())?;
         let [x, w] = [x.into_primitive().tensor(), w.into_primitive().tensor()];
         Ok(Tensor::from_primitive(TensorPrimitive::Float(B::project(&call, x, w))))
@@ -139,7 +157,7 @@ impl Projection {
         let call = self.call(x.dims(), &w.dims())?;
         let (Matrix { rows, row_len, .. }, weight) = (call.input(), call.weight());
         let of = |coding: Coding, values: Tensor<B, 2>| {
-            fake_quantize(&coding.rule, coding.format.levels(), Granularity::Tensor, values)
+            fake_quantize(coding.rule(), coding.format().levels(), Granularity::Tensor, values)
         };
         let x = of(self.activation, x.reshape([rows, row_len]));
         let w = of(self.weight, w.reshape([weight.rows, weight.row_len]));
@@ -161,25 +179,22 @@ impl Projection {
         })
     }
 
-    /// Bytes that are kept of an input of this shape between forward and backward, the weight's
-    /// codes included; 0 for the values themselves, which are the caller's.
+    /// Bytes of codes that are kept between forward and backward: those of the weight and, but for
+    /// [`Saved::Values`], of the input; for [`Saved::Cache`] those of the relu. Rows on whole bytes,
+    /// as on the processor; on a device each is padded to whole words of four.
     ///
     /// # Errors
     ///
     /// Those of [`Projection::forward`].
     pub fn saved_bytes(&self, x: [usize; 4], w: &[usize]) -> Result<u64, Invalid> {
         let call = self.call(x, w)?;
-        let weight = self.weight.stored_bytes(w)?;
-        let passed = match (self.saved, self.relu_threshold) {
-            (Saved::Cache, Some(_)) => call.passed()?.coding.stored_bytes(&call.shape.output())?,
-            _ => 0,
-        };
-        match self.saved {
-            Saved::Values => Ok(weight),
-            Saved::Cache | Saved::CacheRecompute => {
-                Ok(self.activation.stored_bytes(&x)? + weight + passed)
-            }
-        }
+        let weight = call.weight().bytes();
+        let passed = if self.relu_threshold.is_some() { call.passed().bytes() } else { 0 };
+        Ok(match self.saved {
+            Saved::Values => weight,
+            Saved::Cache => weight + call.input().bytes() + passed,
+            Saved::CacheRecompute => weight + call.input().bytes(),
+        })
     }
 
     fn call(&self, x: [usize; 4], w: &[usize]) -> Result<Call, Invalid> {
@@ -187,6 +202,15 @@ impl Projection {
             Kind::Lowrank { latent } => Shape::lowrank(x, w, latent)?,
             Kind::Decoder => Shape::decoder(x, w)?,
         };
+        let [x_format, w_format] = [self.activation, self.weight].map(|coding| coding.format());
+        if x_format.name() != "int8" {
+            return Err(Invalid::new("activation.format", x_format.name(), "int8"));
+        }
+        let most = max_k(x_format.levels(), w_format.levels());
+        if shape.depth() > most {
+            let allowed = format!("at most {most}, where an i32 overflows");
+            return Err(Invalid::new("depth", shape.depth(), allowed));
+        }
         let codings = [self.activation, self.weight];
         let (relu_threshold, saved) = (self.relu_threshold, self.saved);
         let processor = Arc::clone(&self.processor);

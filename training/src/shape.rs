@@ -18,6 +18,11 @@ pub struct Matrix {
 }
 
 impl Matrix {
+    /// Bytes of its codes and their scale.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.coding.bytes(self.rows, self.row_len)
+    }
+
     /// Rows along the last dimension.
     pub(crate) fn of(dims: &[usize], coding: Coding, processor: &Arc<Processor>) -> Matrix {
         let (row_len, rows) = dims.split_last().map_or((1, &[][..]), |(last, rest)| (*last, rest));
@@ -59,6 +64,14 @@ impl Shape {
         let shape = DecoderTail { batch, heads, time, latent, latent_total, dim };
         shape.validate()?;
         Ok(Shape::Decoder(shape))
+    }
+
+    /// Products of an output.
+    pub(crate) fn depth(&self) -> usize {
+        match self {
+            Shape::Lowrank(shape) => shape.depth(),
+            Shape::Decoder(shape) => shape.depth(),
+        }
     }
 
     /// `[B, H or 1, T, inner]`.

@@ -11,6 +11,9 @@ const EMBD: usize = 96;
 const HEADS: usize = 4;
 const LATENT: usize = 64;
 const DIM: usize = 24;
+/// Values of the output.
+#[cfg(test)]
+pub(crate) const OUTPUTS: usize = BATCH * TIME * DIM;
 /// Of plain gradient descent; it falls to nothing over the steps.
 const RATE: f64 = 0.5;
 

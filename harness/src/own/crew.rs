@@ -1,7 +1,8 @@
 //! Children that share the cases of a check, as many as there are processors for them.
 //!
 //! Cases are handed out in their order, and no more once one fails; those that were handed out
-//! before are answered. So the first that fails is the same for any number of children.
+//! before are answered. So the first that fails is the same for any number of children, unless the
+//! kernel keeps something from case to case or is silent now and then.
 use super::apart::Again;
 use super::runner::Runner;
 use crate::driver::Driver;
@@ -31,10 +32,16 @@ impl Crew {
         again: Option<Again>,
     ) -> Crew {
         let mut first = Runner::new(driver, row, again.clone());
-        // On threads of one process, kernels would share what they keep.
-        let others = if first.apart() { machine::cores().min(MOST) - 1 } else { 0 };
-        let other = |_| Runner::new(driver, row, again.clone());
-        Crew { others: (0..others).map(other).collect(), first }
+        // On threads of one process, kernels would share what they keep: only children help. All
+        // start at once, since each runs what the test does before the check.
+        let most = if first.apart() { machine::cores().min(MOST) - 1 } else { 0 };
+        let mut others: Vec<Runner> =
+            (0..most).map(|_| Runner::new(driver, row, again.clone())).collect();
+        std::thread::scope(|scope| {
+            others.iter_mut().for_each(|other| drop(scope.spawn(|| other.apart())));
+        });
+        others.retain_mut(Runner::apart);
+        Crew { others, first }
     }
 
     /// One of them, for cases that are tried one after the other.

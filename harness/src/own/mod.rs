@@ -58,7 +58,7 @@ const ONCE_MORE: f64 = 1.2;
 ///
 /// The kernel runs in a child: this executable, run again up to this call. So a kernel that panics,
 /// aborts, exits or does not answer is refused like any other. It costs a process start and what
-/// the test does before the call, once and for each case that ends the child. Check one kernel a
+/// the test does before the call, for each of up to four children and for each case that ends one. Check one kernel a
 /// test: a child passes earlier checks over, as if they had been accepted. On a thread whose name
 /// is no test's (and not `main`), or where the child takes more than 5 s to the call, the kernel
 /// runs on a thread of this process; there one that ends the process ends the test.

@@ -131,7 +131,7 @@ pub(crate) struct Words {
 }
 
 impl Words {
-    /// `len` words of a buffer of somebody else's.
+    /// `len` words of a buffer of somebody else's, which is no shorter.
     pub(crate) fn of(handle: Handle, len: usize) -> Words {
         Words { handle, len }
     }
@@ -141,6 +141,11 @@ impl Words {
         Words { handle: client.empty(4 * len.max(1)), len: len.max(1) }
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// The buffer.
     pub(crate) fn handle(&self) -> Handle {
         self.handle.clone()
@@ -148,7 +153,7 @@ impl Words {
 
     /// The buffer as an argument of a kernel: an array of u32, i32 or f32.
     pub(crate) fn arg<R: Runtime>(&self) -> ArrayArg<R> {
-        // SAFETY: the handle was made with `len` words of four bytes, and so is every element.
+        // SAFETY: the handle has at least `len` words of four bytes, and so is every element.
         unsafe { ArrayArg::from_raw_parts(self.handle.clone(), self.len) }
     }
 

@@ -4,7 +4,10 @@ mod oracle;
 use burn::backend::Autodiff;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
+use burn_autodiff::checkpoint::strategy::BalancedCheckpointing;
 use burn_ndarray::NdArray;
+use lowbit_reference::codes::Levels;
+use lowbit_reference::op::linear::max_k;
 use lowbit_training::{Coding, Processor, Project, Projection, Saved};
 use oracle::{Answers, Data, Example, compare, expected};
 use std::sync::Arc;
@@ -99,10 +102,67 @@ fn a_doubled_gradient_is_seen() {
     let mut doubled = want.clone();
     doubled.weight.iter_mut().for_each(|value| *value *= 2.0);
     assert!(compare(&doubled, &want, &bound).is_err());
-    // A relu that passes what is at its threshold.
-    let mut passed = want.clone();
-    passed.input[0] += 1e-2 + 100.0 * bound.input[0];
-    assert!(compare(&passed, &want, &bound).is_err());
+    // A relu whose gradient passes everywhere.
+    let open = Example { relu_threshold: None, ..example.clone() };
+    let (passed, _) = expected(&open, codings, &data);
+    assert!(compare(&Answers { y: want.y.clone(), ..passed }, &want, &bound).is_err());
+}
+
+/// Layers used twice, inputs that lie otherwise, one side tracked: the bits of the plain case.
+fn used_otherwise<B: AutodiffBackend + Project>(device: &B::Device) {
+    let example = &oracle::examples()[1];
+    let codings = oracle::codings()[0];
+    let data = example.drawn(codings);
+    for saved in SAVED {
+        let projection = projection(example, codings, saved);
+        let want = answers::<B, 3>((example, &data, &projection), false, device);
+        let x: Tensor<B, 4> = tensor(&data.x, &example.x, device);
+        let w: Tensor<B, 3> = tensor(&data.w, &example.w, device);
+        let run = |x: &Tensor<B, 4>, w: &Tensor<B, 3>| {
+            let y = projection.forward(x.clone(), w.clone()).unwrap();
+            let g: Tensor<B, 4> = tensor(&data.g, &y.dims(), device);
+            (y * g).sum()
+        };
+        let tracked = x.clone().require_grad();
+        let gradient = tracked.grad(&run(&tracked, &w).backward()).unwrap();
+        assert_eq!(values(gradient), want.input, "{saved:?}: input alone");
+        let tracked = w.clone().require_grad();
+        let gradient = tracked.grad(&run(&x, &tracked).backward()).unwrap();
+        assert_eq!(values(gradient), want.weight, "{saved:?}: weight alone");
+        // Twice the same, whose gradients are added.
+        let loss = run(&x, &tracked) + run(&x, &tracked);
+        let twice: Vec<f32> = want.weight.iter().map(|value| 2.0 * value).collect();
+        assert_eq!(values(tracked.grad(&loss.backward()).unwrap()), twice, "{saved:?}: twice");
+        // The input through an operation of Burn's, and seen through one that moves nothing.
+        let turned = x.clone().swap_dims(2, 3).require_grad();
+        let loss = run(&(turned.clone() * 1.0).swap_dims(2, 3), &w);
+        let gradient = turned.grad(&loss.backward()).unwrap();
+        let gradient = Tensor::<B::InnerBackend, 4>::swap_dims(gradient, 2, 3);
+        assert_eq!(values(gradient), want.input, "{saved:?}: transposed");
+    }
+}
+
+#[test]
+fn one_side_alone_twice_and_transposed() {
+    used_otherwise::<Autodiff<NdArray>>(&Default::default());
+    used_otherwise::<Autodiff<NdArray, BalancedCheckpointing>>(&Default::default());
+}
+
+#[test]
+fn sums_that_an_i32_does_not_hold_are_refused() {
+    let codings = [("int8", "absmax"), ("int8", "absmax")];
+    let [(w, w_rule), (x, x_rule)] = codings;
+    let codings = [Coding::weight(w, w_rule).unwrap(), Coding::activation(x, x_rule).unwrap()];
+    let layer = Projection::lowrank(1, codings, Processor::new(1).unwrap());
+    let most = max_k(Levels::Int8, Levels::Int8);
+    for (depth, fits) in [(most, true), (most + 1, false)] {
+        assert_eq!(layer.saved_bytes([1, 1, 1, depth], &[1, depth, 1]).is_ok(), fits, "{depth}");
+    }
+    // The two codings the wrong way round.
+    let [weight, activation] = oracle::codings()[0];
+    let layer = Projection::lowrank(1, [activation, weight], Processor::new(1).unwrap());
+    let refused = layer.saved_bytes([1, 1, 1, 8], &[1, 8, 1]).unwrap_err().to_string();
+    assert!(refused.contains("activation.format"), "{refused}");
 }
 
 #[test]
@@ -128,7 +188,7 @@ fn shapes_that_do_not_fit_are_named() {
 
 #[cfg(feature = "wgpu")]
 mod wgpu {
-    use super::check;
+    use super::{check, used_otherwise};
     use burn::backend::Autodiff;
     use burn_cubecl::CubeBackend;
     use burn_wgpu::{WgpuDevice, WgpuRuntime};
@@ -152,6 +212,7 @@ mod wgpu {
     fn cube_wgpu() {
         if there() {
             check::<Autodiff<Wgpu>>(&WgpuDevice::DefaultDevice);
+            used_otherwise::<Autodiff<Wgpu>>(&WgpuDevice::DefaultDevice);
         }
     }
 
@@ -160,6 +221,7 @@ mod wgpu {
     fn cube_wgpu_fused() {
         if there() {
             check::<Autodiff<burn_fusion::Fusion<Wgpu>>>(&WgpuDevice::DefaultDevice);
+            used_otherwise::<Autodiff<burn_fusion::Fusion<Wgpu>>>(&WgpuDevice::DefaultDevice);
         }
     }
 }

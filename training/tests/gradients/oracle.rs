@@ -107,7 +107,7 @@ impl Example {
             values
         };
         // Of int8 codes under absmax both scales are 1/64, and every sum is exact.
-        let exact = codings[0].format.name() == "int8";
+        let exact = codings[0].format().name() == "int8";
         self.decided(codings, exact, Data { x: halves(x, 4), w: halves(w, 5), g: drawn(g, 6) })
     }
 
@@ -155,8 +155,8 @@ enum Shape {
 
 /// The values that codes stand for.
 fn dequantized(coding: Coding, x: &[f32]) -> Vec<f32> {
-    let levels = coding.format.levels();
-    let quantized = quantize(&coding.rule, levels, x, x.len());
+    let levels = coding.format().levels();
+    let quantized = quantize(coding.rule(), levels, x, x.len());
     let scale = quantized.scales()[0];
     quantized.codes.iter().map(|code| f32::from(*code) * scale).collect()
 }

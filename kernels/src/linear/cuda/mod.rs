@@ -14,12 +14,12 @@
 use crate::context::Context;
 use crate::cube::{CUDA, Packing, Raw, Ready, Session, floats, padded, step, word};
 use crate::hardware::Need;
-use crate::rules::{classic_activation, contiguous, ungrouped};
+use crate::rules::dense_codes;
 use crate::{Failure, Kernel, Prepared, Threads};
 use cubecl::cuda::CudaRuntime;
 use cubecl::prelude::*;
 use lowbit_reference::op::Arithmetic;
-use lowbit_reference::op::linear::{Activation, Linear, LinearProblem};
+use lowbit_reference::op::linear::{Linear, LinearProblem};
 
 const CODES: &str = include_str!("codes.cuh");
 const PTX: &str = include_str!("ptx.cuh");
@@ -66,6 +66,11 @@ fn form(format: &str) -> Result<(Packing, &'static str, u32), String> {
     }
 }
 
+/// Codes of a row on the device: whole steps.
+fn codes_of_row(p: &LinearProblem, packing: Packing) -> usize {
+    p.k.next_multiple_of(if packing == Packing::Sign1 { 128 } else { 64 })
+}
+
 /// The codes of a word in the order of `codes.cuh`.
 fn apart(word: u32, packing: Packing) -> u32 {
     let bits = packing.bits();
@@ -87,13 +92,9 @@ impl Kernel<Linear> for Cuda {
         Arithmetic::INTEGER_GPU
     }
     fn accepts(&self, p: &LinearProblem) -> Result<(), String> {
-        contiguous(p)?;
-        classic_activation(p)?;
-        if matches!(p.activation, Activation::F32(_)) {
-            return Err("no f32 activations".into());
-        }
-        let (packing, ..) = form(ungrouped(p)?.format.name())?;
-        let words = [p.m * p.k.div_ceil(4), p.n * packing.words(p.k), p.m * p.n];
+        let (packing, ..) = form(dense_codes(p)?.0.format.name())?;
+        let codes = codes_of_row(p, packing);
+        let words = [p.m * codes / 4, p.n * packing.words(codes), p.m * p.n];
         CUDA.binds(4 * words.into_iter().fold(0, usize::max))
     }
     fn prepare<'p>(
@@ -102,12 +103,9 @@ impl Kernel<Linear> for Cuda {
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
         let mut session = Session::<CudaRuntime>::open(context)?;
-        let weight = ungrouped(p)?;
+        let (weight, x) = dense_codes(p)?;
         let (packing, form, turned) = form(weight.format.name())?;
-        let Activation::I8(x) = &p.activation else {
-            return Err(Failure(format!("no {} activations", p.activation.name())));
-        };
-        let codes = p.k.next_multiple_of(if packing == Packing::Sign1 { 128 } else { 64 });
+        let codes = codes_of_row(p, packing);
         let words = packing.words(codes);
         let rows = padded(&weight.bytes, weight.row_bytes, words);
         let rows: Vec<u32> = rows.iter().map(|word| apart(word ^ turned, packing)).collect();

@@ -10,12 +10,12 @@
 use crate::context::Context;
 use crate::cube::{Packing, Raw, Ready, Session, WGPU, floats, padded, step, word};
 use crate::hardware::Need;
-use crate::rules::{classic_activation, contiguous, ungrouped};
+use crate::rules::dense_codes;
 use crate::{Failure, Kernel, Prepared, Threads};
 use cubecl::prelude::*;
 use cubecl::wgpu::WgpuRuntime;
 use lowbit_reference::op::Arithmetic;
-use lowbit_reference::op::linear::{Activation, Linear, LinearProblem};
+use lowbit_reference::op::linear::{Linear, LinearProblem};
 
 const CODES: &str = include_str!("codes.wgsl");
 const GEMV: &str = include_str!("gemv.wgsl");
@@ -51,12 +51,7 @@ impl Kernel<Linear> for Dot4 {
         Arithmetic::INTEGER_GPU
     }
     fn accepts(&self, p: &LinearProblem) -> Result<(), String> {
-        contiguous(p)?;
-        classic_activation(p)?;
-        if matches!(p.activation, Activation::F32(_)) {
-            return Err("no f32 activations".into());
-        }
-        let (packing, _) = four(ungrouped(p)?.format.name())?;
+        let (packing, _) = four(dense_codes(p)?.0.format.name())?;
         let words = [p.m * p.k.div_ceil(4), p.n * packing.words(p.k), p.m * p.n];
         WGPU.binds(4 * words.into_iter().fold(0, usize::max))
     }
@@ -66,11 +61,8 @@ impl Kernel<Linear> for Dot4 {
         context: &mut Context,
     ) -> Result<Box<dyn Prepared + 'p>, Failure> {
         let mut session = Session::<WgpuRuntime>::open(context)?;
-        let weight = ungrouped(p)?;
+        let (weight, x) = dense_codes(p)?;
         let (packing, four) = four(weight.format.name())?;
-        let Activation::I8(x) = &p.activation else {
-            return Err(Failure(format!("no {} activations", p.activation.name())));
-        };
         let (x_words, w_words) = (Packing::Int8.words(p.k), packing.words(p.k));
         let (body, tile, units) = match p.m {
             1 => (GEMV, 4, CubeDim::new_2d(32, 4)),
