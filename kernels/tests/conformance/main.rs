@@ -125,6 +125,7 @@ fn row<O: Op>(
     hardware: &Hardware,
 ) -> Result<usize, String> {
     hardware.has(kernel.need())?;
+    let pools = [Pool::new(1)?, Pool::new(3)?];
     let (mut ran, mut failures) = (0, Vec::new());
     // A device in software takes 50 ms a case: every so many of them, a number that no list of
     // parameters is a multiple of.
@@ -138,7 +139,7 @@ fn row<O: Op>(
             continue;
         }
         ran += 1;
-        if let Err(why) = one(kernel, &problem, hardware) {
+        if let Err(why) = one(kernel, &problem, (hardware, &pools)) {
             failures.push(format!("{case}: {why}"));
         }
     }
@@ -151,10 +152,10 @@ fn row<O: Op>(
 fn one<O: Op>(
     kernel: &dyn Kernel<O>,
     problem: &O::Problem,
-    hardware: &Hardware,
+    (hardware, [one, three]): (&Hardware, &[Pool; 2]),
 ) -> Result<(), String> {
-    let run = |threads, poison, guard| -> Result<Outputs, String> {
-        let context = Context::new(Pool::new(threads)?, hardware.clone(), poison);
+    let run = |pool: &Pool, poison, guard| -> Result<Outputs, String> {
+        let context = Context::new(pool.clone(), hardware.clone(), poison);
         let mut context = context.with_guard(guard);
         let mut prepared = kernel.prepare(problem, &mut context).map_err(|e| e.to_string())?;
         prepared.launch().and_then(|()| prepared.sync()).map_err(|e| e.to_string())?;
@@ -162,13 +163,13 @@ fn one<O: Op>(
         context.check_guards()?;
         Ok(outputs)
     };
-    let outputs = run(1, Poison::Ones, Guard::PageAfter)?;
+    let outputs = run(one, Poison::Ones, Guard::PageAfter)?;
     let reference = O::reference(problem);
     let expectation = O::expect(problem, &reference, kernel.arithmetic(problem), &outputs);
     if let Some(fault) = judge(&expectation, &outputs).fault {
         return Err(fault);
     }
-    let again = run(3, Poison::Sevens, Guard::PageBefore)?;
+    let again = run(three, Poison::Sevens, Guard::PageBefore)?;
     if again == outputs { Ok(()) } else { Err("another answer on 3 threads or poison".into()) }
 }
 
