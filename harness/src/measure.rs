@@ -105,29 +105,13 @@ impl Sampler {
         samples: &mut Samples,
     ) -> Result<(), Failure> {
         let turn = settings.round();
-        let sweep = match cache {
-            Cache::Hot => None,
-            Cache::Cold => {
-                let context = &mut self.context;
-                Some(&*self.sweep.get_or_insert_with(|| patterned(context, SWEEP_BYTES)))
-            }
-        };
         let repeats = match cache {
             Cache::Hot if !row.in_place() => warm_up(row)?,
             _ => warm_up(row).map(|_| 1)?,
         };
         let (start, before) = (now(), samples.wall.len());
         while !enough(&samples.wall[before..], start.elapsed(), &turn) {
-            row.reset()?;
-            row.forget()?;
-            match sweep {
-                Some(sweep) => self.context.pool().on_every_thread(|_| {
-                    std::hint::black_box(probe::read(sweep));
-                }),
-                // What was overwritten is in the caches, and would be written back meanwhile.
-                None if !row.in_place() => row.launch().and_then(|()| row.sync())?,
-                None => {}
-            }
+            self.settle(row, cache)?;
             let (time, answer) = timed(|| -> Result<(), Failure> {
                 for _ in 0..repeats {
                     row.launch()?;
@@ -137,9 +121,33 @@ impl Sampler {
             });
             answer?;
             samples.wall.push(time.as_secs_f64() * 1e9 / f64::from(repeats));
-            samples.device.extend(row.device_time());
+            if row.device_clock() {
+                self.settle(row, cache)?;
+                // No time is that of a launch with nothing to do.
+                samples.device.extend(Some(row.device_time()?).filter(|ns| *ns > 0.0));
+            }
         }
         samples.end_round();
+        Ok(())
+    }
+
+    /// Bring inputs, outputs and caches to the state that a sample begins in.
+    fn settle(&mut self, row: &mut dyn Prepared, cache: Cache) -> Result<(), Failure> {
+        row.reset()?;
+        row.forget()?;
+        match cache {
+            Cache::Cold if row.evict()? => {}
+            Cache::Cold => {
+                let context = &mut self.context;
+                let sweep = self.sweep.get_or_insert_with(|| patterned(context, SWEEP_BYTES));
+                self.context.pool().on_every_thread(|_| {
+                    std::hint::black_box(probe::read(sweep));
+                });
+            }
+            // What was overwritten is in the caches, and would be written back meanwhile.
+            Cache::Hot if !row.in_place() => row.launch().and_then(|()| row.sync())?,
+            Cache::Hot => {}
+        }
         Ok(())
     }
 }
@@ -227,6 +235,45 @@ mod tests {
         fn read(&mut self) -> Result<Outputs, Failure> {
             Ok(Outputs::default())
         }
+    }
+
+    /// A device that takes 7 ns by its clock, and counts how often its caches were emptied.
+    struct Ticking(u32);
+    impl Prepared for Ticking {
+        fn launch(&mut self) -> Result<(), Failure> {
+            Ok(())
+        }
+        fn forget(&mut self) -> Result<(), Failure> {
+            Ok(())
+        }
+        fn read(&mut self) -> Result<Outputs, Failure> {
+            Ok(Outputs::default())
+        }
+        fn device_clock(&self) -> bool {
+            true
+        }
+        fn device_time(&mut self) -> Result<f64, Failure> {
+            Ok(7.0)
+        }
+        fn evict(&mut self) -> Result<bool, Failure> {
+            self.0 += 1;
+            Ok(true)
+        }
+    }
+
+    #[test]
+    fn a_device_is_timed_by_both_clocks_and_its_caches_emptied_before_each() {
+        let (mut row, mut samples, mut sampler) = (Ticking(0), Samples::default(), sampler());
+        let settings = settings(0.01);
+        sampler.round(&mut row, Cache::Cold, &settings, &mut samples).unwrap();
+        let timings = samples.timings(&settings);
+        let [(Clock::Wall, wall), (Clock::Device, device)] = &timings[..] else {
+            panic!("{timings:?}")
+        };
+        assert!(device.samples_ns.len() >= 5 && device.samples_ns.iter().all(|ns| *ns == 7.0));
+        assert_eq!(wall.samples_ns.len(), device.samples_ns.len());
+        assert_eq!(row.0 as usize, 2 * wall.samples_ns.len());
+        assert!(sampler.sweep.is_none(), "swept the host's caches");
     }
 
     fn settings(max_seconds: f64) -> Settings {

@@ -170,9 +170,18 @@ pub trait Prepared {
     fn reset(&mut self) -> Result<(), Failure> {
         Ok(())
     }
-    /// Nanoseconds of the last execution by the device's own clock, where there is one.
-    fn device_time(&mut self) -> Option<f64> {
-        None
+    /// Whether a device's own clock can time a launch.
+    fn device_clock(&self) -> bool {
+        false
+    }
+    /// Launch once more and wait: nanoseconds by the device's own clock.
+    fn device_time(&mut self) -> Result<f64, Failure> {
+        Err(Failure("no device clock".into()))
+    }
+    /// Empty the caches of a device, untimed. False where there are none but those of the host,
+    /// which whoever times empties.
+    fn evict(&mut self) -> Result<bool, Failure> {
+        Ok(false)
     }
     /// How many copies between host and device there were so far; a launch may make none.
     fn host_copies(&self) -> u64 {

@@ -17,17 +17,21 @@
 //! All buffers hold 32-bit words (WGSL has no bytes), so an index is below 2^30 wherever a buffer
 //! is below 4 GiB, and u32 arithmetic is enough.
 mod client;
+mod clock;
 mod codes;
+#[cfg(all(test, feature = "wgpu"))]
+mod listing;
 pub(crate) mod product;
 pub(crate) mod quantize;
 mod raw;
+mod ready;
 pub(crate) mod rule;
 #[cfg(all(test, feature = "wgpu"))]
 mod tests;
 pub(crate) mod tile;
+use crate::Failure;
 use crate::context::Context;
 use crate::hardware::{Hardware, Need};
-use crate::{Failure, Prepared};
 use client::Client;
 pub(crate) use codes::{Packing, decode, dot4, field, four, sum4};
 #[cfg(feature = "cuda")]
@@ -38,6 +42,7 @@ pub(crate) use cubecl::server::Handle;
 use cubecl::wgpu::{WgpuDevice, WgpuRuntime};
 use lowbit_reference::op::{Outputs, Tensor};
 pub(crate) use raw::Raw;
+pub(crate) use ready::Ready;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -59,6 +64,15 @@ pub(crate) trait Device: Runtime {
     /// The client of the default device. CubeCL keeps one per device, so this is cheap but for
     /// the first call; without a device it would panic, which `hardware` rules out.
     fn client_on(hardware: &Hardware) -> Result<ComputeClient<Self>, Failure>;
+    /// Whether it has a clock of its own.
+    fn has_clock(client: &ComputeClient<Self>) -> bool;
+    /// Nanoseconds by it between the launches before `enqueue` and the end of those within.
+    fn timed(
+        client: &Client<Self>,
+        enqueue: &(dyn Fn(&ComputeClient<Self>) + Sync),
+    ) -> Result<f64, Failure>;
+    /// Whether its caches are others than those of the host.
+    fn has_caches(hardware: &Hardware) -> bool;
 }
 
 #[cfg(feature = "wgpu")]
@@ -69,6 +83,18 @@ impl Device for WgpuRuntime {
         hardware.wgpu.as_ref().map_err(|why| Failure(why.clone()))?;
         guarded("start", || WgpuRuntime::client(&WgpuDevice::DefaultDevice))
     }
+    fn has_clock(client: &ComputeClient<Self>) -> bool {
+        clock::has_queries(client)
+    }
+    fn timed(
+        client: &Client<Self>,
+        enqueue: &(dyn Fn(&ComputeClient<Self>) + Sync),
+    ) -> Result<f64, Failure> {
+        clock::queried(client.launcher(), enqueue)
+    }
+    fn has_caches(hardware: &Hardware) -> bool {
+        hardware.wgpu.as_ref().is_ok_and(|adapter| !adapter.software)
+    }
 }
 
 #[cfg(feature = "cuda")]
@@ -78,6 +104,18 @@ impl Device for CudaRuntime {
     fn client_on(hardware: &Hardware) -> Result<ComputeClient<Self>, Failure> {
         hardware.cuda.as_ref().map_err(|why| Failure(why.clone()))?;
         guarded("start", || CudaRuntime::client(&CudaDevice::new(0)))
+    }
+    fn has_clock(_: &ComputeClient<Self>) -> bool {
+        true
+    }
+    fn timed(
+        client: &Client<Self>,
+        enqueue: &(dyn Fn(&ComputeClient<Self>) + Sync),
+    ) -> Result<f64, Failure> {
+        clock::stamped(client, enqueue)
+    }
+    fn has_caches(_: &Hardware) -> bool {
+        true
     }
 }
 
@@ -205,12 +243,15 @@ pub(crate) struct Session<R: Runtime> {
     client: Client<R>,
     /// What kernels write, to be overwritten between launches.
     outputs: Vec<Words>,
+    /// Whether the device has caches of its own.
+    caches: bool,
 }
 
 impl<R: Device> Session<R> {
     /// A session on the device of the context.
     pub(crate) fn open(context: &Context) -> Result<Session<R>, Failure> {
-        Ok(Session { client: Client::open(context)?, outputs: Vec::new() })
+        let caches = R::has_caches(context.hardware());
+        Ok(Session { client: Client::open(context)?, outputs: Vec::new(), caches })
     }
 
     /// A copy of `values` on the device, where no buffer is empty.
@@ -258,62 +299,6 @@ pub(crate) fn floats<R: Device>(
     output: Output,
 ) -> impl Fn(&Session<R>) -> Result<Outputs, Failure> {
     move |session| Ok(Outputs(vec![(name, Tensor::F32(session.read(&output)?))]))
-}
-
-/// A row bound to its problem: what to enqueue and how to read what it answered.
-pub(crate) struct Ready<R: Runtime, L, A> {
-    session: Session<R>,
-    enqueue: L,
-    answer: A,
-    /// Whether a launch has returned, so that every kernel is built.
-    built: bool,
-}
-
-impl<R, L, A> Ready<R, L, A>
-where
-    R: Device,
-    L: Fn(&ComputeClient<R>) + Sync,
-    A: Fn(&Session<R>) -> Result<Outputs, Failure>,
-{
-    /// Kernels are compiled by the first launch.
-    pub(crate) fn new(session: Session<R>, enqueue: L, answer: A) -> Ready<R, L, A> {
-        Ready { session, enqueue, answer, built: false }
-    }
-}
-
-impl<R, L, A> Prepared for Ready<R, L, A>
-where
-    R: Device,
-    L: Fn(&ComputeClient<R>) + Sync,
-    A: Fn(&Session<R>) -> Result<Outputs, Failure>,
-{
-    fn launch(&mut self) -> Result<(), Failure> {
-        let (enqueue, client) = (&self.enqueue, self.session.client.launcher());
-        if self.built {
-            return guarded("launch", || enqueue(client));
-        }
-        // A panic while a kernel is built was on stderr, and is an error here.
-        guarded("build", || client.exclusive(|| enqueue(client)))?
-            .map_err(|e| failure("build", e))?;
-        self.built = true;
-        Ok(())
-    }
-    fn sync(&mut self) -> Result<(), Failure> {
-        self.session.client.sync()
-    }
-    fn forget(&mut self) -> Result<(), Failure> {
-        self.session.forget()
-    }
-    fn read(&mut self) -> Result<Outputs, Failure> {
-        (self.answer)(&self.session)
-    }
-    fn host_copies(&self) -> u64 {
-        self.session.client.copies()
-    }
-    fn device_bytes(&self) -> Option<u64> {
-        let usage = guarded("memory usage", || self.session.client.launcher().memory_usage());
-        usage.ok()?.ok().map(|usage| usage.bytes_in_use)
-    }
 }
 
 /// Sets the first `len` words.

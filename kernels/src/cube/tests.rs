@@ -3,7 +3,7 @@
 use super::*;
 use crate::context::Poison;
 use crate::pool::Pool;
-use crate::{Kernel, linear, quantize_activation, quantize_weight, rho_pack, rho_unpack};
+use crate::{Kernel, Prepared, linear, quantize_activation, quantize_weight, rho_pack, rho_unpack};
 use lowbit_reference::case::Case;
 use lowbit_reference::data::NoFiles;
 use lowbit_reference::format::{INT8, SIGN1, TERNARY2, WeightFormat};
@@ -39,6 +39,12 @@ fn agrees_on<O: Op>(kernels: &[&dyn Kernel<O>], problem: &O::Problem) {
     prepared.launch().and_then(|()| prepared.launch()).and_then(|()| prepared.sync()).unwrap();
     assert_eq!(prepared.host_copies(), copies);
     assert!(prepared.device_bytes().unwrap() > 0);
+    assert_eq!(prepared.evict().unwrap(), !context.hardware().wgpu.as_ref().unwrap().software);
+    if prepared.device_clock() {
+        // Below a second, and no step of a clock; another test's launches may end a pass early.
+        let mut timed = || (100.0..1e9).contains(&prepared.device_time().unwrap());
+        assert!((0..5).any(|_| timed()));
+    }
     let outputs = prepared.read().unwrap();
     let reference = O::reference(problem);
     let expectation = O::expect(problem, &reference, kernel.arithmetic(problem), &outputs);
