@@ -66,10 +66,13 @@ class Skip(Exception):
     """The peer cannot answer the case; the text says why."""
 
 
-def samples(call, cache, seconds):
-    """Nanoseconds of calls: hot, or with the caches swept before each."""
+def samples(call, cache, seconds, sweep=None):
+    """Nanoseconds of calls: hot, or with the caches swept before each, those of the host by default."""
     now = time.perf_counter_ns
-    sweep = np.arange(SWEEP_BYTES // 8, dtype=np.int64) | 1 if cache == "cold" else None
+    if cache == "hot":
+        sweep = None
+    elif sweep is None:
+        sweep = (np.arange(SWEEP_BYTES // 8, dtype=np.int64) | 1).sum
     fastest = None
     for _ in range(3):
         begin = now()
@@ -80,7 +83,7 @@ def samples(call, cache, seconds):
     taken, until = [], now() + int(seconds * 1e9)
     while len(taken) < 5 or now() < until:
         if sweep is not None:
-            sweep.sum()
+            sweep()
         begin = now()
         for _ in range(repeats):
             call()
