@@ -41,8 +41,8 @@ type CudaCompiler = CppCompiler<CudaDialect<CudaWmmaCompiler>>;
 /// A language that CubeCL writes.
 #[derive(Clone, Debug)]
 pub(super) enum Writer {
-    Cuda(CudaCompiler),
-    Wgsl(WgslCompiler),
+    Cuda(Box<CudaCompiler>),
+    Wgsl(Box<WgslCompiler>),
 }
 
 /// What a kernel is in it.
@@ -108,8 +108,8 @@ impl Listed {
         };
         Ok(Listed {
             kernel: kernel.name().to_owned(),
-            cuda: text(Writer::Cuda(CudaCompiler::default()))?,
-            wgsl: text(Writer::Wgsl(WgslCompiler::default()))?,
+            cuda: text(Writer::Cuda(Box::default()))?,
+            wgsl: text(Writer::Wgsl(Box::default()))?,
         })
     }
 }

@@ -73,7 +73,8 @@ where
         let problem = O::generate(case, &NoFiles).unwrap();
         if Lists::ROWS.accepts(&problem).is_ok() {
             let mut prepared = Lists::ROWS.prepare(&problem, &mut context).unwrap();
-            prepared.launch().and_then(|()| prepared.sync()).expect(&case.to_string());
+            let launched = prepared.launch().and_then(|()| prepared.sync());
+            assert_eq!(launched, Ok(()), "{case}");
             prepared.evict().unwrap();
             accepted += 1;
         }
