@@ -112,10 +112,15 @@ fn kept(answer: &Outputs, after: &Outputs) -> bool {
 
 /// Launch and wait. Nothing goes between host and device meanwhile: that would be timed as part of
 /// the kernel, or hide a part of its work.
-pub(crate) fn launched(prepared: &mut dyn Prepared) -> Result<(), Failure> {
+fn launched(prepared: &mut dyn Prepared) -> Result<(), Failure> {
     let before = prepared.host_copies();
     prepared.launch()?;
     prepared.sync()?;
+    no_copies(prepared, before)
+}
+
+/// Whether there were no more copies between host and device than before.
+pub(crate) fn no_copies(prepared: &dyn Prepared, before: u64) -> Result<(), Failure> {
     match prepared.host_copies() - before {
         0 => Ok(()),
         n => Err(Failure(format!("copies between host and device in a launch: {n}, must be 0"))),

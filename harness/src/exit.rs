@@ -30,7 +30,7 @@ impl Exit {
     pub const MEANINGS: &'static str = "\
 Exit codes: 0 ok; 2 bad command line or scenario; 4 a row answered wrongly; 5 an enforced limit \
 on quality or memory is broken; 3 a goal was missed under --enforce-goals; 7 a check proved nothing (mistrusted, a row that accepted none \
-of a suite's cases, or codes that none of them holds where the suite claims them); 8 a worker died or hung, or a tensor file or required hardware is missing; 9 nothing ran. \
+of a suite's cases, or codes that none of them holds where the suite claims them); 8 a worker died or hung, a device did not run a row, or a tensor file or required hardware is missing; 9 nothing ran. \
 When several hold, the first of 8, 4, 7, 5, 3. (6 is kept for speed gates without a verdict.)";
 }
 

@@ -12,6 +12,7 @@ pub mod files;
 pub mod machine;
 pub mod measure;
 pub mod memory;
+pub mod nvidia;
 pub mod outside;
 pub mod own;
 pub mod peaks;

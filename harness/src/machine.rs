@@ -1,5 +1,6 @@
 //! The machine record: what a reader needs to judge numbers taken on it.
 use crate::measure::{unix_seconds, utc};
+use crate::nvidia::{self, Clocks};
 use crate::peaks::{CacheSizes, Peaks};
 use lowbit_kernels::hardware::{Adapter, CudaDevice, Hardware, Need};
 use lowbit_reference::hash::fnv1a;
@@ -50,6 +51,12 @@ pub struct Machine {
     /// Why there is none.
     #[serde(default)]
     pub no_cuda: Option<String>,
+    /// Clocks of the NVIDIA GPU when the run began, where there is one.
+    #[serde(default)]
+    pub nvidia: Option<Clocks>,
+    /// The same when it ended.
+    #[serde(default)]
+    pub nvidia_at_end: Option<Clocks>,
     /// Peaks measured in this run.
     pub peaks: Vec<Peaks>,
     /// Command line of the run.
@@ -189,6 +196,8 @@ impl Machine {
             no_wgpu: hardware.wgpu.clone().err(),
             cuda: hardware.cuda.clone().ok(),
             no_cuda: hardware.cuda.clone().err(),
+            nvidia: nvidia::clocks(),
+            nvidia_at_end: None,
             peaks: Vec::new(),
             command,
             title: String::new(),
@@ -241,6 +250,9 @@ impl Machine {
             format!("{name} (compute capability {capability}, CUDA {driver}, {gib} GiB)")
         });
         let none = |why: &Option<String>| why.as_ref().map(|why| format!("none: {why}"));
+        let clocks = |clocks: &Option<Clocks>, when: &str| {
+            clocks.as_ref().map(|clocks| format!("{clocks} ({when})"))
+        };
         let facts = [
             ("processor", cpu.model.clone()),
             ("cores", Some(cpu.cores.to_string())),
@@ -255,6 +267,8 @@ impl Machine {
             ("kernel", self.kernel.clone()),
             ("wgpu", wgpu.or_else(|| none(&self.no_wgpu))),
             ("CUDA", cuda.or_else(|| none(&self.no_cuda))),
+            ("GPU clocks", clocks(&self.nvidia, "when the run began")),
+            ("GPU clocks later", clocks(&self.nvidia_at_end, "when it ended")),
             ("lowbit", Some(self.version.clone())),
             ("commit", self.commit.clone()),
             ("Cargo.lock", Some(self.lockfile.clone())),

@@ -1,6 +1,6 @@
 //! One row on one case: its checks, and its records.
 use crate::bench::Bench;
-use crate::determinism::{Passed, chance, launched};
+use crate::determinism::{Passed, chance, no_copies};
 use crate::driver::Task;
 use crate::protocol::{Depth, Reply};
 use crate::refusal::{Check, Refusal};
@@ -78,8 +78,8 @@ impl<'a, O: Op> RowRun<'a, O> {
                 Outcome::Ready(record, Box::new(checked))
             }
             Ok(_) => Outcome::Said(record),
-            Err(Refusal { why, .. }) => {
-                (record.verdict, record.reason) = (Verdict::Failed, why);
+            Err(Refusal { by, why }) => {
+                (record.verdict, record.reason) = (by.verdict(), why);
                 Outcome::Said(record)
             }
         }
@@ -141,7 +141,7 @@ impl<'a, O: Op> RowRun<'a, O> {
         record.agreement = Some(seen(&agreement, most_zeros, O::codes(self.problem, reference)));
         match refusal {
             Some(refusal) if refusal.by.mistrusts() => {
-                (record.verdict, record.reason) = (Verdict::Mistrusted, refusal.why);
+                (record.verdict, record.reason) = (refusal.by.verdict(), refusal.why);
             }
             Some(refusal) => return Err(refusal),
             None => {
@@ -252,15 +252,18 @@ impl<'a, O: Op> RowRun<'a, O> {
     }
 
     /// Prepare and launch the row once, on buffers that hold `poison`.
-    fn once(&self, bench: &Bench, poison: Poison, guard: Guard) -> Result<Checked<'a>, Failure> {
+    fn once(&self, bench: &Bench, poison: Poison, guard: Guard) -> Result<Checked<'a>, Refusal> {
         let mut context = bench.context(poison).with_guard(guard);
         let before = bench.heap.mark();
-        let mut prepared = self.kernel.prepare(self.given, &mut context)?;
-        launched(&mut *prepared)?;
+        let unlaunched = |why| Refusal::unlaunched(self.kernel.need(), why);
+        let mut prepared = self.kernel.prepare(self.given, &mut context).map_err(unlaunched)?;
+        let copies = prepared.host_copies();
+        prepared.launch().and_then(|()| prepared.sync()).map_err(unlaunched)?;
+        no_copies(&*prepared, copies)?;
         rounding::as_ever()?;
         let held = bench.heap.peak().saturating_sub(before);
         let outputs = prepared.read()?;
-        context.check_guards()?;
+        context.check_guards().map_err(Failure)?;
         let work = (O::SPEC.work)(self.task.case);
         let declared = work.bytes_read + work.bytes_written + O::storage(self.problem).scale_bytes;
         Ok(Checked { prepared, context, outputs, workspace: held.saturating_sub(declared) })

@@ -6,6 +6,7 @@ use crate::engine::{Engine, Mode};
 use crate::exit::{self, Exit};
 use crate::machine::Machine;
 use crate::measure::{now, unix_seconds, utc};
+use crate::nvidia;
 use crate::plan::{Job, Plan, Usage};
 use crate::progress::Progress;
 use crate::regressions;
@@ -74,7 +75,7 @@ pub(crate) fn run(drivers: &[&dyn Driver], args: &RunArgs, verb: Verb) -> anyhow
         engine.measure_peaks(&plan.jobs).map_err(anyhow::Error::msg)?;
     }
     let records = all(&mut engine, &plan, mode, &mut journal)?;
-    machine.peaks = engine.peaks();
+    (machine.peaks, machine.nvidia_at_end) = (engine.peaks(), nvidia::clocks());
     let written = match &folder {
         Some(folder) => write(folder, &machine, &records.0)?,
         None => Vec::new(),

@@ -1,4 +1,5 @@
 //! In which way a row fails. A case made smaller must fail in the same way, or it is another defect.
+use crate::refusal::NOT_RUN;
 use lowbit_reports::record::{Record, Verdict};
 
 /// A way to fail.
@@ -26,6 +27,7 @@ impl Fault {
     /// What a record says, if it says that its row is at fault.
     pub fn of(record: &Record) -> Option<Fault> {
         match record.verdict {
+            Verdict::Errored if record.reason.starts_with(NOT_RUN) => Some(Fault::Broken),
             Verdict::Passed | Verdict::Skipped | Verdict::Errored => None,
             Verdict::Mistrusted => Some(Fault::Mistrusted),
             Verdict::Crashed if record.reason.contains("no answer within") => Some(Fault::Silent),

@@ -3,6 +3,7 @@
 use crate::lowbit;
 use lowbit_kernels::buffer::Buffer;
 use lowbit_kernels::context::Context;
+use lowbit_kernels::hardware::{Hardware, Need};
 use lowbit_kernels::{Determinism, Failure, Kernel, Prepared};
 use lowbit_reference::op::linear::{Linear, LinearProblem};
 use lowbit_reference::op::{Arithmetic, Bound, Op, Outputs, Tensor};
@@ -23,6 +24,8 @@ pub(crate) enum When {
     Undeclared,
     /// Never, but a launch copies from its device to the host.
     Copies,
+    /// Never: its device cannot build it.
+    Unbuilt,
 }
 
 /// A row and when it is off.
@@ -37,11 +40,15 @@ pub(crate) static KERNELS: &[&dyn Kernel<Linear>] = &[
     &Moody("always", When::Always),
     &Moody("undeclared", When::Undeclared),
     &Moody("copies", When::Copies),
+    &Moody("unbuilt", When::Unbuilt),
 ];
 
 impl Kernel<Linear> for Moody {
     fn name(&self) -> &'static str {
         self.0
+    }
+    fn need(&self) -> Need {
+        if self.1 == When::Unbuilt { Need::Wgpu } else { Need::Nothing }
     }
     fn determinism(&self) -> Determinism {
         match self.1 {
@@ -97,6 +104,7 @@ impl Prepared for Run {
         self.launches += 1;
         let again = self.launches > 1;
         let is_off = match self.when {
+            When::Unbuilt => return Err(Failure("build: no such function".into())),
             When::Never | When::Copies => false,
             When::Again => again,
             When::ThreeThreads => self.threads == 3,
@@ -131,7 +139,11 @@ pub(crate) fn declarations() {
         ("always", 4, "the row declares the reference's bits, but an answer is "),
         ("undeclared", 0, ""),
         ("copies", 4, "copies between host and device in a launch: 1, must be 0"),
+        ("unbuilt", 8, "unbuilt of linear: the device did not run it: build: no such function"),
     ] {
+        if row == "unbuilt" && Hardware::detect().wgpu.is_err() {
+            continue;
+        }
         let folder = tempfile::tempdir().expect("a folder");
         let output = lowbit(folder.path(), &["check", "--case", CASE, "--kernel", row]);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
