@@ -124,7 +124,9 @@ impl Sampler {
             if row.device_clock() {
                 self.settle(row, cache)?;
                 // No time is that of a launch with nothing to do.
-                samples.device.extend(Some(row.device_time()?).filter(|ns| *ns > 0.0));
+                let time = row.device_time();
+                let time = time.map_err(|Failure(why)| Failure(format!("device clock: {why}")))?;
+                samples.device.extend(Some(time).filter(|ns| *ns > 0.0));
             }
         }
         samples.end_round();
@@ -136,7 +138,7 @@ impl Sampler {
         row.reset()?;
         row.forget()?;
         match cache {
-            Cache::Cold if row.evict()? => {}
+            Cache::Cold if row.device_caches() => row.evict()?,
             Cache::Cold => {
                 let context = &mut self.context;
                 let sweep = self.sweep.get_or_insert_with(|| patterned(context, SWEEP_BYTES));
@@ -255,9 +257,12 @@ mod tests {
         fn device_time(&mut self) -> Result<f64, Failure> {
             Ok(7.0)
         }
-        fn evict(&mut self) -> Result<bool, Failure> {
+        fn device_caches(&self) -> bool {
+            true
+        }
+        fn evict(&mut self) -> Result<(), Failure> {
             self.0 += 1;
-            Ok(true)
+            Ok(())
         }
     }
 

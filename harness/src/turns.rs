@@ -68,9 +68,8 @@ fn in_cache<O: Op>(
     reference: &O::Reference,
     (bench, answer): (&mut Bench, &mut dyn FnMut(Reply)),
 ) {
-    let here = |turn: &mut Turn<O>| turn.failure.is_none() && turn.reaches(cache, bench);
-    let mut turns: Vec<&mut Turn<O>> = turns.iter_mut().collect();
-    turns.retain_mut(|turn| here(turn));
+    let here = |turn: &&mut Turn<O>| turn.failure.is_none() && turn.reaches(cache, bench);
+    let mut turns: Vec<&mut Turn<O>> = turns.iter_mut().filter(here).collect();
     for retry in 0..=RETRIES {
         turns.iter_mut().for_each(|turn| turn.samples = Samples::default());
         for _ in 0..settings.rounds.max(1) {
@@ -109,10 +108,10 @@ impl<O: Op> Turn<'_, '_, O> {
     }
 
     /// Whether the row can be brought to that state: sweeping the processor's caches leaves a device's
-    /// own as they are. One that fails to empty those fails when it is timed.
-    fn reaches(&mut self, cache: Cache, bench: &Bench) -> bool {
-        let evicts = |turn: &mut Self| !matches!(turn.checked.prepared.evict(), Ok(false));
-        cache == Cache::Hot || self.run.on_processor(bench) || evicts(self)
+    /// own as they are, which the row must empty itself.
+    fn reaches(&self, cache: Cache, bench: &Bench) -> bool {
+        let caches = self.run.on_processor(bench) || self.checked.prepared.device_caches();
+        cache == Cache::Hot || caches
     }
 
     /// One record per cache state and clock; the failure alone where there is one, since a row that

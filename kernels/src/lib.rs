@@ -178,10 +178,13 @@ pub trait Prepared {
     fn device_time(&mut self) -> Result<f64, Failure> {
         Err(Failure("no device clock".into()))
     }
-    /// Empty the caches of a device, untimed. False where there are none but those of the host,
-    /// which whoever times empties.
-    fn evict(&mut self) -> Result<bool, Failure> {
-        Ok(false)
+    /// Whether `evict` empties the caches of a device. Those of the host are for whoever times.
+    fn device_caches(&self) -> bool {
+        false
+    }
+    /// Empty the caches of the device, untimed.
+    fn evict(&mut self) -> Result<(), Failure> {
+        Err(Failure("no device caches".into()))
     }
     /// How many copies between host and device there were so far; a launch may make none.
     fn host_copies(&self) -> u64 {

@@ -9,7 +9,7 @@ line `// Claims: a, b.` says what its PTX must hold.
 
 FILE is what the test `every_kernel_is_written_in_both_languages` prints: the CUDA C++ of the kernels in
 CubeCL, each below a line `//@ its name`. Where a kernel's name has a vector of 4 words, its PTX must load
-such from memory; a product and attention must go through shared memory.
+such from memory; products, attention and convolution must go through shared memory.
 
 Exits 1 if one does not compile or lacks what it claims.
 """
@@ -91,6 +91,14 @@ def written(nvrtc):
     return failed
 
 
+def vectored(entry):
+    return re.search(r"_n[a-z]*_4(_|$)", entry)
+
+
+def tiled(entry):
+    return entry.startswith(THROUGH_SHARED_MEMORY)
+
+
 def listed(nvrtc, file):
     """The kernels in CubeCL: how many failed."""
     sources = re.findall(r"^//@ [^\n]*\n(.*?)(?=^//@)", pathlib.Path(file).read_text(), re.MULTILINE | re.DOTALL)
@@ -103,9 +111,9 @@ def listed(nvrtc, file):
         except ValueError as log:
             return f"does not compile:\n{log}"
         lacks = []
-        if re.search(r"_n[a-z]*_4(_|$)", entry) and not re.search(r"ld\.global[.a-z]*\.v4", ptx):
+        if vectored(entry) and not re.search(r"ld\.global[.a-z]*\.v4", ptx):
             lacks.append("loads of 4 words")
-        if entry.startswith(THROUGH_SHARED_MEMORY) and not ("ld.shared" in ptx and "st.shared" in ptx):
+        if tiled(entry) and not ("ld.shared" in ptx and "st.shared" in ptx):
             lacks.append("shared memory")
         return f"lacks {', '.join(lacks)}" if lacks else None
 
@@ -117,10 +125,12 @@ def listed(nvrtc, file):
     failures = [(job, answer) for job, answer in zip(jobs, answers) if answer]
     for ((entry, _), architecture), answer in failures:
         print(f"{entry} {architecture}: {answer}")
+    vectors, tiles = len([e for e in entries if vectored(e)]), len([e for e in entries if tiled(e)])
+    print(f"of them by four words: {vectors}; through shared memory: {tiles}")
     kinds = collections.Counter(re.split(r"_[a-z]+_", entry)[0] for entry in entries)
     said = ", ".join(f"{name} {count}" for name, count in sorted(kinds.items()))
     print(f"kernels in CubeCL, {' or '.join(ARCHITECTURES)}: {len(jobs) - len(failures)} of {len(jobs)} ({said})")
-    return len(failures) + (not jobs)
+    return len(failures) + (0 in (len(jobs), vectors, tiles))
 
 
 def main():

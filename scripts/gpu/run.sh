@@ -10,13 +10,17 @@
 # own products of two cases of gpu.json, merged into run/. A part that fails does not stop the others. Takes
 # 8 minutes at most; what had no time is said. Exits with 1 if a part failed.
 set -uo pipefail
-[ $# -ge 2 ] || { sed -n '2,12p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,11p' "$0" >&2; exit 2; }
 binary=$(realpath "$1") out=$(realpath -m "$2") device=${3:-cuda}
 cd "$(dirname "$0")/../.."
 [ ! -e "$out" ] || { echo "$out: is there already" >&2; exit 2; }
 mkdir -p "$out"
 export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}"
-failed=0 end=$((SECONDS + 470))
+# The loader looks for NVRTC, CubeCL for headers.
+export LD_LIBRARY_PATH="${CUDA_PATH:-/usr/local/cuda}/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+rows=(--kernel 'cube-wgpu' --kernel 'wgsl-*')
+[ "$device" = wgpu ] || rows=(--kernel 'cube-cuda' --kernel 'cuda-*')
+failed=0 end=$((SECONDS + 450))
 
 # part NAME SECONDS COMMAND...: run it within its time and what is left of all; its words go to NAME.txt.
 part() {
@@ -32,11 +36,15 @@ part() {
   esac
 }
 
-part doctor 60 "$binary" doctor
-part check 150 "$binary" check scenarios/suites/gpu-smoke.json --require "$device" --out "$out/check"
-part run 300 "$binary" run scenarios/suites/gpu.json --require "$device" --out "$out/run"
-[ -s "$out/run/summary.md" ] || part report 30 "$binary" report "$out/run"
-if [ "$device" = cuda ] && python3 -c 'import torch; assert torch.cuda.is_available()' 2>"$out/torch.txt"; then
+part doctor 60 "$binary" doctor --no-peaks
+part check 120 "$binary" check scenarios/suites/gpu-smoke.json --require "$device" "${rows[@]}" --out "$out/check"
+# What is left, less what PyTorch takes.
+part run $((end - SECONDS - 90)) "$binary" run scenarios/suites/gpu.json --require "$device" "${rows[@]}" --out "$out/run"
+[ -s "$out/run/summary.md" ] || timeout 25 "$binary" report "$out/run" >"$out/report.txt" 2>&1
+if [ "$device" != cuda ]; then :
+elif ! timeout 60 python3 -c 'import torch; assert torch.cuda.is_available()' 2>"$out/torch.txt"; then
+  echo "== torch: $(tail -n 1 "$out/torch.txt")"
+else
   part ceilings 60 python3 scripts/peers/torch_gpu.py --ceilings "$out/ceilings.json"
   product="linear/weight=int8/activation=int8/weight_rule=absmax/activation_rule=absmax"
   for m in 1 4096; do

@@ -3,14 +3,19 @@
 //! * wgpu: timestamp queries around the launches, where the adapter has them. CubeCL 0.10 times the
 //!   first pass of at most 32 launches; a row enqueues fewer.
 //! * CUDA: CubeCL 0.10 has neither events nor a way to its streams, so a kernel of one thread
-//!   before and one after read `%globaltimer`, whose steps are up to 1 us: `stamp.cu`. The
-//!   difference holds the start of the second one as well, some 2 us.
+//!   before and one after read `%globaltimer`, whose steps are up to 1 us: `stamp.cu`. The first
+//!   holds the device for [`QUEUED`], until all is queued, or the host's launching would be timed.
+//!   The difference holds the starts of the launches and of the second stamp.
 use super::failure;
 use super::guarded;
 use crate::Failure;
 use cubecl::future::block_on;
 use cubecl::prelude::*;
 use cubecl::profile::TimingMethod;
+
+/// Nanoseconds that launches have to be queued in.
+#[cfg(feature = "cuda")]
+const QUEUED: u64 = 200_000;
 
 /// Whether the device stamps the time of its launches.
 pub(super) fn has_queries<R: Runtime>(client: &ComputeClient<R>) -> bool {
@@ -35,10 +40,10 @@ pub(super) fn stamped(
     enqueue: &(dyn Fn(&ComputeClient<cubecl::cuda::CudaRuntime>) + Sync),
 ) -> Result<f64, Failure> {
     let source = super::raw::Source::from(include_str!("stamp.cu").to_owned());
-    let words = |_| Ok(super::Words::of(client.upload(&[0; 8])?, 2));
-    let stamps: [Result<super::Words, Failure>; 2] = [0, 1].map(words);
-    let [before, after] = stamps;
-    let (before, after) = (before?, after?);
+    let words = |wait: u64| -> Result<super::Words, Failure> {
+        Ok(super::Words::of(client.upload(&wait.to_le_bytes())?, 2))
+    };
+    let (before, after) = (words(QUEUED)?, words(0)?);
     let stamp = |words: &super::Words| super::Raw {
         entry: "stamp",
         source: source.clone(),
@@ -57,5 +62,8 @@ pub(super) fn stamped(
         Ok(u64::from_le_bytes(bytes))
     };
     let (before, after) = (read(before)?, read(after)?);
-    Ok(after.saturating_sub(before) as f64)
+    match after.checked_sub(before) {
+        Some(ns) if before > QUEUED => Ok(ns as f64),
+        _ => Err(Failure(format!("stamps {before} and {after}"))),
+    }
 }

@@ -1,8 +1,8 @@
 //! A row bound to its problem: what is launched, timed, and read.
 //!
-//! Before a cold launch all of the device's caches are swept by reading [`SWEPT_WORDS`] words: more
-//! than any cache between a GPU and its memory that we know of but one (96 MiB; AMD's 256 MiB of the
-//! MI300), and no more than what every adapter binds.
+//! Before a cold launch the device's caches are swept by reading [`SWEPT`] buffers of [`SWEPT_WORDS`]
+//! words, each of them no more than every adapter binds: twice the largest cache between a GPU and its
+//! memory that we know of (256 MiB, AMD's MI300).
 use super::{Device, Session, Words, failure, guarded, spread};
 use crate::{Failure, Prepared};
 use cubecl::prelude::*;
@@ -10,6 +10,8 @@ use lowbit_reference::op::Outputs;
 
 /// 128 MiB.
 const SWEPT_WORDS: usize = 32 << 20;
+/// Buffers.
+const SWEPT: usize = 4;
 /// Units of a cube.
 const UNITS: u32 = 256;
 /// Cubes that sweep.
@@ -22,8 +24,6 @@ pub(crate) struct Ready<R: Runtime, L, A> {
     answer: A,
     /// Whether a launch has returned, so that every kernel is built.
     built: bool,
-    /// Words that fill the device's caches, once they were asked for.
-    swept: Option<Words>,
 }
 
 impl<R, L, A> Ready<R, L, A>
@@ -34,7 +34,7 @@ where
 {
     /// Kernels are compiled by the first launch.
     pub(crate) fn new(session: Session<R>, enqueue: L, answer: A) -> Ready<R, L, A> {
-        Ready { session, enqueue, answer, built: false, swept: None }
+        Ready { session, enqueue, answer, built: false }
     }
 }
 
@@ -70,26 +70,26 @@ where
     fn device_time(&mut self) -> Result<f64, Failure> {
         R::timed(&self.session.client, &self.enqueue)
     }
-    fn evict(&mut self) -> Result<bool, Failure> {
-        if !self.session.caches {
-            return Ok(false);
-        }
+    fn device_caches(&self) -> bool {
+        self.session.caches
+    }
+    fn evict(&mut self) -> Result<(), Failure> {
         let client = self.session.client.launcher();
         guarded("evict", || {
-            let words = || Words::empty(client, SWEPT_WORDS);
-            let all = self.swept.get_or_insert_with(words);
-            sweep::launch::<R>(client, spread(SWEEPERS), CubeDim::new_1d(UNITS), all.arg());
+            // All at once, or one memory would serve for each of them.
+            let all = [(); SWEPT].map(|()| Words::empty(client, SWEPT_WORDS));
+            for words in all {
+                sweep::launch::<R>(client, spread(SWEEPERS), CubeDim::new_1d(UNITS), words.arg());
+            }
         })?;
-        self.sync()?;
-        Ok(true)
+        self.sync()
     }
     fn host_copies(&self) -> u64 {
         self.session.client.copies()
     }
     fn device_bytes(&self) -> Option<u64> {
         let usage = guarded("memory usage", || self.session.client.launcher().memory_usage());
-        let swept = self.swept.as_ref().map_or(0, |words| 4 * words.len as u64);
-        usage.ok()?.ok().map(|usage| usage.bytes_in_use.saturating_sub(swept))
+        usage.ok()?.ok().map(|usage| usage.bytes_in_use)
     }
 }
 

@@ -39,9 +39,11 @@ fn agrees_on<O: Op>(kernels: &[&dyn Kernel<O>], problem: &O::Problem) {
     prepared.launch().and_then(|()| prepared.launch()).and_then(|()| prepared.sync()).unwrap();
     assert_eq!(prepared.host_copies(), copies);
     assert!(prepared.device_bytes().unwrap() > 0);
-    assert_eq!(prepared.evict().unwrap(), !context.hardware().wgpu.as_ref().unwrap().software);
+    let software = context.hardware().wgpu.as_ref().unwrap().software;
+    assert_eq!(prepared.device_caches(), !software);
     if prepared.device_clock() {
-        // Below a second, and no step of a clock; another test's launches may end a pass early.
+        // Below a second, and no step of a clock. Off once in some sixty times where other tests use
+        // the device meanwhile; rows are timed alone.
         let mut timed = || (100.0..1e9).contains(&prepared.device_time().unwrap());
         assert!((0..5).any(|_| timed()));
     }

@@ -16,8 +16,8 @@ fn load(name: &str) -> (Scenario, Vec<Planned>) {
     (scenario, planned)
 }
 
-const SUITES: [&str; 8] =
-    ["quickstart", "smoke", "gpu-smoke", "bench", "nightly", "paper", "rules", "cpu-peers"];
+const SUITES: [&str; 9] =
+    ["quickstart", "smoke", "gpu-smoke", "gpu", "bench", "nightly", "paper", "rules", "cpu-peers"];
 const TIERS: [&str; 3] = ["exact", "realistic", "file"];
 const NATIVE: [&str; 4] = ["scalar", "avx2", "avx512vnni", "burn"];
 
@@ -247,10 +247,17 @@ fn quickstart_samples_for_less_than_80_seconds() {
 
 #[test]
 fn gpu_smoke_is_for_gpu_rows_and_bench_for_native_ones() {
-    let (scenario, planned) = load("gpu-smoke");
-    for kernel in NATIVE.into_iter().chain(["ste"]) {
-        assert_eq!(count(&scenario, &planned, kernel).len(), 0, "{kernel}");
+    for suite in ["gpu", "gpu-smoke"] {
+        let (scenario, planned) = load(suite);
+        for kernel in NATIVE.into_iter().chain(["ste"]) {
+            assert_eq!(count(&scenario, &planned, kernel).len(), 0, "{suite}: {kernel}");
+        }
+        for kernel in ["cube-wgpu", "cube-cuda", "cuda-mma", "wgsl-dot4"] {
+            assert!(!count(&scenario, &planned, kernel).is_empty(), "{suite}: {kernel}");
+        }
+        scenario.goals().unwrap_or_else(|e| panic!("{e}"));
     }
+    let (scenario, planned) = load("gpu-smoke");
     let counts = count(&scenario, &planned, "cube-cuda");
     for kind in every_kind().into_iter().filter(|kind| classic(kind)) {
         assert!(counts.contains_key(&kind), "no {kind}");

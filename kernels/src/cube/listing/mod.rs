@@ -26,7 +26,7 @@ use cubecl::zspace::{Shape, Strides};
 use cubecl::{CompilationError, Compiler, CubeTask};
 use cubecl_cpp::cuda::CudaDialect;
 use cubecl_cpp::cuda::mma::CudaWmmaCompiler;
-use cubecl_cpp::shared::CppCompiler;
+use cubecl_cpp::shared::{CompilationOptions, CppCompiler, CppSupportedFeatures};
 use cubecl_runtime::allocator::ContiguousMemoryLayoutPolicy;
 use cubecl_runtime::logging::ServerLogger;
 use cubecl_runtime::memory_management::{ManagedMemoryHandle, MemoryAllocationMode, MemoryUsage};
@@ -43,6 +43,13 @@ type CudaCompiler = CppCompiler<CudaDialect<CudaWmmaCompiler>>;
 pub(super) enum Writer {
     Cuda(Box<CudaCompiler>),
     Wgsl(Box<WgslCompiler>),
+}
+
+/// Those of CubeCL for compute capability 8.0 (9.0 adds clusters, which no kernel here has).
+fn cuda_options() -> CompilationOptions {
+    let supports_features =
+        CppSupportedFeatures { grid_constants: true, fast_math: true, ..Default::default() };
+    CompilationOptions { supports_features, ..Default::default() }
 }
 
 /// What a kernel is in it.
@@ -67,7 +74,7 @@ impl Compiler for Writer {
     ) -> Result<Text, CompilationError> {
         let text = match self {
             Writer::Cuda(writer) => {
-                writer.compile(kernel, &Default::default(), mode, address)?.to_string()
+                writer.compile(kernel, &cuda_options(), mode, address)?.to_string()
             }
             Writer::Wgsl(writer) => {
                 writer.compile(kernel, &Default::default(), mode, address)?.to_string()
@@ -220,7 +227,7 @@ impl DeviceService for Lister {
     }
 }
 
-/// As of an H100, but for `max_shared_memory_size`, which is what CUDA gives without asking.
+/// What both kinds of device have at least, but for what is only asked of CUDA (planes, tensor cores).
 fn sizes() -> HardwareProperties {
     HardwareProperties {
         load_width: 128,

@@ -1,7 +1,7 @@
 //! Every kernel in CubeCL as CUDA C++ and as WGSL, from small cases of the suite `gpu-smoke`.
 //!
-//! `cargo test -p lowbit-kernels --lib listing::tests::cuda -- --nocapture` prints the CUDA C++, each
-//! kernel below a line `//@ its name`, for `scripts/gpu/nvrtc.py` to compile.
+//! `cargo test --lib every_kernel_is_written -- --nocapture` prints them: the CUDA C++ of a kernel below a
+//! line `//@ its name`, for `scripts/gpu/nvrtc.py` to compile, and its WGSL below `//@@ its name`.
 use super::*;
 use crate::context::{Context, Poison};
 use crate::cube::{Cube, Words};
@@ -161,6 +161,8 @@ fn every_kernel_is_written_in_both_languages() {
     let of = |function: &str| -> Vec<&Listed> {
         listed.iter().filter(|l| l.kernel.starts_with(function)).collect()
     };
+    // How a device of compute capability 7.0 and above is told sizes.
+    assert!(listed.iter().any(|l| l.cuda.contains("__grid_constant__")));
     let functions = launched_functions(&root().join("kernels/src"), "lowbit_kernels");
     assert!(functions.len() > 15, "{functions:?}");
     for function in functions {
