@@ -3,7 +3,7 @@ use crate::child::{Lost, Worker};
 use crate::driver::{Driver, RowInfo};
 use crate::fault::{Fate, Site};
 use crate::machine;
-use crate::peaks::Peaks;
+use crate::peaks::{Peaks, remember};
 use crate::plan::{self, Job, Settings};
 use crate::protocol::{self, Depth, Reply, Request};
 use lowbit_kernels::Threads;
@@ -37,13 +37,13 @@ pub struct Engine<'a> {
     /// Threads asked for on the command line; else the scenario's.
     pub threads: Option<usize>,
     workers: BTreeMap<usize, Worker>,
-    peaks: BTreeMap<usize, Peaks>,
+    peaks: Vec<Peaks>,
 }
 
 impl<'a> Engine<'a> {
     /// No worker yet.
     pub fn new(program: PathBuf, drivers: &'a [&'a dyn Driver], threads: Option<usize>) -> Self {
-        Engine { program, drivers, threads, workers: BTreeMap::new(), peaks: BTreeMap::new() }
+        Engine { program, drivers, threads, workers: BTreeMap::new(), peaks: Vec::new() }
     }
 
     /// What the machine has, asked of a worker: a driver that dies of being looked at takes no
@@ -65,7 +65,7 @@ impl<'a> Engine<'a> {
 
     /// Peaks measured so far.
     pub fn peaks(&self) -> Vec<Peaks> {
-        self.peaks.values().cloned().collect()
+        self.peaks.clone()
     }
 
     /// Measure the peaks for each number of threads that `jobs` will use.
@@ -176,16 +176,17 @@ impl<'a> Engine<'a> {
 
     /// The worker of that many threads, started if need be, knowing the peaks if asked to.
     fn worker(&mut self, threads: usize, peaks: bool) -> Result<&mut Worker, String> {
-        if peaks && !self.peaks.contains_key(&threads) {
+        let of_threads = |p: &Peaks| p.device.is_none() && p.threads as usize == threads;
+        if peaks && !self.peaks.iter().any(of_threads) {
             self.workers.remove(&threads);
         }
         if !self.workers.contains_key(&threads) {
             let mut worker = Worker::start(&self.program, threads)
                 .map_err(|e| format!("cannot start {}: {e}", self.program.display()))?;
             if peaks {
-                worker.ask(&Request::Peaks { known: self.peaks.get(&threads).cloned() });
+                worker.ask(&Request::Peaks { known: self.peaks.clone() });
                 match worker.reply(PEAKS_LIMIT) {
-                    Ok(Reply::Peaks(peaks)) => drop(self.peaks.insert(threads, peaks)),
+                    Ok(Reply::Peaks(peaks)) => remember(&mut self.peaks, peaks),
                     Ok(other) => return Err(format!("the worker answered {other:?} for peaks")),
                     Err(lost) => return Err(lost.sentence()),
                 }
@@ -218,12 +219,10 @@ impl<'a> Engine<'a> {
                 rows: rows.iter().cloned().collect(),
                 depth: depth.clone(),
             });
-            let mut higher = None;
+            let mut higher = Vec::new();
             let heard = (&mut records, &mut higher);
             let end = converse(worker, limit, &mut rows, heard, job);
-            if let Some(higher) = higher {
-                self.peaks.insert(threads, higher);
-            }
+            higher.into_iter().for_each(|peaks| remember(&mut self.peaks, peaks));
             let Err((current, lost)) = end else { break };
             self.workers.remove(&threads);
             match current {
@@ -248,7 +247,7 @@ fn converse(
     worker: &mut Worker,
     limit: Duration,
     rows: &mut VecDeque<String>,
-    (records, peaks): (&mut Vec<Record>, &mut Option<Peaks>),
+    (records, peaks): (&mut Vec<Record>, &mut Vec<Peaks>),
     job: &Job,
 ) -> Result<(), (Option<String>, Lost)> {
     let mut current = None;
@@ -262,7 +261,7 @@ fn converse(
             }
             Ok(Reply::Alive | Reply::Hardware(_) | Reply::Planting { .. } | Reply::Fate { .. }) => {
             }
-            Ok(Reply::Peaks(higher)) => *peaks = Some(higher),
+            Ok(Reply::Peaks(higher)) => peaks.push(higher),
             Ok(Reply::Done) => {
                 rows.clear();
                 return Ok(());

@@ -4,6 +4,7 @@ pub mod child;
 pub mod cli;
 mod command;
 mod determinism;
+mod device_probing;
 pub mod driver;
 pub mod engine;
 pub mod exit;

@@ -207,6 +207,15 @@ impl Machine {
         }
     }
 
+    /// Name, in records, of what `cpu`, `wgpu` or `cuda` runs on here.
+    pub fn device(&self, api: &str) -> Option<String> {
+        match api {
+            "wgpu" => self.wgpu.as_ref().map(|adapter| adapter.name.clone()),
+            "cuda" => self.cuda.as_ref().map(|device| device.name.clone()),
+            _ => Some("cpu".into()),
+        }
+    }
+
     /// A warning when more is running on this machine than a measurement should share it with.
     pub fn busy(&self) -> Option<String> {
         let load = self.load.as_ref()?.split(' ').next()?.parse::<f64>().ok()?;
@@ -279,7 +288,7 @@ impl Machine {
     fn peak_lines(&self, peaks: &Peaks) -> Vec<PeakLine> {
         let line = |name: String, rate: &crate::peaks::Rate, unit: &str| PeakLine {
             name,
-            threads: peaks.threads,
+            threads: if peaks.device.is_some() { 0 } else { peaks.threads },
             value: rate.best,
             unit: unit.into(),
         };
@@ -287,17 +296,19 @@ impl Machine {
             0 => format!("{} KiB", bytes >> 10),
             mib => format!("{mib} MiB"),
         };
-        let level = |bytes| self.cpu.caches.level(bytes, u64::from(peaks.threads));
+        let level = |bytes| peaks.level(bytes, self.cpu.caches);
+        let cold_of = peaks.device.as_ref().map_or(String::new(), |_| format!("{} ", peaks.isa));
         let reads = peaks.read.iter().map(|(bytes, rate)| {
             line(format!("{} read, {}", level(*bytes), size(*bytes)), rate, "GB/s")
         });
         let cold = peaks.cold_read.iter();
-        let cold =
-            cold.map(|(bytes, rate)| line(format!("cold read, {}", size(*bytes)), rate, "GB/s"));
+        let cold = cold.map(|(bytes, rate)| {
+            line(format!("{cold_of}cold read, {}", size(*bytes)), rate, "GB/s")
+        });
         let streams = peaks.streams.iter().map(|s| {
             let state = match s.cache {
-                Cache::Hot => level(s.footprint),
-                Cache::Cold => "cold",
+                Cache::Hot => level(s.footprint).to_owned(),
+                Cache::Cold => format!("{cold_of}cold"),
             };
             let name = format!("{state} stream {}:{}, {}", s.reads, s.writes, size(s.footprint));
             line(name, &s.rate, "GB/s")

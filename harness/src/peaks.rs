@@ -1,5 +1,7 @@
 //! What this machine can do, measured in the same run as the rows, and the roof of a case.
-use lowbit_reference::op::{Arithmetic, Work};
+#[cfg(test)]
+mod tests;
+use lowbit_reference::op::{Arithmetic, Operands, Work};
 use lowbit_reports::record::{Cache, Roof};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,12 +37,16 @@ pub struct StreamRate {
     pub rate: Rate,
 }
 
-/// Peaks at one number of threads. Rates are 10^9 bytes or operations a second.
+/// Peaks of the processor at one number of threads, or of a device. Rates are 10^9 bytes or operations a
+/// second; one that is not known is 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Peaks {
-    /// Threads.
+    /// The device; none for the processor.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// Threads; 1 for a device.
     pub threads: u32,
-    /// Which instructions the probes used.
+    /// Which instructions the probes used; for a device what it was reached through.
     pub isa: String,
     /// Reading again and again, by footprint in bytes.
     pub read: Vec<(u64, Rate)>,
@@ -61,7 +67,28 @@ pub struct Peaks {
 /// A time the work cannot be done in less than, and the peak it comes from.
 type Limit = (String, f64);
 
+/// Take new peaks in, in the place of older ones of the same.
+pub fn remember(all: &mut Vec<Peaks>, new: Peaks) {
+    all.retain(|old| old.key() != new.key());
+    all.push(new);
+    all.sort_by(|a, b| a.key().cmp(&b.key()));
+}
+
 impl Peaks {
+    /// Of what these are the peaks. The processor's come first.
+    fn key(&self) -> (Option<&str>, Option<&str>, u32) {
+        let through = self.device.is_some().then_some(self.isa.as_str());
+        (self.device.as_deref(), through, self.threads)
+    }
+
+    /// Where so many bytes lie: a level of the processor's caches, or the device.
+    pub fn level(&self, bytes: u64, caches: CacheSizes) -> &str {
+        match self.device {
+            Some(_) => &self.isa,
+            None => caches.level(bytes, u64::from(self.threads)),
+        }
+    }
+
     /// The higher of two measurements, probe by probe.
     pub fn higher(mut self, other: Peaks) -> Peaks {
         let raise = |a: &mut Rate, b: Rate| *a = a.higher(b);
@@ -86,8 +113,31 @@ impl Peaks {
             Cache::Hot => from_footprint(&rates(&self.read), footprint),
             Cache::Cold => {
                 let (_, cold) = from_footprint(&rates(&self.cold_read), footprint);
-                (u64::MAX, cold.max(self.read.last().map_or(0.0, |probe| probe.1.best)))
+                let hot = self.read.last().map_or(0.0, |probe| probe.1.best);
+                (u64::MAX, self.beyond_caches(cold, hot))
             }
+        }
+    }
+
+    /// The rate with swept caches: the largest hot probe counts too where it is beyond all caches, which
+    /// on the processor it is, and on a device need not be.
+    fn beyond_caches(&self, cold: f64, largest_hot: f64) -> f64 {
+        let counts = self.device.is_none() || cold == 0.0;
+        if counts { cold.max(largest_hot) } else { cold }
+    }
+
+    /// Nothing yet: a device that is about to be probed.
+    pub fn unknown(device: String, api: &str) -> Peaks {
+        Peaks {
+            device: Some(device),
+            threads: 1,
+            isa: api.to_owned(),
+            read: Vec::new(),
+            cold_read: Vec::new(),
+            streams: Vec::new(),
+            quantize_rows: Rate::default(),
+            int8_dot: Rate::default(),
+            f32_fma: Rate::default(),
         }
     }
 
@@ -102,7 +152,7 @@ impl Peaks {
             Cache::Hot => from_footprint(&hot, footprint),
             Cache::Cold => {
                 let (_, cold) = from_footprint(&of(Cache::Cold), footprint);
-                (u64::MAX, cold.max(hot.last().map_or(0.0, |probe| probe.1)))
+                (u64::MAX, self.beyond_caches(cold, hot.last().map_or(0.0, |probe| probe.1)))
             }
         }
     }
@@ -129,7 +179,7 @@ impl Peaks {
         };
         let parts = probes.iter().map(|&((reads, writes), bytes, step_ns)| {
             let steps = (read / reads as f64).min(written / writes as f64);
-            let level = caches.level(bytes, u64::from(self.threads));
+            let level = self.level(bytes, caches);
             let ns = at_most(steps * step_ns, steps * reads as f64, steps * writes as f64);
             (format!("{level} stream {reads}:{writes}"), ns)
         });
@@ -140,7 +190,7 @@ impl Peaks {
 
     fn reading(&self, bytes: u64, footprint: u64, cache: Cache, caches: CacheSizes) -> Limit {
         let (probed, rate) = self.read_rate(footprint, cache);
-        let level = caches.level(probed, u64::from(self.threads));
+        let level = self.level(probed, caches);
         (format!("{level} read"), bytes as f64 / rate)
     }
 
@@ -156,7 +206,11 @@ impl Peaks {
     ) -> Roof {
         let footprint = work.bytes_read + work.bytes_written;
         let operations = 2.0 * work.macs as f64;
-        let (int8, f32) = (operations / self.int8_dot.best, operations / self.f32_fma.best);
+        let over = |rate: Rate| if rate.best > 0.0 { operations / rate.best } else { 0.0 };
+        // A device may have units for short operands, which nothing here probes.
+        let elsewhere = self.device.is_some() && arithmetic.operands != Operands::AsGiven;
+        let f32_fma = if elsewhere { Rate::default() } else { self.f32_fma };
+        let (int8, f32) = (over(self.int8_dot), over(f32_fma));
         let stream = self.stream(work, cache, caches);
         let limits = [
             ("read", self.reading(work.bytes_read, footprint, cache, caches).1),
@@ -210,111 +264,5 @@ impl CacheSizes {
             bytes if bytes <= self.l3 => "L3",
             _ => "DRAM",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn peaks() -> Peaks {
-        let rate = |best| Rate { best, median: best };
-        let stream = |(reads, writes), footprint, cache, best| StreamRate {
-            reads,
-            writes,
-            footprint,
-            cache,
-            rate: rate(best),
-        };
-        Peaks {
-            threads: 1,
-            isa: "test".into(),
-            read: vec![
-                (1 << 14, rate(200.0)),
-                (1 << 22, rate(100.0)),
-                (1 << 26, rate(24.0)),
-                (1 << 28, rate(23.0)),
-            ],
-            cold_read: vec![(1 << 20, rate(30.0)), (1 << 22, rate(25.0)), (1 << 24, rate(22.0))],
-            streams: vec![
-                stream((4, 1), 5 << 20, Cache::Hot, 80.0),
-                stream((1, 4), 5 << 20, Cache::Hot, 60.0),
-                stream((1, 64), 5 << 20, Cache::Hot, 70.0),
-                stream((4, 1), 80 << 20, Cache::Hot, 20.0),
-                stream((4, 1), 80 << 20, Cache::Cold, 18.0),
-                stream((1, 4), 80 << 20, Cache::Hot, 10.0),
-                stream((1, 64), 80 << 20, Cache::Hot, 9.0),
-            ],
-            quantize_rows: rate(16.0),
-            int8_dot: rate(400.0),
-            f32_fma: rate(100.0),
-        }
-    }
-    const CACHES: CacheSizes = CacheSizes { l1: 32 << 10, l2: 1 << 20, l3: 32 << 20 };
-
-    fn roof(work: Work, cache: Cache) -> (String, f64) {
-        let Roof { roof, roof_ns, .. } = peaks().roof(work, Arithmetic::INTEGER, cache, CACHES);
-        (roof, roof_ns)
-    }
-
-    #[test]
-    fn the_binding_peak_is_the_roof() {
-        let gemv = Work { macs: 1 << 24, bytes_read: 1 << 22, bytes_written: 1 << 14 };
-        // 2^25 operations at 400 a nanosecond, against 2^22 bytes at 100: compute binds.
-        assert_eq!(roof(gemv, Cache::Hot), ("int8 dot".into(), 83_886.08));
-        // Cold, the bytes come from DRAM: at 25, since 30 is of a smaller footprint.
-        assert_eq!(roof(gemv, Cache::Cold), ("DRAM read".into(), 167_772.16));
-        let limits = peaks().roof(gemv, Arithmetic::INTEGER, Cache::Cold, CACHES).limits_ns;
-        assert_eq!((limits["int8 dot"], limits["f32 FMA"]), (83_886.08, 335_544.32));
-        assert_eq!(limits["read"], 167_772.16);
-    }
-
-    #[test]
-    fn an_op_that_only_moves_is_held_to_the_stream_of_its_ratio() {
-        let mib = |read: u64, written: u64| Work {
-            macs: 0,
-            bytes_read: read << 20,
-            bytes_written: written << 20,
-        };
-        let ns = |mib: u64, rate: f64| (mib << 20) as f64 / rate;
-        // f32 to int8: 4:1 exactly, far beyond the caches, and within them.
-        assert_eq!(roof(mib(64, 16), Cache::Hot), ("DRAM stream 4:1".into(), ns(80, 20.0)));
-        assert_eq!(roof(mib(4, 1), Cache::Hot), ("L3 stream 4:1".into(), ns(5, 80.0)));
-        // A scale beside every 32 codes: the part of it that is 4:1.
-        assert_eq!(roof(mib(64, 18), Cache::Hot), ("DRAM stream 4:1".into(), ns(80, 20.0)));
-        assert_eq!(roof(mib(18, 64), Cache::Hot), ("DRAM stream 1:4".into(), ns(80, 10.0)));
-        // Reading binds where next to nothing is written, and writing where nothing is read.
-        assert_eq!(roof(mib(256, 8), Cache::Hot), ("DRAM read".into(), ns(256, 23.0)));
-        assert_eq!(roof(mib(2, 128), Cache::Hot), ("DRAM stream 1:64".into(), ns(130, 9.0)));
-        // A probe of writing that was slower than one that writes as much and reads too.
-        let mut slow = peaks();
-        slow.streams[6].rate.best = 5.0;
-        let roof_ns = slow.roof(mib(2, 128), Arithmetic::FLOAT, Cache::Hot, CACHES).roof_ns;
-        assert_eq!(roof_ns, ns(160, 10.0));
-        // Cold is no faster than the best of cold and the largest hot one.
-        assert_eq!(roof(mib(4, 1), Cache::Cold), ("DRAM stream 4:1".into(), ns(5, 20.0)));
-        let limits = peaks().roof(mib(64, 16), Arithmetic::FLOAT, Cache::Hot, CACHES).limits_ns;
-        let names: Vec<_> = limits.keys().map(String::as_str).collect();
-        assert_eq!(names, ["quantize rows", "read", "stream"]);
-        assert_eq!(limits["quantize rows"], ns(64, 16.0));
-    }
-
-    #[test]
-    fn every_limit_a_scenario_can_name_is_one_of_a_roof() {
-        let work = Work { macs: 1, bytes_read: 1 << 20, bytes_written: 1 << 20 };
-        let limits = peaks().roof(work, Arithmetic::INTEGER, Cache::Hot, CACHES).limits_ns;
-        let named = lowbit_scenarios::LIMITS.iter().filter(|name| **name != "roof");
-        assert!(named.clone().all(|name| limits.contains_key(*name)), "{limits:?}");
-        assert_eq!(named.count(), limits.len());
-    }
-
-    #[test]
-    fn peaks_without_streams_still_give_a_roof() {
-        let mut old = peaks();
-        (old.streams, old.quantize_rows) = (Vec::new(), Rate::default());
-        let work = Work { macs: 0, bytes_read: 64 << 20, bytes_written: 16 << 20 };
-        let roof = old.roof(work, Arithmetic::FLOAT, Cache::Hot, CACHES);
-        assert_eq!(roof.roof, "DRAM read");
-        assert!(!roof.limits_ns.contains_key("quantize rows"));
     }
 }

@@ -52,6 +52,7 @@ impl Peaks {
             }
         }
         Peaks {
+            device: None,
             threads: pool.threads() as u32,
             isa: probe::isa().into(),
             read: read.to_vec(),

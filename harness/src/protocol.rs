@@ -70,10 +70,10 @@ pub enum Request {
     },
     /// Look what the machine has. Asked of a worker because looking runs drivers' code.
     Hardware,
-    /// Measure what the machine can do, unless an earlier worker has.
+    /// Measure what the processor can do, unless an earlier worker has.
     Peaks {
-        /// Peaks an earlier worker measured.
-        known: Option<Peaks>,
+        /// Peaks that earlier workers measured.
+        known: Vec<Peaks>,
     },
 }
 
@@ -110,7 +110,7 @@ pub enum Reply {
     Done,
     /// What the machine has.
     Hardware(Hardware),
-    /// Peaks.
+    /// Peaks of the processor or of a device.
     Peaks(Peaks),
     /// The case cannot be built: no such file, a tensor of another shape.
     Impossible {

@@ -333,8 +333,8 @@ impl<'a, O: Op> RowRun<'a, O> {
     }
 
     fn roof_of(&self, cache: Cache, bench: &Bench) -> Option<record::Roof> {
-        // The probes run on the CPU and say nothing of a device.
-        let peaks = bench.peaks.as_ref().filter(|_| !self.kernel.need().is_device())?;
+        // A software device has none, and another may not have been probed to its end.
+        let peaks = bench.peaks_for(self.kernel.need()).filter(|peaks| !peaks.read.is_empty())?;
         let arithmetic = self.kernel.arithmetic(self.problem);
         Some(peaks.roof((O::SPEC.work)(self.task.case), arithmetic, cache, bench.caches))
     }
@@ -346,13 +346,18 @@ impl<'a, O: Op> RowRun<'a, O> {
         bench: &Bench,
     ) -> bool {
         self.roof_of(cache, bench).is_some_and(|roof| {
-            timings.iter().any(|(_, timing)| roof.roof_ns > ABOVE_ROOF * timing.median_ns)
+            timings.iter().any(|(_, timing)| self.too_good(roof.roof_ns / timing.median_ns))
         })
+    }
+
+    /// Whether no row reaches such a share of its roof. Probes of devices are too young to say so.
+    fn too_good(&self, share: f64) -> bool {
+        share > ABOVE_ROOF && !self.kernel.need().is_device()
     }
 
     fn roof(&self, record: &mut Record, cache: Cache, bench: &Bench) {
         record.roof = self.roof_of(cache, bench);
-        if let Some(share) = record.roof_share().filter(|share| *share > ABOVE_ROOF) {
+        if let Some(share) = record.roof_share().filter(|share| self.too_good(*share)) {
             record.verdict = Verdict::Mistrusted;
             let percent = 100.0 * share;
             record.reason =

@@ -50,6 +50,16 @@ pub(crate) fn run<O: Op>(
     }
     let settings = runs.first().and_then(|run| run.task.depth.settings());
     let (Some(settings), Some(reference)) = (settings, reference.as_ref()) else { return };
+    for turn in &turns {
+        let need = turn.run.kernel.need();
+        let device = Some(need).filter(|_| !turn.run.on_processor(bench));
+        if let Some(unknown) = device.and_then(|need| bench.before_probing(need)) {
+            answer(Reply::Started { kernel: turn.run.name() });
+            answer(Reply::Peaks(unknown));
+            let peaks = bench.probe_device(need, &mut || answer(Reply::Alive));
+            peaks.into_iter().for_each(|peaks| answer(Reply::Peaks(peaks)));
+        }
+    }
     for cache in &settings.caches {
         in_cache(&mut turns, (*cache, settings), reference, (&mut *bench, &mut *answer));
     }

@@ -125,6 +125,80 @@ fn a_wrong_answer_is_shown_as_failed_and_has_no_time() {
     assert!(wrong.reason.contains("`y`[7]"), "{}", wrong.reason);
 }
 
+/// Gradients of `y[b, h, t, l] = sum over e of x[b, 0, t, e] w[h, e, l]`, of the exported values.
+fn gradients(exported: &Path) -> (Vec<f32>, Vec<f32>) {
+    let x = codes(exported, "input_codes", &[2, 1, 3, 8]);
+    let w = codes(exported, "weight_codes", &[4, 8, 5]);
+    let g = floats(exported, "grad_output", &[2, 4, 3, 5]);
+    let [sx, sw] = ["input_scales", "weight_scales"].map(|name| floats(exported, name, &[1])[0]);
+    let (mut dx, mut dw) = (vec![0.0; x.len()], vec![0.0; w.len()]);
+    for (at, g) in g.iter().enumerate() {
+        let (b, h, t, l) = (at / 60, at / 15 % 4, at / 5 % 3, at % 5);
+        for e in 0..8 {
+            let (to_x, to_w) = ((b * 3 + t) * 8 + e, (h * 8 + e) * 5 + l);
+            dx[to_x] += g * w[to_w] as f32 * sw;
+            dw[to_w] += g * x[to_x] as f32 * sx;
+        }
+    }
+    (dx, dw)
+}
+
+#[test]
+fn gradients_of_a_projection_are_judged_and_a_doubled_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = "lowrank_projection/weight=int8/weight_rule=burn_dragon/activation=int8/activation_rule=onnx\
+                /pass=backward/batch=2/heads=4/time=3/embd=8/packed_latent=5/latent=5/data=realistic";
+    let (run, exported) = setting(folder.path(), case);
+    let (dx, dw) = gradients(&exported);
+    for (factor, code) in [(1.0, 0), (2.0, 4)] {
+        let bytes = |values: &[f32]| -> Vec<u8> {
+            values.iter().flat_map(|v| (v * factor).to_le_bytes()).collect()
+        };
+        let (dx, dw) = (bytes(&dx), bytes(&dw));
+        let view =
+            |bytes| TensorView::new(Dtype::F32, vec![<[u8]>::len(bytes) / 4], bytes).unwrap();
+        let path = exported.join("peer.safetensors");
+        let outputs = [("grad_input", view(&dx)), ("grad_weight", view(&dw))];
+        safetensors::serialize_to_file(outputs, None, &path).unwrap();
+        let said = json("peer", "[1e9]").replace("true", "false");
+        std::fs::write(exported.join("peer.json"), said).unwrap();
+        let merged = merge(&run, &exported);
+        assert_eq!(merged.status.code(), Some(code), "{}", text(&merged.stdout));
+    }
+}
+
+#[test]
+fn a_peer_on_a_device_is_named_after_the_one_of_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, exported) = setting_of("measure", folder.path(), CASE);
+    let y = product(&exported);
+    // Too fast for the processor, of which nothing follows for a device.
+    let on = |device: &str| {
+        let device = format!(r#""version": "1", "device": "{device}""#);
+        json("peer", "[1e-3]").replace(r#""version": "1""#, &device)
+    };
+    let machine = run.join("machine.json");
+    let mut known: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&machine).unwrap()).unwrap();
+    known["cuda"] = serde_json::json!(
+        {"name": "A GPU", "capability": "9.0", "driver": "13.0", "memory_bytes": 1});
+    std::fs::write(&machine, known.to_string()).unwrap();
+    answer(&exported, "peer", &y, &on("cuda"));
+    let merged = merge(&run, &exported);
+    assert_eq!(merged.status.code(), Some(0), "{}", text(&merged.stdout));
+    let peer = records(&run).into_iter().find(|r| r.kernel == "peer").unwrap();
+    assert_eq!((peer.device.as_str(), peer.roof), ("A GPU", None));
+    known["cuda"] = serde_json::Value::Null;
+    std::fs::write(&machine, known.to_string()).unwrap();
+    let wrong = [("cuda", "machine.json has none"), ("tpu", "must be cpu, wgpu or cuda")];
+    for (device, why) in wrong {
+        answer(&exported, "peer", &y, &on(device));
+        let refused = merge(&run, &exported);
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(text(&refused.stderr).contains(why), "{}", text(&refused.stderr));
+    }
+}
+
 #[test]
 fn a_time_faster_than_the_machine_is_not_believed() {
     let folder = tempfile::tempdir().unwrap();

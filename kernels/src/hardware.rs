@@ -27,9 +27,19 @@ impl Need {
         ("cuda", Need::Cuda),
     ];
 
-    /// Whether the row computes on a device, not with the processor's own instructions.
+    /// What the row's device is reached through, where it computes on one, not with the processor's own
+    /// instructions.
+    pub fn api(self) -> Option<&'static str> {
+        match self {
+            Need::Wgpu => Some("wgpu"),
+            Need::Cuda | Need::CudaAmpere => Some("cuda"),
+            Need::Nothing | Need::Avx2 | Need::Avx512Vnni => None,
+        }
+    }
+
+    /// Whether the row computes on a device.
     pub fn is_device(self) -> bool {
-        matches!(self, Need::Wgpu | Need::Cuda | Need::CudaAmpere)
+        self.api().is_some()
     }
 }
 

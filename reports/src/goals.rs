@@ -12,7 +12,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
-/// One measurement: a kernel on a case under one setting, by the host's clock.
+/// One measurement: a kernel on a case under one setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
     /// Case id.
@@ -57,6 +57,8 @@ pub struct Outcome {
     pub words: String,
     /// What was reached, or why nothing is known.
     pub reached: Result<Ratio, String>,
+    /// The clock it was reached by: the device's where all that is compared has one.
+    pub clock: Clock,
 }
 
 impl Outcome {
@@ -90,10 +92,18 @@ impl Outcome {
         match &self.reached {
             Ok(r) if r.least < r.most => {
                 let [median, least, most] = [r.median, r.least, r.most].map(|v| self.number(v));
-                format!("{median} ({least} to {most})")
+                format!("{median} ({least} to {most}){}", self.by())
             }
-            Ok(r) => self.number(r.median),
+            Ok(r) => format!("{}{}", self.number(r.median), self.by()),
             Err(why) => why.clone(),
+        }
+    }
+
+    /// Which clock, where it is not the host's.
+    fn by(&self) -> &'static str {
+        match self.clock {
+            Clock::Device => ", device clock",
+            Clock::Wall => "",
         }
     }
 }
@@ -101,11 +111,15 @@ impl Outcome {
 /// The outcome of each goal, in their order.
 pub fn outcomes(goals: &[Goal], records: &[Record]) -> Vec<Outcome> {
     let names = Names::new(goals, records);
-    let outcome = |goal: &Goal| Outcome {
-        case: names.of(&goal.subject.case),
-        words: words(goal, &names),
-        reached: reached(goal, records),
-        goal: goal.clone(),
+    let outcome = |goal: &Goal| {
+        let (clock, reached) = reached(goal, records);
+        Outcome {
+            case: names.of(&goal.subject.case),
+            words: words(goal, &names),
+            reached,
+            clock,
+            goal: goal.clone(),
+        }
     };
     goals.iter().map(outcome).collect()
 }
@@ -174,8 +188,16 @@ fn words(goal: &Goal, names: &Names) -> String {
     format!("{}, {}: at least {least}", subject.kernel, setting(subject))
 }
 
-fn reached(goal: &Goal, records: &[Record]) -> Result<Ratio, String> {
-    let (record, timing) = find(&goal.subject, records)?;
+/// By the device's clock where all that is compared has one, else by the host's.
+fn reached(goal: &Goal, records: &[Record]) -> (Clock, Result<Ratio, String>) {
+    match reached_by(goal, records, Clock::Device) {
+        Ok(ratio) => (Clock::Device, Ok(ratio)),
+        Err(_) => (Clock::Wall, reached_by(goal, records, Clock::Wall)),
+    }
+}
+
+fn reached_by(goal: &Goal, records: &[Record], clock: Clock) -> Result<Ratio, String> {
+    let (record, timing) = find(&goal.subject, records, clock)?;
     match &goal.of {
         Of::Limit(name) => {
             let roof = record.roof.as_ref();
@@ -186,12 +208,16 @@ fn reached(goal: &Goal, records: &[Record]) -> Result<Ratio, String> {
             let limit = limit.ok_or_else(|| format!("{name} is no limit of this case"))?;
             Ok(timing.share_of(limit))
         }
-        Of::Subject(other) => Ok(timing.times_as_fast_as(find(other, records)?.1)),
+        Of::Subject(other) => Ok(timing.times_as_fast_as(find(other, records, clock)?.1)),
     }
 }
 
 /// The record of a measurement that can be believed.
-fn find<'a>(wanted: &Subject, records: &'a [Record]) -> Result<(&'a Record, &'a Timing), String> {
+fn find<'a>(
+    wanted: &Subject,
+    records: &'a [Record],
+    clock: Clock,
+) -> Result<(&'a Record, &'a Timing), String> {
     let Subject { case, kernel, .. } = wanted;
     let of_row: Vec<&Record> =
         records.iter().filter(|r| r.case == *case && r.kernel == *kernel).collect();
@@ -201,8 +227,7 @@ fn find<'a>(wanted: &Subject, records: &'a [Record]) -> Result<(&'a Record, &'a 
         ));
     };
     let asked = |r: &&&Record| {
-        (r.threads, r.cache, r.clock)
-            == (Some(wanted.threads), Some(wanted.cache), Some(Clock::Wall))
+        (r.threads, r.cache, r.clock) == (Some(wanted.threads), Some(wanted.cache), Some(clock))
     };
     let found = of_row.iter().find(asked).copied();
     // A row that was not timed has one record for all settings, which says why.
@@ -283,7 +308,7 @@ pub fn goals_csv(outcomes: &[Outcome]) -> Result<String, ReportError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record([
         "case", "kernel", "threads", "cache", "of", "goal", "reached", "least", "most", "ratio",
-        "met", "reason",
+        "met", "clock", "reason",
     ])?;
     for outcome in outcomes {
         let Goal { subject, of, at_least } = &outcome.goal;
@@ -306,6 +331,7 @@ pub fn goals_csv(outcomes: &[Outcome]) -> Result<String, ReportError> {
             number(reached.map(|r| r.most)),
             number(outcome.ratio()),
             outcome.word().to_owned(),
+            if outcome.clock == Clock::Device { "device" } else { "wall" }.to_owned(),
             outcome.reached.as_ref().err().cloned().unwrap_or_default(),
         ])?;
     }

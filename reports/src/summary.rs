@@ -38,7 +38,7 @@ pub struct RunInfo {
 pub struct PeakLine {
     /// Which peak, e.g. `L2 read`.
     pub name: String,
-    /// Threads that ran the probe.
+    /// Threads that ran the probe; 0 for a device's.
     pub threads: u32,
     /// Value.
     pub value: f64,
@@ -55,9 +55,9 @@ const HOW_TO_READ: &str = "\
   different questions and never averaged.
 - **rate** is GOPS (two operations a multiply-accumulate), or GB/s where the op has none: bytes that must move,
   divided by the time.
-- **of roof** is the share of the fastest this machine could be, from peaks measured in this run; the peak that
-  binds is named. More than 105 % means that something is wrong with one of the two numbers, and the row is
-  `mistrusted`.
+- **of roof** is the share of the fastest this machine or device could be, from peaks measured in this run; the
+  peak that binds is named. More than 105 % means that something is wrong with one of the two numbers: a row of
+  the processor is `mistrusted`, one of a device is shown as it is.
 - **err/bound** is the largest error divided by the bound derived for it. At most 1 agrees with the reference;
   0 is exact.
 - **bits/weight** counts packed codes and scales. **SQNR** is `10 log10(sum x^2 / sum (x - q)^2)`: what the format
@@ -189,7 +189,8 @@ fn machine(run: &RunInfo) -> String {
         );
         for peak in &run.peaks {
             let value = significant(peak.value, 4);
-            let _ = writeln!(out, "| {} | {} | {value} {} |", peak.name, peak.threads, peak.unit);
+            let threads = if peak.threads > 0 { peak.threads.to_string() } else { String::new() };
+            let _ = writeln!(out, "| {} | {threads} | {value} {} |", peak.name, peak.unit);
         }
         out.push('\n');
     }

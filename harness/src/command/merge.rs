@@ -6,8 +6,9 @@ use crate::cli::{MergeArgs, ReportArgs};
 use crate::driver::{self, Driver};
 use crate::exit::{self, Exit};
 use crate::files::Disk;
+use crate::machine::Machine;
 use crate::memory::Counting;
-use crate::outside::answer::{Answer, Timed};
+use crate::outside::answer::{Answer, PROCESSOR, Timed};
 use crate::outside::{Given, exchange, tensors};
 use crate::plan::Usage;
 use crate::row::ABOVE_ROOF;
@@ -35,10 +36,11 @@ pub(crate) fn run(
     let mut records = super::report::records(&args.run)?;
     let mut bench = driver::bench(1, &Disk, heap).map_err(anyhow::Error::msg)?;
     let mut peers = joined(&args.run)?;
+    let machine = super::report::machine(&args.run)?;
     let mut merged = Vec::new();
     for folder in &args.answers {
         for path in answers(folder)? {
-            let (answer, new) = judged(drivers, folder, &path, &mut bench, &records)?;
+            let (answer, new) = judged(drivers, folder, &path, &mut bench, (&records, &machine))?;
             print(&sentence(&answer, &new))?;
             let Answer { kernel, version, arithmetic, .. } = answer;
             peers.insert(kernel, Joined { version, arithmetic });
@@ -106,7 +108,7 @@ fn judged(
     folder: &Path,
     path: &Path,
     bench: &mut Bench,
-    run: &[Record],
+    (run, machine): (&[Record], &Machine),
 ) -> anyhow::Result<(Answer, Vec<Record>)> {
     let case = case(folder)?;
     let answer = Answer::read(path).map_err(Usage)?;
@@ -115,10 +117,15 @@ fn judged(
         let file = path.display();
         return Err(Usage(format!("{file}: kernel is `{row}`, a row of this program")).into());
     }
+    let device = machine.device(&answer.device).ok_or_else(|| {
+        let (file, device) = (path.display(), &answer.device);
+        Usage(format!("{file}: device is `{device}`, but the run's machine.json has none"))
+    })?;
     let outputs = tensors::read(&path.with_extension("safetensors")).map_err(Usage)?;
     let Answer { kernel, arithmetic, timings, .. } = answer.clone();
     let given = Given { kernel, arithmetic, outputs };
     let mut record = exchange(&case).and_then(|op| op.check(&case, given, bench)).map_err(Usage)?;
+    record.device = device;
     if let Some(same) = run.iter().find(|r| r.case == record.case) {
         record.sweep.clone_from(&same.sweep);
     }
@@ -131,7 +138,7 @@ fn judged(
     Ok((answer, records))
 }
 
-/// A time faster than the machine is not believed, as of a row's.
+/// A time faster than the processor is not believed, as of a row's.
 fn measured(record: &Record, timed: &Timed, run: &[Record]) -> Record {
     let mut measured = Record {
         threads: Some(timed.threads),
@@ -141,17 +148,19 @@ fn measured(record: &Record, timed: &Timed, run: &[Record]) -> Record {
         roof: roof(record, timed, run),
         ..record.clone()
     };
-    if let Some(share) = measured.roof_share().filter(|share| *share > ABOVE_ROOF) {
+    let share = measured.roof_share().filter(|_| record.device == PROCESSOR);
+    if let Some(share) = share.filter(|share| *share > ABOVE_ROOF) {
         measured.verdict = Verdict::Mistrusted;
         measured.reason = format!("{:.0} % of what this machine can do", 100.0 * share);
     }
     measured
 }
 
-/// The fastest this machine could do the case, as the run's own rows have found.
+/// The fastest its device could do the case, as the run's own rows there have found.
 fn roof(record: &Record, timed: &Timed, run: &[Record]) -> Option<Roof> {
     let same = |r: &&Record| {
-        r.case == record.case && r.threads == Some(timed.threads) && r.cache == Some(timed.cache)
+        (&r.case, &r.device) == (&record.case, &record.device)
+            && (r.threads, r.cache) == (Some(timed.threads), Some(timed.cache))
     };
     let roofs = run.iter().filter(same).filter_map(|r| r.roof.as_ref());
     roofs.min_by(|a, b| a.roof_ns.total_cmp(&b.roof_ns)).cloned()

@@ -14,8 +14,7 @@ use std::path::Path;
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
     for folder in &args.runs {
         let records = records(folder)?;
-        let machine: Machine = serde_json::from_str(&read(folder, "machine.json")?)
-            .with_context(|| format!("{}/machine.json", folder.display()))?;
+        let machine = machine(folder)?;
         if records.is_empty() {
             say(&format!("lowbit: {}/records.jsonl holds no record", folder.display()));
             return Ok(Exit::Nothing);
@@ -29,6 +28,12 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
         print(&format!("report: {} ({} files)", folder.display(), written.len()))?;
     }
     Ok(Exit::Ok)
+}
+
+/// The machine of a run's folder.
+pub(crate) fn machine(folder: &Path) -> anyhow::Result<Machine> {
+    serde_json::from_str(&read(folder, "machine.json")?)
+        .with_context(|| format!("{}/machine.json", folder.display()))
 }
 
 /// The records of a run's folder.

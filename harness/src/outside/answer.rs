@@ -1,7 +1,7 @@
 //! What an outside peer says of itself and of its times: `DIR/<peer>.json`.
 //!
 //! ```json
-//! {"kernel": "onnxruntime", "version": "1.31.1", "arithmetic": {"integer": true},
+//! {"kernel": "onnxruntime", "version": "1.31.1", "device": "cpu", "arithmetic": {"integer": true},
 //!  "timings": [{"threads": 1, "cache": "hot", "rounds": [[275100.0, 275300.0], [274900.0]]}]}
 //! ```
 //!
@@ -16,6 +16,15 @@ use std::path::Path;
 /// Resamples of the bootstrap, as in the stopwatch.
 const RESAMPLES: usize = 1000;
 
+/// Where a peer may run: on the processor, or on the device that the run reached that way.
+pub const DEVICES: [&str; 3] = [PROCESSOR, "wgpu", "cuda"];
+/// The processor, as records name it too.
+pub const PROCESSOR: &str = "cpu";
+
+fn processor() -> String {
+    PROCESSOR.to_owned()
+}
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +33,9 @@ pub struct Answer {
     pub kernel: String,
     /// Version of the library.
     pub version: String,
+    /// What it ran on: one of [`DEVICES`].
+    #[serde(default = "processor")]
+    pub device: String,
     /// How it computes; decides how exact it has to be.
     pub arithmetic: Arithmetic,
     /// Times, one for each number of threads and cache state.
@@ -57,6 +69,9 @@ impl Answer {
         if self.kernel.is_empty() || !self.kernel.chars().all(plain) {
             let kernel = &self.kernel;
             return Err(format!("kernel is `{kernel}`, must be letters, digits, `-`, `_` and `.`"));
+        }
+        if !DEVICES.contains(&self.device.as_str()) {
+            return Err(format!("device is `{}`, must be cpu, wgpu or cuda", self.device));
         }
         for (t, timed) in self.timings.iter().enumerate() {
             let field = format!("timings[{t}]");

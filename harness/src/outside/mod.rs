@@ -13,6 +13,7 @@ use lowbit_reference::case::Case;
 use lowbit_reference::data::Files;
 use lowbit_reference::op::exported::{Export, Input};
 use lowbit_reference::op::linear::Linear;
+use lowbit_reference::op::projection::{DecoderTail, LowrankProjection, ProjectionOp};
 use lowbit_reference::op::quantize::activation::QuantizeActivation;
 use lowbit_reference::op::quantize::weight::QuantizeWeight;
 use lowbit_reference::op::{Arithmetic, Op, OpSpec, Outputs};
@@ -29,8 +30,13 @@ pub trait Exchange: Sync {
 }
 
 /// Operations that outside peers can answer. Adding one is its `Export` and a line here.
-pub static EXCHANGES: &[&dyn Exchange] =
-    &[&Of::<Linear>::NEW, &Of::<QuantizeActivation>::NEW, &Of::<QuantizeWeight>::NEW];
+pub static EXCHANGES: &[&dyn Exchange] = &[
+    &Of::<Linear>::NEW,
+    &Of::<QuantizeActivation>::NEW,
+    &Of::<QuantizeWeight>::NEW,
+    &Of::<ProjectionOp<LowrankProjection>>::NEW,
+    &Of::<ProjectionOp<DecoderTail>>::NEW,
+];
 
 /// The operation of that name, or why it cannot be given away.
 pub fn exchange(case: &Case) -> Result<&'static dyn Exchange, String> {

@@ -56,6 +56,12 @@ impl<R: Device> Client<R> {
         guarded("sync", || block_on(self.inner.sync()))?.map_err(|e| failure("sync", e))
     }
 
+    /// Bytes of the device that its allocator has given out, where it says.
+    pub(crate) fn bytes_in_use(&self) -> Option<u64> {
+        let usage = guarded("memory usage", || self.inner.memory_usage());
+        usage.ok()?.ok().map(|usage| usage.bytes_in_use)
+    }
+
     fn flush(&self) -> Result<(), Failure> {
         guarded("flush", || self.inner.flush())?.map_err(|e| failure("launch", e))
     }

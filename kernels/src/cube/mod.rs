@@ -21,6 +21,7 @@ mod clock;
 mod codes;
 #[cfg(all(test, feature = "wgpu"))]
 mod listing;
+pub(crate) mod probe;
 pub(crate) mod product;
 pub(crate) mod quantize;
 mod raw;
@@ -32,7 +33,7 @@ pub(crate) mod tile;
 use crate::Failure;
 use crate::context::Context;
 use crate::hardware::{Hardware, Need};
-use client::Client;
+pub(crate) use client::Client;
 pub(crate) use codes::{Packing, decode, dot4, field, four, sum4};
 #[cfg(feature = "cuda")]
 use cubecl::cuda::{CudaDevice, CudaRuntime};
@@ -43,6 +44,8 @@ use cubecl::wgpu::{WgpuDevice, WgpuRuntime};
 use lowbit_reference::op::{Outputs, Tensor};
 pub(crate) use raw::Raw;
 pub(crate) use ready::Ready;
+#[cfg(feature = "gpu-peers")]
+pub(crate) use ready::evict;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

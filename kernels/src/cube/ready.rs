@@ -3,7 +3,7 @@
 //! Before a cold launch the device's caches are swept by reading [`SWEPT`] buffers of [`SWEPT_WORDS`]
 //! words, each of them no more than every adapter binds: twice the largest cache between a GPU and its
 //! memory that we know of (256 MiB, AMD's MI300).
-use super::{Device, Session, Words, failure, guarded, spread};
+use super::{Client, Device, Session, Words, failure, guarded, spread};
 use crate::{Failure, Prepared};
 use cubecl::prelude::*;
 use lowbit_reference::op::Outputs;
@@ -74,23 +74,27 @@ where
         self.session.caches
     }
     fn evict(&mut self) -> Result<(), Failure> {
-        let client = self.session.client.launcher();
-        guarded("evict", || {
-            // All at once, or one memory would serve for each of them.
-            let all = [(); SWEPT].map(|()| Words::empty(client, SWEPT_WORDS));
-            for words in all {
-                sweep::launch::<R>(client, spread(SWEEPERS), CubeDim::new_1d(UNITS), words.arg());
-            }
-        })?;
-        self.sync()
+        evict(&self.session.client)
     }
     fn host_copies(&self) -> u64 {
         self.session.client.copies()
     }
     fn device_bytes(&self) -> Option<u64> {
-        let usage = guarded("memory usage", || self.session.client.launcher().memory_usage());
-        usage.ok()?.ok().map(|usage| usage.bytes_in_use)
+        self.session.client.bytes_in_use()
     }
+}
+
+/// Sweep the device's caches.
+pub(crate) fn evict<R: Device>(client: &Client<R>) -> Result<(), Failure> {
+    let launcher = client.launcher();
+    guarded("evict", || {
+        // All at once, or one memory would serve for each of them.
+        let all = [(); SWEPT].map(|()| Words::empty(launcher, SWEPT_WORDS));
+        for words in all {
+            sweep::launch::<R>(launcher, spread(SWEEPERS), CubeDim::new_1d(UNITS), words.arg());
+        }
+    })?;
+    client.sync()
 }
 
 /// Each unit reads every so many words. What it writes, where it ever does, nobody reads.

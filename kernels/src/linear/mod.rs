@@ -13,7 +13,7 @@ mod burn;
 #[cfg(feature = "cube")]
 mod cube;
 #[cfg(feature = "cuda")]
-mod cuda;
+pub(crate) mod cuda;
 mod decode;
 #[cfg(any(feature = "burn", feature = "peers"))]
 mod dense;
@@ -69,4 +69,12 @@ pub static KERNELS: &[&dyn Kernel<Linear>] = &[
     &cuda::DP4A,
     #[cfg(feature = "cuda")]
     &cuda::MMA,
+    #[cfg(all(feature = "gpu-peers", feature = "wgpu"))]
+    &peers::WGPU_HALF,
+    #[cfg(all(feature = "gpu-peers", feature = "wgpu"))]
+    &peers::WGPU_QUANTIZED,
+    #[cfg(all(feature = "gpu-peers", feature = "cuda"))]
+    &peers::CUDA_HALF,
+    #[cfg(all(feature = "gpu-peers", feature = "cuda"))]
+    &peers::CUDA_QUANTIZED,
 ];

@@ -52,6 +52,33 @@ fn limit(name: &str) -> Of {
 }
 
 #[test]
+fn a_device_is_asked_by_its_own_clock_where_all_that_is_compared_has_one() {
+    let with_device = |kernel: &str, wall: f64, device: f64| {
+        let wall = timed(kernel, "linear/m=1", 1, &[wall]);
+        let mut own = timed(kernel, "linear/m=1", 1, &[device]);
+        own.clock = Some(Clock::Device);
+        [wall, own]
+    };
+    let mut records = run();
+    records.extend(with_device("gpu", 90.0, 30.0));
+    records.extend(with_device("gpu-peer", 80.0, 60.0));
+    let of = |other: Of| Goal { subject: subject("gpu", 1), of: other, at_least: 0.5 };
+    let goals = [
+        of(limit("read")),
+        of(Of::Subject(subject("gpu-peer", 1))),
+        of(Of::Subject(subject("ours", 1))),
+    ];
+    let found = outcomes(&goals, &records);
+    let reached: Vec<f64> = found.iter().map(|o| o.reached.as_ref().unwrap().median).collect();
+    // 20 / 30 and 60 / 30 by the device; a row of the processor has only 100 by the host, to 90.
+    assert_eq!(reached, [20.0 / 30.0, 2.0, 100.0 / 90.0]);
+    let clocks: Vec<Clock> = found.iter().map(|o| o.clock).collect();
+    assert_eq!(clocks, [Clock::Device, Clock::Device, Clock::Wall]);
+    let table = goals_table(&found);
+    assert!(table.contains("x, device clock"), "{table}");
+}
+
+#[test]
 fn each_kind_of_goal_is_reached_as_counted_by_hand() {
     let records = run();
     let mut two = goal(Of::Subject(subject("ours", 1)), 1.85);
@@ -125,7 +152,7 @@ fn what_is_missing_or_mistrusted_is_said_and_never_met() {
     let csv = goals_csv(&found).unwrap();
     assert_eq!(csv.lines().count(), 7);
     assert!(
-        csv.lines().nth(2).unwrap().ends_with(",unknown,old skipped: no such instructions"),
+        csv.lines().nth(2).unwrap().ends_with(",unknown,wall,old skipped: no such instructions"),
         "{csv}"
     );
 }

@@ -6,6 +6,8 @@ use super::*;
 use crate::context::{Context, Poison};
 use crate::cube::{Cube, Words};
 use crate::pool::Pool;
+use crate::probe::Stream;
+use crate::probe::device::DeviceProbe;
 use crate::{Kernel, tensors};
 use lowbit_reference::case::{Case, Value};
 use lowbit_reference::data::NoFiles;
@@ -105,7 +107,17 @@ fn train() {
     tensors::grad_weight(&client, &shape, &x, &g);
 }
 
-/// Every text that the rows and a training step have compiled, once, in order.
+/// What the peaks of a device are found with.
+fn probe() {
+    let mut context = Context::new(Pool::new(1).unwrap(), Hardware::detect(), Poison::Ones);
+    let moves = Stream::ALL.map(|stream| DeviceProbe::Stream(stream, 1 << 16));
+    let others = [DeviceProbe::Read(1 << 16), DeviceProbe::Dot(1), DeviceProbe::Fma(1)];
+    for probe in moves.into_iter().chain(others) {
+        crate::cube::probe::on::<Lists>(probe, &mut context).unwrap().launch().unwrap();
+    }
+}
+
+/// Every text that the rows, a training step and the probes have compiled, once, in order.
 fn listed() -> BTreeSet<Listed> {
     let cases = cases();
     launch::<Linear>(&cases);
@@ -123,6 +135,7 @@ fn listed() -> BTreeSet<Listed> {
     launch::<ProjectionOp<LowrankProjection>>(&cases);
     launch::<ProjectionOp<DecoderTail>>(&cases);
     train();
+    probe();
     Lists::listed()
 }
 

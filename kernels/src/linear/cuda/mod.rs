@@ -53,6 +53,13 @@ pub(super) static MMA: Cuda = Cuda {
     tile: (128, 128),
 };
 
+/// Source of `products`: what tensor cores do where nothing is to be fetched.
+pub(crate) fn products() -> String {
+    let (chains, units) = (crate::probe::device::CHAINS, crate::probe::device::UNITS.1);
+    let sizes = format!("#define CHAINS {chains}\n#define UNITS {units}\n");
+    format!("#define INT8\n{sizes}{CODES}{PTX}{}", include_str!("products.cu"))
+}
+
 /// How a weight is packed, its name in `codes.cuh`, and what its words are turned by.
 fn form(format: &str) -> Result<(Packing, &'static str, u32), String> {
     let packing = Packing::named(format)?;

@@ -14,6 +14,7 @@
 //! come `y = relu(y - threshold)`, as in the source's training path; its gradient passes where
 //! `y - threshold > 0`. Source: seed 002, lines 1481-1691 and 3146-3490.
 mod decoder_tail;
+mod exported;
 mod float;
 mod integer;
 mod lowrank;
