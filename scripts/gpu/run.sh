@@ -2,16 +2,18 @@
 # Everything that wants a GPU, from a binary built elsewhere: no Rust and no network are needed, only the
 # device's driver and, for CUDA, the toolkit's NVRTC and headers (CUDA_PATH, if not /usr/local/cuda).
 #
-#     cargo build --release --features cuda --package lowbit-harness       # where there is Rust
-#     scripts/gpu/run.sh BINARY OUT [cuda|wgpu]                            # where there is a GPU
+#     cargo build --release --features cuda,gpu-peers --package lowbit-harness  # where there is Rust
+#     CUDARC_CUDA_VERSION=12080 cargo build --release --features cuda --manifest-path benches/peers/burn_dragon/Cargo.toml
+#     scripts/gpu/run.sh BINARY OUT [cuda|wgpu [BURN_DRAGON_PEER]]              # where there is a GPU
 #
 # OUT gets, in this order: doctor.txt; check/, every GPU row of gpu-smoke.json against the reference;
-# run/, gpu.json checked, timed and drawn; and for cuda, where python3 has torch, ceilings.json and PyTorch's
-# own products of two cases of gpu.json, merged into run/. A part that fails does not stop the others. Takes
-# 8 minutes at most; what had no time is said. Exits with 1 if a part failed.
+# run/, gpu.json checked, timed and drawn beside Burn's own products. Merged into run/: for cuda, where python3
+# has torch, the products of PyTorch and Triton of two cases of gpu.json (and ceilings.json); with
+# BURN_DRAGON_PEER, the second binary, the source's kernels on its own bench shapes. A part that fails does not
+# stop the others. Takes 8 minutes at most; what had no time is said. Exits with 1 if a part failed.
 set -uo pipefail
-[ $# -ge 2 ] || { sed -n '2,11p' "$0" >&2; exit 2; }
-binary=$(realpath "$1") out=$(realpath -m "$2") device=${3:-cuda}
+[ $# -ge 2 ] || { sed -n '2,13p' "$0" >&2; exit 2; }
+binary=$(realpath "$1") out=$(realpath -m "$2") device=${3:-cuda} dragon=${4:+$(realpath "$4")}
 cd "$(dirname "$0")/../.."
 [ ! -e "$out" ] || { echo "$out: is there already" >&2; exit 2; }
 mkdir -p "$out"
@@ -38,21 +40,37 @@ part() {
 
 part doctor 60 "$binary" doctor --no-peaks
 part check 120 "$binary" check scenarios/suites/gpu-smoke.json --require "$device" "${rows[@]}" --out "$out/check"
-# What is left, less what PyTorch takes.
-part run $((end - SECONDS - 90)) "$binary" run scenarios/suites/gpu.json --require "$device" "${rows[@]}" --out "$out/run"
+if grep -q "burn-$device-" "$out/doctor.txt"; then rows+=(--kernel "burn-$device-*")
+else echo "== no row burn-$device-*: built without gpu-peers"; fi
+# What is left, less what the peers outside take.
+part run $((end - SECONDS - 120)) "$binary" run scenarios/suites/gpu.json --require "$device" "${rows[@]}" --out "$out/run"
 [ -s "$out/run/summary.md" ] || timeout 25 "$binary" report "$out/run" >"$out/report.txt" 2>&1
+
+# peer NAME CASE COMMAND...: what a program outside answers on a case is merged into run/.
+peer() {
+  local folder=$out/case-$1 case=$2
+  part "export-$1" 60 "$binary" export --case "$case/data=realistic" --out "$folder"
+  part "peer-$1" 60 "${@:3}" "$folder"
+  rm -f "$folder/inputs.safetensors"
+  # It may have skipped the case.
+  if compgen -G "$folder/*.safetensors" >/dev/null; then part "merge-$1" 40 "$binary" merge "$out/run" "$folder"; fi
+}
 if [ "$device" != cuda ]; then :
 elif ! timeout 60 python3 -c 'import torch; assert torch.cuda.is_available()' 2>"$out/torch.txt"; then
   echo "== torch: $(tail -n 1 "$out/torch.txt")"
 else
   part ceilings 60 python3 scripts/peers/torch_gpu.py --ceilings "$out/ceilings.json"
-  product="linear/weight=int8/activation=int8/weight_rule=absmax/activation_rule=absmax"
-  for m in 1 4096; do
-    part "export-$m" 60 "$binary" export --case "$product/m=$m/k=8192/n=8192/data=realistic" --out "$out/case-$m"
-    part "torch-$m" 60 python3 scripts/peers/torch_gpu.py "$out/case-$m"
+  product="activation=int8/activation_rule=absmax/k=8192/n=8192"
+  torch=(python3 scripts/peers/torch_gpu.py)
+  peer gemv "linear/weight=ternary2/weight_rule=b158/m=1/$product" "${torch[@]}" --cache cold
+  peer gemm "linear/weight=int8/weight_rule=absmax/m=4096/$product" "${torch[@]}"
+fi
+if [ -n "$dragon" ]; then
+  codes="weight=int8/weight_rule=burn_dragon/activation=int8/activation_rule=onnx/batch=8/heads=4/time=128"
+  for pass in forward backward; do
+    peer "lowrank-$pass" "lowrank_projection/pass=$pass/$codes/embd=256/packed_latent=128/latent=128" "$dragon" --device "$device"
+    peer "decoder-$pass" "decoder_tail/pass=$pass/$codes/latent=128/latent_total=512/dim=256" "$dragon" --device "$device"
   done
-  part merge 60 "$binary" merge "$out/run" "$out/case-1" "$out/case-4096"
-  rm -rf "$out"/case-*/inputs.safetensors
 fi
 tail -n 5 "$out"/{check,run}.txt 2>/dev/null
 exit $failed

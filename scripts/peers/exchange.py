@@ -62,6 +62,11 @@ def read_case(folder):
     return case, read_tensors(os.path.join(folder, "inputs.safetensors"))
 
 
+def per_row(values, rows):
+    """One value a row."""
+    return np.broadcast_to(values, rows).astype(np.float32).copy()
+
+
 class Skip(Exception):
     """The peer cannot answer the case; the text says why."""
 
@@ -94,14 +99,15 @@ def samples(call, cache, seconds, sweep=None):
 def answer(folder, peer, outputs, timing, about):
     """Write an answer, or add a round to the one there is.
 
-    `timing` is (threads, cache, samples of this round); `about` holds version and arithmetic.
+    `timing` is (threads, cache, samples of this round); `about` holds version and arithmetic,
+    and device ("cuda") if it is not the processor.
     """
     path = os.path.join(folder, peer + ".json")
     said = {"kernel": peer, "timings": [], **about}
     if os.path.exists(path):
         with open(path) as file:
             before = json.load(file)
-        if all(before[key] == said[key] for key in ("kernel", "version", "arithmetic")):
+        if all(before.get(key) == said.get(key) for key in ("kernel", "version", "device", "arithmetic")):
             said["timings"] = before["timings"]
     threads, cache, round_ = timing
     same = [t for t in said["timings"] if (t["threads"], t["cache"]) == (threads, cache)]

@@ -21,7 +21,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from exchange import Skip, answer, read_case, samples
+from exchange import Skip, answer, per_row, read_case, samples
 
 FLOAT, INT32, UINT8 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.UINT8
 MICROSOFT = "com.microsoft"
@@ -54,11 +54,6 @@ def bound(made, feeds, outputs):
         made.run_with_iobinding(binding)
 
     return call, lambda: binding.copy_outputs_to_cpu()
-
-
-def per_row(values, rows):
-    """One value a row."""
-    return np.broadcast_to(values, rows).astype(np.float32).copy()
 
 
 def matmul_integer(case, t, threads):

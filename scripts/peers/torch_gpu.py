@@ -3,13 +3,15 @@
     python scripts/peers/torch_gpu.py DIR [--threads N] [--cache hot|cold] [--seconds S] [--device cuda]
     python scripts/peers/torch_gpu.py --ceilings FILE [--device cuda]
 
-Needs numpy and torch. `--device cpu` is for trying it out. Peers, by name of their row:
+Needs numpy and torch. `--device cpu` is for trying it out (TRITON_INTERPRET=1 for the last). Peers, by name of
+their row:
 
 torch-int-mm   torch._int_mm, s8 x s8 -> s32, then the scales; CUDA wants more than 16 tokens, and K and
                N that are multiples of 8
 torch-bf16     torch.matmul of bf16: codes times scale, rounded to bf16 before the time begins
+triton-dot     a product of s8 x s8 in Triton, triton_dot.py, with the scales; the fastest of five configurations
 
-Cold, 512 MiB of the device are read and written before each call. Times are the host's, a
+Cold, 512 MiB of the device are read before each call. Times are the host's, a
 synchronization included, and the scales of torch-int-mm are multiplied within. With --ceilings, what the
 device reaches is written as JSON, by its own events: copying 1 GiB to 1 GiB (bytes read and written a
 second), and the products of two matrices of 8192 by 8192, bf16 and by torch._int_mm (operations a second).
@@ -21,17 +23,13 @@ import statistics
 import numpy as np
 import torch
 
-from exchange import Skip, answer, read_case, samples
+from exchange import Skip, answer, per_row, read_case, samples
 
 SWEPT = 128 << 20
 
 
 def on(device, values):
     return torch.from_numpy(values.copy()).to(device)
-
-
-def column(values, rows):
-    return np.broadcast_to(values, rows).astype(np.float32).copy()
 
 
 def operands(case, t):
@@ -43,7 +41,7 @@ def operands(case, t):
         raise Skip("needs signed codes without zero points")
     if t["weight_scales"].size not in (1, w.shape[0]):
         raise Skip("needs a scale per tensor or row")
-    return x, w, column(t["activation_scales"], x.shape[0]), column(t["weight_scales"], w.shape[0])
+    return x, w, per_row(t["activation_scales"], x.shape[0]), per_row(t["weight_scales"], w.shape[0])
 
 
 def int_mm(case, t, device):
@@ -74,7 +72,19 @@ def bf16(case, t, device):
     return call, lambda: {"y": made["y"].float().cpu().numpy()}, said
 
 
-PEERS = {"torch-int-mm": int_mm, "torch-bf16": bf16}
+def triton_dot(case, t, device):
+    try:
+        import triton_dot as ours
+    except ImportError as why:
+        raise Skip(f"needs Triton: {why}") from why
+    if device != "cuda" and not ours.INTERPRETED:
+        raise Skip("needs CUDA, or TRITON_INTERPRET=1")
+    x, w, sx, sw = (on(device, values) for values in operands(case, t))
+    y = torch.empty(x.shape[0], w.shape[0], dtype=torch.float32, device=device)
+    return lambda: ours.int8(x, w, sx, sw, y), lambda: {"y": y.cpu().numpy()}, {"integer": True}
+
+
+PEERS = {"torch-int-mm": int_mm, "torch-bf16": bf16, "triton-dot": triton_dot}
 
 
 def ceilings(device):
@@ -119,10 +129,10 @@ def main():
         parser.error("DIR or --ceilings FILE")
     torch.set_num_threads(args.threads)
     wait = torch.cuda.synchronize if args.device == "cuda" else lambda: None
-    swept = torch.zeros(SWEPT, dtype=torch.int32, device=args.device)
+    swept = torch.ones(SWEPT, dtype=torch.int32, device=args.device)
 
     def sweep():
-        swept.add_(1)
+        swept.sum()
         wait()
 
     case, tensors = read_case(args.folder)
@@ -133,7 +143,7 @@ def main():
         except (Skip, RuntimeError) as why:
             print(f"{peer}: skipped: {why}")
             continue
-        about = {"version": torch.__version__, "arithmetic": arithmetic}
+        about = {"version": torch.__version__, "device": args.device, "arithmetic": arithmetic}
         answer(args.folder, peer, read(), (args.threads, args.cache, taken), about)
         print(f"{peer}: {len(taken)} samples, median {np.median(taken) / 1e3:.1f} us")
 

@@ -9,6 +9,7 @@ inline void mma(int d[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
 }
 #include "../../../kernels/src/linear/cuda/gemv.cu"
 #include "../../../kernels/src/linear/cuda/gemm.cu"
+#include "../../../kernels/src/linear/cuda/products.cu"
 
 static std::mt19937 random_bits(7);
 static int between(int low, int high) { return std::uniform_int_distribution<int>(low, high)(random_bits); }
@@ -73,8 +74,30 @@ static bool agrees(u32 m, u32 n, u32 k, bool scales_each) {
     }) && one;
 }
 
+// Of signed bytes alone, which is what the probe of a device makes.
+static bool products_agree() {
+    if (OFFSET || BITS != 8) return true;
+    const u32 blocks = 3, asked[] = {0x9e3779b9u, 5};
+    std::vector<int> sums(256 * blocks, -7);
+    launch({blocks, 1, 1}, 64, [&] { products(asked, sums.data()); });
+    for (u32 block = 0; block < blocks; block++) {
+        u32 word = block * asked[0];
+        int want = 0;
+        for (u32 i = 0; i < asked[1]; i++) {
+            word = word * 1664525u + 1013904223u;
+            for (u32 s = 0; s < 8; s++) want += 4 * 8 * __dp4a((int)(asked[0] * (2 * s + 3)), (int)word, 0);
+        }
+        for (u32 unit = 0; unit < 64; unit++) {
+            const int sum = sums[256 * block + unit];
+            if (sum != want) return std::printf("products: %d, must be %d\n", sum, want), false;
+        }
+        if (sums[256 * block + 64] != -7) return std::puts("products: wrote past its units"), false;
+    }
+    return true;
+}
+
 int main() {
-    bool good = true;
+    bool good = products_agree();
     for (const auto &[m, n, k] : std::vector<std::array<u32, 3>>{{1, 1, 1}, {2, 17, 63}, {3, 16, 64}, {1, 33, 65}, {5, 130, 129}, {130, 3, 200}, {130, 130, 65}, {17, 129, 515}, {0, 3, 5}, {2, 3, 0}}) {
         for (bool each : {false, true}) good = agrees(m, n, k, each) && good;
     }

@@ -6,27 +6,34 @@
 //! lowbit merge RUN DIR
 //! ```
 //!
-//! Options: `--threads N`, `--cache hot|cold`, `--seconds S`, as the peers of `scripts/peers`.
+//! Options: `--threads N`, `--cache hot|cold`, `--seconds S`, as the peers of `scripts/peers`, and
+//! `--device cpu|wgpu|cuda` (the last with the feature `cuda`, which without a toolkit builds where
+//! `CUDARC_CUDA_VERSION` is set, to 12080 for example). Cases of `linear`, `lowrank_projection`
+//! and `decoder_tail` without relu and with one weight scale.
 //!
-//! Its fused packed products run on wgpu and CUDA alone: their entry points answer `None` for any
-//! other backend. What it has for a processor is `packed_lowrank_projection_device_reference`,
-//! generic over Burn's backends: codes as a tensor of integers, turned into floats and scaled in
-//! every call, then Burn's float product. That is what is timed here, on NdArray, as `linear` with
-//! one head and a batch of one; the row is `burn-dragon`. It takes one weight scale for the tensor.
-//! int8 activations go in as `code * scale`, made before the clock.
+//! * `burn-dragon`: what it has for a processor, `packed_*_device_reference`, generic over Burn's backends:
+//!   codes as a tensor of integers, turned into floats and scaled in every call, then Burn's float product.
+//!   Timed on NdArray, the pass forward. int8 activations go in as `code * scale`, made before the clock.
+//! * `burn-dragon-wgpu`, `burn-dragon-cuda`: `try_fused_packed_*`, from int8 codes of one scale, forward and
+//!   backward; on wgpu forward the kernels in CubeCL behind them, since wgpu refuses the shader that they
+//!   choose first. Times are the host's, a synchronization included.
+mod problem;
 use burn::backend::NdArray;
-use burn::tensor::{Int, Tensor, TensorData};
-use burn_dragon_kernel::api::low_bit::packed_lowrank_projection_device_reference;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use burn::tensor::backend::Backend;
+use burn_cubecl::CubeBackend;
+use burn_wgpu::WgpuRuntime;
+use problem::{Outputs, Problem};
+use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-const PEER: &str = "burn-dragon";
 const VERSION: &str = "burn_dragon_kernel 0.5.0, burn 0.21.0-pre.3";
 /// Bytes swept between cold samples, as the harness sweeps them.
 const SWEEP_BYTES: usize = 128 << 20;
+/// Calls before the clock: a device's kernels are built.
+const WARM_UP: usize = 3;
 
 type Answer<T> = Result<T, Box<dyn Error>>;
 
@@ -35,98 +42,77 @@ struct Options {
     threads: u32,
     cold: bool,
     time: Duration,
+    device: String,
+}
+
+impl Options {
+    fn peer(&self) -> String {
+        match self.device.as_str() {
+            "cpu" => "burn-dragon".into(),
+            device => format!("burn-dragon-{device}"),
+        }
+    }
 }
 
 fn options() -> Answer<Options> {
     let mut words = std::env::args().skip(1);
-    let folder =
-        words.next().ok_or("usage: burn-dragon-peer DIR [--threads N] [--cache hot|cold]")?;
+    let usage =
+        "usage: burn-dragon-peer DIR [--threads N] [--cache hot|cold] [--device cpu|wgpu|cuda]";
     let mut options = Options {
-        folder: folder.into(),
+        folder: PathBuf::new(),
         threads: 1,
         cold: false,
         time: Duration::from_millis(300),
+        device: "cpu".into(),
     };
     while let Some(word) = words.next() {
+        if !word.starts_with("--") {
+            options.folder = word.into();
+            continue;
+        }
         let value = words.next().ok_or(format!("{word}: needs a value"))?;
         match (word.as_str(), value.as_str()) {
             ("--threads", n) => options.threads = n.parse()?,
             ("--cache", "hot") => options.cold = false,
             ("--cache", "cold") => options.cold = true,
             ("--seconds", s) => options.time = Duration::try_from_secs_f64(s.parse()?)?,
+            ("--device", "cpu" | "wgpu" | "cuda") => options.device = value,
             _ => return Err(format!("{word} {value}: no such option").into()),
         }
+    }
+    if options.folder.as_os_str().is_empty() {
+        return Err(usage.into());
+    }
+    if options.cold && options.device != "cpu" {
+        return Err("--cache cold: sweeps the processor's caches, and no device's".into());
     }
     Ok(options)
 }
 
-/// The operands of a case, as the kernel takes them.
-struct Operands {
-    x: Tensor<NdArray, 4>,
-    codes: Tensor<NdArray, 3, Int>,
-    scale: f32,
-    /// Tokens and output features.
-    shape: [usize; 2],
-}
-
-fn floats(view: &TensorView) -> Vec<f32> {
-    view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
-}
-
-fn operands(folder: &Path) -> Answer<Operands> {
-    let data = std::fs::read(folder.join("inputs.safetensors"))?;
-    let tensors = SafeTensors::deserialize(&data)?;
-    let weight = tensors.tensor("weight_codes").map_err(|_| "weights are no codes")?;
-    let [n, k] = *weight.shape() else { return Err("weight_codes is no matrix".into()) };
-    let [scale] = *floats(&tensors.tensor("weight_scales")?) else {
-        return Err("weights must have one scale for the tensor".into());
-    };
-    let activation = tensors.tensor("activation_f32")?;
-    let m = activation.shape()[0];
-    let x = match tensors.tensor("activation_codes") {
-        Err(_) => floats(&activation),
-        Ok(codes) if codes.dtype() == Dtype::I8 => {
-            let scales = floats(&tensors.tensor("activation_scales")?);
-            let scale = |i: usize| scales[if scales.len() == 1 { 0 } else { i / k }];
-            let values = codes.data().iter().enumerate();
-            values.map(|(i, code)| f32::from(code.cast_signed()) * scale(i)).collect()
-        }
-        Ok(_) => return Err("activations must be f32 or signed codes".into()),
-    };
-    let code = |at: usize| i64::from(weight.data()[at % n * k + at / n].cast_signed());
-    let codes: Vec<i64> = (0..k * n).map(code).collect();
-    let device = Default::default();
-    Ok(Operands {
-        x: Tensor::from_data(TensorData::new(x, [1, 1, m, k]), &device),
-        codes: Tensor::from_data(TensorData::new(codes, [1, k, n]), &device),
-        scale,
-        shape: [m, n],
-    })
-}
-
-fn product(o: &Operands) -> Tensor<NdArray, 4> {
-    packed_lowrank_projection_device_reference(o.x.clone(), o.codes.clone(), o.scale, o.shape[1])
-}
-
 /// Nanoseconds of calls: at least three, then until time is up.
-fn samples(o: &Operands, options: &Options) -> Vec<f64> {
+fn samples(options: &Options, call: &dyn Fn() -> Answer<()>) -> Answer<Vec<f64>> {
     let sweep: Vec<u8> = (0..if options.cold { SWEEP_BYTES } else { 0 }).map(|i| i as u8).collect();
+    for _ in 0..WARM_UP {
+        call()?;
+    }
     let (mut taken, start) = (Vec::new(), Instant::now());
     while taken.len() < 3 || start.elapsed() < options.time {
         std::hint::black_box(sweep.iter().map(|byte| u64::from(*byte)).sum::<u64>());
         let begin = Instant::now();
-        std::hint::black_box(product(o));
+        call()?;
         taken.push(begin.elapsed().as_secs_f64() * 1e9);
     }
-    taken
+    Ok(taken)
 }
 
 /// Add a round to the answer there is, or begin one.
-fn write(o: &Operands, options: &Options, round: Vec<f64>) -> Answer<()> {
-    let path = options.folder.join(format!("{PEER}.json"));
+fn write<B: Backend>(options: &Options, outputs: Outputs<B>, round: Vec<f64>) -> Answer<()> {
+    let peer = options.peer();
+    let path = options.folder.join(format!("{peer}.json"));
     let begun = std::fs::read_to_string(&path).ok().and_then(|t| serde_json::from_str(&t).ok());
     let mut said: Value = begun.unwrap_or_else(|| {
-        json!({"kernel": PEER, "version": VERSION, "arithmetic": {"integer": false}, "timings": []})
+        json!({"kernel": peer, "version": VERSION, "device": options.device,
+            "arithmetic": {"integer": false}, "timings": []})
     });
     let cache = if options.cold { "cold" } else { "hot" };
     let timings = said["timings"].as_array_mut().ok_or("timings is no list")?;
@@ -140,23 +126,50 @@ fn write(o: &Operands, options: &Options, round: Vec<f64>) -> Answer<()> {
         )),
     }
     std::fs::write(&path, said.to_string() + "\n")?;
-    let y = product(o).into_data().to_vec::<f32>().map_err(|e| format!("{e:?}"))?;
-    let bytes: Vec<u8> = y.iter().flat_map(|y| y.to_le_bytes()).collect();
-    let view = TensorView::new(Dtype::F32, o.shape.to_vec(), &bytes)?;
-    let path = options.folder.join(format!("{PEER}.safetensors"));
-    Ok(safetensors::serialize_to_file([("y", view)], None, &path)?)
+    let mut named = Vec::new();
+    for (name, values) in outputs {
+        let values = values.into_data().to_vec::<f32>().map_err(|e| format!("{e:?}"))?;
+        named.push((name, values.iter().flat_map(|y| y.to_le_bytes()).collect::<Vec<u8>>()));
+    }
+    let mut views = Vec::new();
+    for (name, bytes) in &named {
+        views.push((*name, TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes)?));
+    }
+    let path = options.folder.join(format!("{peer}.safetensors"));
+    Ok(safetensors::serialize_to_file(views, None, &path)?)
+}
+
+/// How a problem is answered.
+type Product<B> = fn(&Problem<B>) -> Answer<Outputs<B>>;
+
+fn run<B: Backend>(options: &Options, product: Product<B>) -> Answer<()> {
+    let peer = options.peer();
+    let answered = Problem::<B>::read(&options.folder)
+        .and_then(|problem| product(&problem).map(|outputs| (problem, outputs)));
+    let (problem, outputs) = match answered {
+        Ok(answered) => answered,
+        Err(why) => {
+            println!("{peer}: skipped: {why}");
+            return Ok(());
+        }
+    };
+    let device = B::Device::default();
+    let call = || {
+        std::hint::black_box(product(&problem)?);
+        B::sync(&device).map_err(|e| format!("{e:?}").into())
+    };
+    let round = samples(options, &call)?;
+    println!("{peer}: {} samples, first {:.1} us", round.len(), round[0] / 1e3);
+    write(options, outputs, round)
 }
 
 fn main() -> Answer<()> {
     let options = options()?;
-    let operands = match operands(&options.folder) {
-        Ok(operands) => operands,
-        Err(why) => {
-            println!("{PEER}: skipped: {why}");
-            return Ok(());
-        }
-    };
-    let round = samples(&operands, &options);
-    println!("{PEER}: {} samples, first {:.1} us", round.len(), round[0] / 1e3);
-    write(&operands, &options, round)
+    match options.device.as_str() {
+        "cpu" => run::<NdArray>(&options, Problem::reference),
+        "wgpu" => run::<CubeBackend<WgpuRuntime, f32, i32, u32>>(&options, Problem::fused_on_wgpu),
+        #[cfg(feature = "cuda")]
+        "cuda" => run::<burn_cuda::Cuda>(&options, Problem::fused),
+        other => Err(format!("--device {other}: built without it").into()),
+    }
 }
