@@ -28,7 +28,7 @@ pub(super) static BURN: Burn<Cpu> = Burn::new("burn", Threads::One, (dense::acce
 /// NdArray, quantized weights.
 #[cfg(feature = "peers")]
 pub(super) static QUANTIZED: Burn<Cpu> =
-    Burn::new("burn-quantized", Threads::One, (peer::accepts, peer::quantized));
+    Burn::new("burn-quantized", Threads::One, (peer::accepts, peer::native));
 /// Flex, f32 weights.
 #[cfg(feature = "peers")]
 pub(super) static FLEX: Burn<peer::Flex> =
@@ -36,7 +36,7 @@ pub(super) static FLEX: Burn<peer::Flex> =
 /// Flex, quantized weights.
 #[cfg(feature = "peers")]
 pub(super) static FLEX_QUANTIZED: Burn<peer::Flex> =
-    Burn::new("burn-flex-quantized", Threads::Pool, (peer::accepts, peer::quantized));
+    Burn::new("burn-flex-quantized", Threads::Pool, (peer::accepts, peer::native));
 
 /// Whether the weights can be made, and the weights, `[K, N]`.
 type Weights<B> =
@@ -68,15 +68,15 @@ fn tensor<B: Backend>(values: Vec<f32>, shape: [usize; 2]) -> Tensor<B, 2> {
     Tensor::from_data(TensorData::new(values, shape), &Default::default())
 }
 
-/// The weights as f32.
-fn floating<B: Backend>(problem: &LinearProblem) -> Result<Tensor<B, 2>, String> {
+/// The weights as floats of the backend.
+pub(super) fn floating<B: Backend>(problem: &LinearProblem) -> Result<Tensor<B, 2>, String> {
     let value = dense::value(problem)?;
     let row = |k| (0..problem.n).map(move |j| value(j, k));
     Ok(tensor((0..problem.k).flat_map(row).collect(), [problem.k, problem.n]))
 }
 
 #[cfg(feature = "peers")]
-mod peer {
+pub(super) mod peer {
     //! Quantized weights, and the second backend.
     use super::{LinearProblem, Tensor, TensorData, dense};
     use crate::rules::classic_weight;
@@ -84,22 +84,30 @@ mod peer {
     use burn::tensor::quantization::{QuantLevel, QuantParam, QuantScheme, QuantStore, QuantValue};
     pub(super) use burn_flex::Flex;
 
+    /// The same with a byte for each code.
+    pub(super) fn native<B: Backend>(problem: &LinearProblem) -> Result<Tensor<B, 2>, String> {
+        quantized(problem, QuantStore::Native)
+    }
+
     /// int8 weights of one scale as Burn's quantized tensor.
-    pub(super) fn quantized<B: Backend>(problem: &LinearProblem) -> Result<Tensor<B, 2>, String> {
+    pub(in super::super) fn quantized<B: Backend>(
+        problem: &LinearProblem,
+        store: QuantStore,
+    ) -> Result<Tensor<B, 2>, String> {
         let (k, n) = (problem.k, problem.n);
         let (by_row, scales) = (dense::codes(problem)?, dense::scales(problem)?);
         let codes: Vec<i8> = (0..k * n).map(|at| by_row[at % n * k + at / n]).collect();
         let scheme = QuantScheme::default()
             .with_value(QuantValue::Q8S)
             .with_level(QuantLevel::Tensor)
-            .with_store(QuantStore::Native)
+            .with_store(store)
             .with_param(QuantParam::F32);
         let data = TensorData::quantized(codes, [k, n], scheme, &scales[..1]);
         Ok(Tensor::from_data(data, &Default::default()))
     }
 
     /// Whether there are int8 weights of one scale.
-    pub(super) fn accepts(problem: &LinearProblem) -> Result<(), String> {
+    pub(in super::super) fn accepts(problem: &LinearProblem) -> Result<(), String> {
         dense::accepts(problem)?;
         let weight = classic_weight(problem)?;
         match (weight.format.name(), weight.scales.len()) {

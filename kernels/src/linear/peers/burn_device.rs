@@ -13,14 +13,15 @@
 //!
 //! Timed: the `matmul` and nothing else. Burn allocates its result for itself, within the timed part,
 //! without guard bands and without poison, through a client that counts no copies.
+use super::super::burn::{floating, peer};
 use super::super::dense;
 use crate::context::Context;
 use crate::cube::{Device, guarded};
 use crate::hardware::Need;
-use crate::rules::{classic_activation, classic_weight};
+use crate::rules::classic_activation;
 use crate::{Determinism, Failure, Kernel, Prepared, Threads};
 use burn::tensor::backend::Backend;
-use burn::tensor::quantization::{QuantLevel, QuantParam, QuantScheme, QuantStore, QuantValue};
+use burn::tensor::quantization::QuantStore;
 use burn::tensor::{Tensor, TensorData};
 use half::f16;
 use lowbit_reference::op::linear::{Linear, LinearProblem};
@@ -80,39 +81,19 @@ pub(in super::super) use cuda::{HALF as CUDA_HALF, QUANTIZED as CUDA_QUANTIZED};
 
 impl Weights {
     fn accepts(self, p: &LinearProblem) -> Result<(), String> {
-        dense::accepts(p)?;
-        let weight = classic_weight(p)?;
-        match (self, weight.format.name(), weight.scales.len()) {
-            (Weights::Half, ..) => fits(p),
-            (Weights::Quantized, "int8", 1) if p.n.is_multiple_of(4) => Ok(()),
-            (Weights::Quantized, "int8", 1) => Err("takes N that is a multiple of 4".into()),
-            (Weights::Quantized, "int8", _) => Err("takes one scale for the tensor".into()),
-            (Weights::Quantized, other, _) => Err(format!("quantizes int8 weights, not {other}")),
+        match self {
+            Weights::Half => dense::accepts(p).and_then(|()| fits(p)),
+            Weights::Quantized if p.n.is_multiple_of(4) => peer::accepts(p),
+            Weights::Quantized => Err("takes N that is a multiple of 4".into()),
         }
     }
 
     /// The weights, `[K, N]`.
     fn tensor<B: Backend>(self, p: &LinearProblem) -> Result<Tensor<B, 2>, String> {
-        let shape = [p.k, p.n];
-        let data = match self {
-            Weights::Half => {
-                let value = dense::value(p)?;
-                let row = |k| (0..p.n).map(move |j| value(j, k));
-                TensorData::new((0..p.k).flat_map(row).collect::<Vec<f32>>(), shape)
-            }
-            Weights::Quantized => {
-                let (by_row, scales) = (dense::codes(p)?, dense::scales(p)?);
-                let code = |at: usize| by_row[at % p.n * p.k + at / p.n];
-                let codes: Vec<i8> = (0..p.k * p.n).map(code).collect();
-                let scheme = QuantScheme::default()
-                    .with_value(QuantValue::Q8S)
-                    .with_level(QuantLevel::Tensor)
-                    .with_store(QuantStore::PackedU32(0))
-                    .with_param(QuantParam::F32);
-                TensorData::quantized(codes, shape, scheme, &scales[..1])
-            }
-        };
-        Ok(Tensor::from_data(data, &Default::default()))
+        match self {
+            Weights::Half => floating(p),
+            Weights::Quantized => peer::quantized(p, QuantStore::PackedU32(0)),
+        }
     }
 }
 
