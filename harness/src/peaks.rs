@@ -67,6 +67,14 @@ pub struct Peaks {
 /// A time the work cannot be done in less than, and the peak it comes from.
 type Limit = (String, f64);
 
+/// A speed above this share of the roof is measured again, and mistrusted if it stays.
+const ABOVE_ROOF: f64 = 1.05;
+
+/// Whether nothing reaches such a share of its roof. Probes of devices are too young to say so.
+pub(crate) fn too_good(share: f64, on_device: bool) -> bool {
+    share > ABOVE_ROOF && !on_device
+}
+
 /// Take new peaks in, in the place of older ones of the same.
 pub fn remember(all: &mut Vec<Peaks>, new: Peaks) {
     all.retain(|old| old.key() != new.key());

@@ -2,6 +2,7 @@
 use crate::bench::Bench;
 use crate::determinism::{Passed, chance, no_copies};
 use crate::driver::Task;
+use crate::peaks::too_good;
 use crate::protocol::{Depth, Reply};
 use crate::refusal::{Check, Refusal};
 use crate::rounding;
@@ -13,9 +14,6 @@ use lowbit_kernels::{Failure, Kernel, Prepared, Threads};
 use lowbit_reference::judge::{Agreement, judge};
 use lowbit_reference::op::{Arithmetic, CodesSeen, Expectation, Op, Operands, Outputs};
 use lowbit_reports::record::{self, Cache, Clock, Record, SCHEMA, SkipKind, Timing, Verdict};
-
-/// A speed above this share of the roof is measured again, and mistrusted if it stays.
-pub(crate) const ABOVE_ROOF: f64 = 1.05;
 
 /// The least significand of operands that a row may declare: shorter floats are formats of the suite.
 const LEAST_BITS: u32 = 5;
@@ -350,9 +348,8 @@ impl<'a, O: Op> RowRun<'a, O> {
         })
     }
 
-    /// Whether no row reaches such a share of its roof. Probes of devices are too young to say so.
     fn too_good(&self, share: f64) -> bool {
-        share > ABOVE_ROOF && !self.kernel.need().is_device()
+        too_good(share, self.kernel.need().is_device())
     }
 
     fn roof(&self, record: &mut Record, cache: Cache, bench: &Bench) {

@@ -10,8 +10,8 @@ use crate::machine::Machine;
 use crate::memory::Counting;
 use crate::outside::answer::{Answer, PROCESSOR, Timed};
 use crate::outside::{Given, exchange, tensors};
+use crate::peaks::too_good;
 use crate::plan::Usage;
-use crate::row::ABOVE_ROOF;
 use anyhow::Context as _;
 use lowbit_reference::case::Case;
 use lowbit_reference::op::Arithmetic;
@@ -148,8 +148,8 @@ fn measured(record: &Record, timed: &Timed, run: &[Record]) -> Record {
         roof: roof(record, timed, run),
         ..record.clone()
     };
-    let share = measured.roof_share().filter(|_| record.device == PROCESSOR);
-    if let Some(share) = share.filter(|share| *share > ABOVE_ROOF) {
+    let on_device = record.device != PROCESSOR;
+    if let Some(share) = measured.roof_share().filter(|share| too_good(*share, on_device)) {
         measured.verdict = Verdict::Mistrusted;
         measured.reason = format!("{:.0} % of what this machine can do", 100.0 * share);
     }
