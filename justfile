@@ -1,6 +1,6 @@
 # Short names for the commands of README.md and CONTRIBUTING.md.
 
-# Everything CI runs.
+# What must hold before a commit; `.ci/run` has more.
 check: fmt clippy docs test quickstart
 
 fmt:
