@@ -4,7 +4,8 @@
 //! and sizes around powers of two never one whose remainder by 320 is 300 or more. Here formats take
 //! turns, each with some case of the suite; its sizes are drawn, on a logarithmic scale, a third
 //! left as they were, a third of the others whole vectors, and now and then one that is long; those
-//! of windows are the small ones that kernels have ways of their own for, half of them square. Numbers
+//! of windows are the small ones that kernels have ways of their own for, half of them square. What is
+//! more work than was drawn for it loses halves of what was drawn, where that makes a case. Numbers
 //! that are no sizes become some that no suite has.
 use super::stretch::{Changes, MOST_WORK, formats, sizes, with_data, work};
 use lowbit_reference::case::{Case, Kind, Param, Value};
@@ -32,6 +33,8 @@ const WINDOWS: [(&str, [u64; 8]); 4] = [
 const SEED: u64 = 11;
 /// Numbers that are no sizes: no sum of few powers of two, and one that makes scores large.
 const DECIMALS: [f64; 3] = [0.1, 0.7, 3000.0];
+/// The most work of a draw is halved less often than this: smaller ones are more frequent.
+const HALVED: usize = 8;
 /// Multiples that sizes are rounded up to where a draw makes no case.
 const MULTIPLES: [u64; 5] = [1, 2, 8, 64, 256];
 /// Data; what is listed twice comes twice as often.
@@ -57,10 +60,13 @@ pub(super) fn mixed(accepted: &[Case]) -> Vec<Case> {
     let (mut dice, mut left) = (Dice::new(SEED), MOST_IN_ALL);
     let (mut cases, mut seen) = (Vec::new(), BTreeSet::new());
     for turn in 0..if of_formats.is_empty() { 0 } else { DRAWS } {
+        if cases.len() == MOST {
+            break;
+        }
         let of_format = &of_formats[turn % of_formats.len()];
         let base = of_format[dice.below(of_format.len())];
         let Some(case) = drawn(base, &mut dice).filter(|case| work(case) <= left) else { continue };
-        if cases.len() < MOST && seen.insert(case.to_string()) {
+        if seen.insert(case.to_string()) {
             left -= work(&case);
             cases.push(case);
         }
@@ -78,8 +84,10 @@ fn size(key: &str, largest: u64, dice: &mut Dice) -> u64 {
     if let Some(sizes) = window(key) {
         return sizes[dice.below(sizes.len())];
     }
+    // Groups of channels divide two other sizes: half of the draws have none.
+    let largest = if key == "groups" && dice.coin() { 1 } else { largest };
     let size = dice.size(1, largest);
-    if dice.below(3) == 0 { size.next_multiple_of(VECTOR) } else { size }
+    if size > 1 && dice.below(3) == 0 { size.next_multiple_of(VECTOR) } else { size }
 }
 
 /// Windows as wide as they are high: kernels have ways of their own for these, too.
@@ -115,19 +123,39 @@ fn drawn(base: &Case, dice: &mut Dice) -> Option<Case> {
             changes.push((param.key, Some(Value::Decimal(DECIMALS[dice.below(DECIMALS.len())]))));
         }
     }
+    let most = MOST_WORK >> dice.below(HALVED).max(dice.below(HALVED));
     let tier = TIERS[dice.below(TIERS.len())];
     let seed = Some(Value::Number(dice.below(1 << 20) as u64));
-    let case = MULTIPLES.into_iter().find_map(|multiple| {
-        let rounded = changes.iter().map(|(key, value)| match value {
-            Some(Value::Number(size)) if window(key).is_none() => {
-                (*key, Some(Value::Number(size.next_multiple_of(multiple))))
-            }
-            other => (*key, other.clone()),
-        });
-        let changes: Changes = rounded.chain([("seed", seed.clone())]).collect();
-        base.with(&changes).ok().filter(|case| work(case) <= MOST_WORK)
-    })?;
+    changes.push(("seed", seed));
+    // What is too much work loses half of one size or another, until it is not.
+    let case = loop {
+        let made =
+            MULTIPLES.iter().find_map(|multiple| base.with(&rounded(&changes, *multiple)).ok())?;
+        if work(&made) <= most {
+            break made;
+        }
+        let large: Vec<usize> = (0..changes.len()).filter(|i| number(&changes[*i]) > 1).collect();
+        let one = large.get(dice.below(large.len().max(1)))?;
+        changes[*one].1 = Some(Value::Number(number(&changes[*one]) / 2));
+    };
     Some(with_data(&case, tier).unwrap_or(case))
+}
+
+/// The size that a change is of, 0 for one of a window and for what is no size.
+fn number((key, value): &(&'static str, Option<Value>)) -> u64 {
+    match value {
+        Some(Value::Number(size)) if window(key).is_none() && *key != "seed" => *size,
+        _ => 0,
+    }
+}
+
+/// Sizes, but for those of windows, rounded up to whole multiples.
+fn rounded(changes: &Changes, multiple: u64) -> Changes {
+    let round = |change: &(&'static str, Option<Value>)| match number(change) {
+        0 => change.clone(),
+        size => (change.0, Some(Value::Number(size.next_multiple_of(multiple)))),
+    };
+    changes.iter().map(round).collect()
 }
 
 #[cfg(test)]
@@ -168,5 +196,41 @@ mod tests {
         let cases = mixed(&[id.parse().unwrap_or_else(|e| panic!("{id}: {e}"))]);
         let thresholds = |case: &Case| case.get("relu_threshold").map(ToString::to_string);
         assert!(cases.iter().any(|case| thresholds(case).as_deref() == Some("0.1")));
+    }
+
+    #[test]
+    fn windows_that_kernels_have_ways_of_their_own_for_are_met() {
+        let cases = mixed(&crate::own::cases::suite("conv2d").expect("the suite is ours"));
+        assert!(cases.len() > MOST / 2, "{}", cases.len());
+        let all = |case: &Case, what: &str, size: usize| {
+            ["_h", "_w"].iter().all(|side| case.number(&format!("{what}{side}")) == size)
+        };
+        let depth = |case: &Case| {
+            let [channels, groups] = ["c_in", "groups"].map(|key| case.number(key));
+            channels / groups * case.number("kernel_h") * case.number("kernel_w")
+        };
+        let has = |what: &str, found: &dyn Fn(&Case) -> bool| {
+            assert!(cases.iter().any(found), "no case of {what}");
+        };
+        has("pixels apart in rows alone", &|case| {
+            all(case, "kernel", 1) && case.number("stride_h") > 1 && case.number("stride_w") == 1
+        });
+        has("3 x 3 on whole vectors of channels and an odd number of rows", &|case| {
+            let dense = ["stride", "dilation", "padding"].map(|what| all(case, what, 1));
+            let [height, channels] = ["height", "c_in"].map(|key| case.number(key));
+            all(case, "kernel", 3) && dense == [true; 3] && height % 2 == 1 && channels % 4 == 0
+        });
+        has("a sum of bytes beyond 24 bits", &|case| {
+            depth(case) * 127 * 127 > 1 << 24
+                && case.word("format") == "int8"
+                && case.word("data") == "adversarial"
+                && case.word("pattern") == "saturated"
+        });
+        has("a large kernel", &|case| all(case, "kernel", 9));
+        has("depthwise, two outputs a channel", &|case| {
+            let [groups, channels, outputs] =
+                ["groups", "c_in", "c_out"].map(|key| case.number(key));
+            groups > 4 && groups == channels && outputs == 2 * channels
+        });
     }
 }
