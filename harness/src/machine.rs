@@ -254,9 +254,10 @@ impl Machine {
         };
         let wgpu = self.wgpu.as_ref().map(gpu);
         let cuda = self.cuda.as_ref().map(|device| {
-            let CudaDevice { name, capability, driver, memory_bytes } = device;
+            let CudaDevice { name, capability, driver, compiler, memory_bytes } = device;
             let gib = memory_bytes >> 30;
-            format!("{name} (compute capability {capability}, CUDA {driver}, {gib} GiB)")
+            let nvrtc = if compiler.is_empty() { "" } else { ", NVRTC " };
+            format!("{name} (compute capability {capability}, CUDA {driver}{nvrtc}{compiler}, {gib} GiB)")
         });
         let none = |why: &Option<String>| why.as_ref().map(|why| format!("none: {why}"));
         let clocks = |clocks: &Option<Clocks>, when: &str| {

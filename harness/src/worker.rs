@@ -21,6 +21,7 @@ pub fn serve(
 ) -> anyhow::Result<()> {
     let mut bench = driver::bench(threads, &Disk, heap).map_err(|e| anyhow!(e))?;
     bench.expendable = true;
+    lowbit_kernels::compiled::keep(bench.hardware());
     for line in requests {
         let request = serde_json::from_str(&line).context("reading a request")?;
         answer(drivers, request, &mut bench, output)?;

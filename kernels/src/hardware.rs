@@ -65,6 +65,9 @@ pub struct CudaDevice {
     pub capability: String,
     /// The newest CUDA that the driver knows: `13.0`.
     pub driver: String,
+    /// The NVRTC that compiles for it: `13.0`; empty in runs from before it was recorded.
+    #[serde(default)]
+    pub compiler: String,
     /// Bytes of its memory.
     pub memory_bytes: u64,
 }
@@ -215,12 +218,18 @@ fn cuda_device() -> Result<CudaDevice, String> {
     // SAFETY: the pointer is to a number on the stack.
     let found = unsafe { sys::cuDriverGetVersion(&raw mut driver) }.result();
     found.map_err(|e| failed("the driver's version", e))?;
+    let (mut nvrtc_major, mut nvrtc_minor) = (0, 0);
+    // SAFETY: the pointers are to numbers on the stack.
+    let found =
+        unsafe { cudarc::nvrtc::sys::nvrtcVersion(&raw mut nvrtc_major, &raw mut nvrtc_minor) };
+    found.result().map_err(|e| format!("CUDA: NVRTC's version: {e}"))?;
     // SAFETY: the driver gave the device.
     let memory = unsafe { device::total_mem(first) }.map_err(|e| failed("memory", e))?;
     Ok(CudaDevice {
         name: device::get_name(first).map_err(|e| failed("a name", e))?,
         capability: format!("{major}.{minor}"),
         driver: format!("{}.{}", driver / 1000, driver % 1000 / 10),
+        compiler: format!("{nvrtc_major}.{nvrtc_minor}"),
         memory_bytes: memory as u64,
     })
 }

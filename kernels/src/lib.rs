@@ -9,6 +9,7 @@ pub mod buffer;
 #[cfg(feature = "burn")]
 mod burn_quantize;
 mod codes;
+pub mod compiled;
 pub mod context;
 pub mod conv2d;
 #[cfg(feature = "cube")]
