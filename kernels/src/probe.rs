@@ -1,6 +1,8 @@
 //! Probes of what the machine can do: the roofs that rows are measured against.
 //!
-//! Pure functions of the widest instructions there are; whoever calls them keeps the time.
+//! Pure functions of the widest instructions there are; whoever calls them keeps the time. They load
+//! vectors as values: with debug assertions the intrinsics check their pointers, the loops around
+//! them take four times as long, and rows would seem faster than the machine.
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]

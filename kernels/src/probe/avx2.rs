@@ -1,6 +1,7 @@
 //! Probes in AVX2 and FMA.
 use super::{FAR, Line, NEAR, ROW, Reader, Store, Stream, ahead, portable};
 use core::arch::x86_64::*;
+use core::mem::transmute;
 
 /// Vectors in flight: more than latency times issue width (4 * 2).
 const SUMS: usize = 12;
@@ -54,8 +55,8 @@ fn read_by<const STREAMS: usize, const EACH: usize, const AHEAD: usize>(bytes: &
 
 #[target_feature(enable = "avx2")]
 fn load(bytes: &[u8; 32]) -> __m256i {
-    // SAFETY: 32 bytes; `loadu` has no alignment rule.
-    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+    // SAFETY: as many bytes, and any are a vector.
+    unsafe { transmute::<[u8; 32], __m256i>(*bytes) }
 }
 
 /// See `probe::int8_dot`. The sum is a factor too, or the product would leave the loop.
@@ -141,13 +142,12 @@ fn fold<const READ: usize, const WRITTEN: usize, const NT: bool>(
 #[target_feature(enable = "avx2")]
 fn store_line<const NT: bool>(line: &mut Line, halves: [__m256i; 2]) {
     for (half, value) in line.0.as_chunks_mut::<32>().0.iter_mut().zip(halves) {
-        let at = half.as_mut_ptr().cast();
         match NT {
             // SAFETY: 32 bytes at a multiple of 32, being half a line; the fence follows before
             // anyone reads.
-            true => unsafe { _mm256_stream_si256(at, value) },
-            // SAFETY: as above.
-            false => unsafe { _mm256_store_si256(at, value) },
+            true => unsafe { _mm256_stream_si256(half.as_mut_ptr().cast(), value) },
+            // SAFETY: a vector is as many bytes, without padding.
+            false => *half = unsafe { transmute::<__m256i, [u8; 32]>(value) },
         }
     }
 }
@@ -186,6 +186,6 @@ pub(super) fn quantize_rows(rows: &[[f32; ROW]], codes: &mut [[Line; ROW / 64]])
 
 #[target_feature(enable = "avx2")]
 fn load_ps(values: &[f32; 8]) -> __m256 {
-    // SAFETY: 32 bytes; `loadu` has no alignment rule.
-    unsafe { _mm256_loadu_ps(values.as_ptr()) }
+    // SAFETY: as many floats.
+    unsafe { transmute::<[f32; 8], __m256>(*values) }
 }

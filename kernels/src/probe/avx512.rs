@@ -1,6 +1,7 @@
 //! Probes in AVX-512 and VNNI.
 use super::{FAR, Line, NEAR, ROW, Reader, Store, Stream, ahead, portable};
 use core::arch::x86_64::*;
+use core::mem::transmute;
 
 /// Vectors in flight: more than latency times issue width (4 * 2, 5 * 2 to be safe).
 const SUMS: usize = 16;
@@ -52,8 +53,8 @@ fn read_by<const STREAMS: usize, const EACH: usize, const AHEAD: usize>(bytes: &
 
 #[target_feature(enable = "avx512f")]
 fn load(bytes: &[u8; 64]) -> __m512i {
-    // SAFETY: 64 bytes; `loadu` has no alignment rule.
-    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+    // SAFETY: as many bytes, and any are a vector.
+    unsafe { transmute::<[u8; 64], __m512i>(*bytes) }
 }
 
 /// See `probe::int8_dot`.
@@ -130,12 +131,11 @@ fn fold<const READ: usize, const WRITTEN: usize, const NT: bool>(
 
 #[target_feature(enable = "avx512f")]
 fn store_line<const NT: bool>(line: &mut Line, value: __m512i) {
-    let at = line.0.as_mut_ptr().cast();
     match NT {
         // SAFETY: a line is 64 bytes at a multiple of 64; the fence follows before anyone reads.
-        true => unsafe { _mm512_stream_si512(at, value) },
-        // SAFETY: as above.
-        false => unsafe { _mm512_store_si512(at.cast(), value) },
+        true => unsafe { _mm512_stream_si512(line.0.as_mut_ptr().cast(), value) },
+        // SAFETY: a vector is as many bytes, without padding.
+        false => line.0 = unsafe { transmute::<__m512i, [u8; 64]>(value) },
     }
 }
 
@@ -168,6 +168,6 @@ pub(super) fn quantize_rows(rows: &[[f32; ROW]], codes: &mut [[Line; ROW / 64]])
 
 #[target_feature(enable = "avx512f")]
 fn load_ps(values: &[f32; 16]) -> __m512 {
-    // SAFETY: 64 bytes; `loadu` has no alignment rule.
-    unsafe { _mm512_loadu_ps(values.as_ptr()) }
+    // SAFETY: as many floats.
+    unsafe { transmute::<[f32; 16], __m512>(*values) }
 }
