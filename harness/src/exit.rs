@@ -34,11 +34,12 @@ of a suite's cases, or codes that none of them holds where the suite claims them
 When several hold, the first of 8, 4, 7, 5, 3. (6 is kept for speed gates without a verdict.)";
 }
 
-/// Rows, as op and name, that a suite asked to run on machines that could, and that accepted none
-/// of its cases. A case asked for by its id (`--case`, no sweep) may be outside a row's contract.
+/// Rows of ours, as op and name, that a suite asked to run on machines that could, and that accepted
+/// none of its cases. A case asked for by its id (`--case`, no sweep) may be outside a row's contract.
 pub fn never_ran(records: &[Record]) -> Vec<(String, String)> {
     let mut rows: BTreeMap<(&str, &str), bool> = BTreeMap::new();
-    let asked = |r: &&Record| r.skip != Some(SkipKind::Hardware) && !r.sweep.is_empty();
+    let may = [Some(SkipKind::Hardware), Some(SkipKind::Peer)];
+    let asked = |r: &&Record| !may.contains(&r.skip) && !r.sweep.is_empty();
     for record in records.iter().filter(asked) {
         *rows.entry((&record.op, &record.kernel)).or_default() |=
             record.verdict != Verdict::Skipped;

@@ -59,9 +59,10 @@ impl<'a, O: Op> RowRun<'a, O> {
     ) -> Outcome<'a> {
         let mut record = Box::new(self.blank(bench));
         let need = bench.hardware.has(self.kernel.need());
+        let outside = if self.kernel.is_peer() { SkipKind::Peer } else { SkipKind::Problem };
         let skip = need
             .map_err(|why| (SkipKind::Hardware, why))
-            .and_then(|()| self.kernel.accepts(self.given).map_err(|why| (SkipKind::Problem, why)));
+            .and_then(|()| self.kernel.accepts(self.given).map_err(|why| (outside, why)));
         if let Err((kind, why)) = skip {
             (record.verdict, record.skip, record.reason) = (Verdict::Skipped, Some(kind), why);
             return Outcome::Said(record);

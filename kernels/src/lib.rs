@@ -125,6 +125,11 @@ pub trait Kernel<O: Op>: Sync {
     fn need(&self) -> Need {
         Need::Nothing
     }
+    /// Whether it is somebody else's, beside ours for comparison. Only then may it accept none of a
+    /// suite's problems.
+    fn is_peer(&self) -> bool {
+        false
+    }
     /// How it uses threads.
     fn threads(&self) -> Threads {
         Threads::Pool

@@ -59,6 +59,8 @@ pub enum SkipKind {
     Hardware,
     /// The case is outside the row's contract (format, shape, rule).
     Problem,
+    /// The case is outside what a peer does: a suite may have none that is not.
+    Peer,
 }
 
 /// Whether the caches held the row's bytes when a sample began.

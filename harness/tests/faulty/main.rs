@@ -40,6 +40,7 @@ enum Fault {
     HangsAbove50,
     WrongFrom33,
     Accumulates,
+    PeerRefuses,
 }
 
 struct Row(&'static str, Fault);
@@ -62,6 +63,7 @@ static KERNELS: &[&dyn Kernel<RhoUnpack>] = &[
     &Row("hangs_above_50", Fault::HangsAbove50),
     &Row("wrong_from_33", Fault::WrongFrom33),
     &Row("accumulates", Fault::Accumulates),
+    &Row("peer_refuses", Fault::PeerRefuses),
 ];
 static DRIVERS: &[&dyn Driver] = &[
     &OpDriver::<RhoUnpack> { kernels: KERNELS },
@@ -75,11 +77,15 @@ impl Kernel<RhoUnpack> for Row {
     fn name(&self) -> &'static str {
         self.0
     }
+    fn is_peer(&self) -> bool {
+        self.1 == Fault::PeerRefuses
+    }
     fn arithmetic(&self, _: &UnpackProblem) -> Arithmetic {
         Arithmetic::FLOAT
     }
     fn accepts(&self, _: &UnpackProblem) -> Result<(), String> {
-        if self.1 == Fault::Refuses { Err("accepts nothing".into()) } else { Ok(()) }
+        let refuses = matches!(self.1, Fault::Refuses | Fault::PeerRefuses);
+        if refuses { Err("accepts nothing".into()) } else { Ok(()) }
     }
     fn prepare<'p>(
         &self,
@@ -233,6 +239,7 @@ fn each_fault_loses_its_own_rows() {
         ("hangs_above_50", Verdict::Crashed, "no answer within 2 s; killed"),
         ("wrong_from_33", Verdict::Failed, "must be"),
         ("accumulates", Verdict::Failed, "the same bits run to run"),
+        ("peer_refuses", Verdict::Skipped, "accepts nothing"),
     ];
     assert_eq!(records.len(), 2 * expected.len(), "{}", String::from_utf8_lossy(&output.stdout));
     for (record, (kernel, verdict, reason)) in records.iter().zip(expected.iter().cycle()) {
@@ -249,6 +256,8 @@ fn exit_codes() {
         ("unwritten", 4),
         ("refuses", 9),
         ("{good,refuses}", 7),
+        ("{good,peer_refuses}", 0),
+        ("peer_refuses", 9),
         ("{gain,refuses}", 4),
         ("aborts", 8),
         ("hangs", 8),

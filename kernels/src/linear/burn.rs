@@ -122,6 +122,9 @@ impl<B: Backend> Kernel<Linear> for Burn<B> {
     fn name(&self) -> &'static str {
         self.name
     }
+    fn is_peer(&self) -> bool {
+        true
+    }
     fn threads(&self) -> Threads {
         self.threads
     }

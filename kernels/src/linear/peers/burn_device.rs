@@ -123,6 +123,9 @@ where
     fn name(&self) -> &'static str {
         self.name
     }
+    fn is_peer(&self) -> bool {
+        true
+    }
     fn need(&self) -> Need {
         R::NEED
     }

@@ -52,6 +52,9 @@ impl Kernel<Linear> for Candle {
     fn name(&self) -> &'static str {
         "candle"
     }
+    fn is_peer(&self) -> bool {
+        true
+    }
     fn determinism(&self) -> Determinism {
         Determinism::REPEATABLE
     }

@@ -29,6 +29,9 @@ impl Kernel<Linear> for Gemm {
     fn name(&self) -> &'static str {
         "gemm"
     }
+    fn is_peer(&self) -> bool {
+        true
+    }
     fn determinism(&self) -> Determinism {
         Determinism::REPEATABLE
     }

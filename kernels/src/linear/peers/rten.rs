@@ -44,6 +44,9 @@ impl Kernel<Linear> for Rten {
     fn name(&self) -> &'static str {
         if self.arranged_x { "rten-gemm-ab" } else { "rten-gemm" }
     }
+    fn is_peer(&self) -> bool {
+        true
+    }
     fn determinism(&self) -> Determinism {
         Determinism::REPEATABLE
     }
