@@ -42,10 +42,11 @@ fn records_of_a_check_do_not_depend_on_the_number_of_threads() {
     let one = run("1");
     assert!(one == run("2"), "records.jsonl differs between 1 and 2 threads");
     let records = Record::parse_lines(std::str::from_utf8(&one).unwrap()).unwrap();
-    // A row may be outside its contract (one packs a single layout), but none goes wrong.
+    // A row may be outside its contract (one packs a single layout), and its instructions may be
+    // missing here, but none goes wrong.
     let right = |r: &Record| match r.verdict {
         Verdict::Passed => true,
-        Verdict::Skipped => r.skip == Some(SkipKind::Problem),
+        Verdict::Skipped => r.skip != Some(SkipKind::Hardware) || r.kernel != "scalar",
         _ => false,
     };
     let passed = records.iter().filter(|r| r.verdict == Verdict::Passed).count();
@@ -159,7 +160,11 @@ fn random_cases_are_drawn_until_every_row_has_had_its_share() {
         .map(|line| line.split_whitespace().collect())
         .collect();
     assert!(counts.len() >= 4, "{text}");
-    assert!(counts.iter().all(|row| row[2] == "3" && row[3] == "0"), "{text}");
+    // A row whose instructions are missing here is skipped, and that is no failure.
+    let skipped = |row: &[&str]| text.contains(&format!("skipped: {} of {}: no ", row[1], row[0]));
+    let done = |row: &[&str]| row[3] == "0" && (row[2] == "3") != skipped(row);
+    assert!(counts.iter().all(|row| done(row)), "{text}");
+    assert!(counts.iter().any(|row| row[1] == "scalar" && row[2] == "3"), "{text}");
     assert_eq!(lowbit(&["check", "--case", CASE, "--seeds", "3"]).status.code(), Some(2));
 }
 

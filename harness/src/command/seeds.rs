@@ -230,10 +230,13 @@ fn rows_of(op: &str, tallies: &BTreeMap<&str, Tally>) -> String {
     tallies.iter().map(line).collect()
 }
 
-/// A line for each row that did not get its cases.
+/// A line for each row that did not get its cases, or whose hardware is not here.
 fn fell_short(op: &str, tallies: &BTreeMap<&str, Tally>, wanted: usize) -> String {
     let short = tallies.iter().filter(|(_, tally)| tally.accepted < wanted);
     let line = |(row, tally): (&&str, &Tally)| {
+        if tally.absent {
+            return format!("skipped: {row} of {op}: {}\n", tally.refusal);
+        }
         let why = match tally.refusal.as_str() {
             _ if tally.empty > 0 => format!("{} proved nothing", count(tally.empty, "case")),
             "" => "no draw made a case of at most 2^20 operations and bytes".to_owned(),

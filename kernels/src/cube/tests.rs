@@ -42,10 +42,10 @@ fn agrees_on<O: Op>(kernels: &[&dyn Kernel<O>], problem: &O::Problem) {
     let software = context.hardware().wgpu.as_ref().unwrap().software;
     assert_eq!(prepared.device_caches(), !software);
     if prepared.device_clock() {
-        // Below a second, and no step of a clock. Off once in some sixty times where other tests use
-        // the device meanwhile; rows are timed alone.
-        let mut timed = || (100.0..1e9).contains(&prepared.device_time().unwrap());
-        assert!((0..5).any(|_| timed()));
+        // Below ten seconds (software takes two and more), and no step of a clock. Off once in some
+        // sixty times where other tests use the device meanwhile; rows are timed alone.
+        let times: Vec<f64> = (0..2).map(|_| prepared.device_time().unwrap()).collect();
+        assert!(times.iter().any(|time| (100.0..1e10).contains(time)), "{times:?} ns");
     }
     let outputs = prepared.read().unwrap();
     let reference = O::reference(problem);
