@@ -32,6 +32,8 @@ enum Occasion {
     Flushes,
     /// From that launch on subnormals are zero for whatever runs on its thread.
     LeavesFlushing(usize),
+    /// Never, but rows of two values are not accepted.
+    Picky,
 }
 
 /// A kernel: when it is off, and what it declares.
@@ -66,8 +68,9 @@ impl Kernel<HadamardTransform> for Row {
     fn arithmetic(&self, _: &HadamardProblem) -> Arithmetic {
         self.arithmetic
     }
-    fn accepts(&self, _: &HadamardProblem) -> Result<(), String> {
-        Ok(())
+    fn accepts(&self, problem: &HadamardProblem) -> Result<(), String> {
+        let refuses = self.occasion == Occasion::Picky && problem.row_len == 2;
+        if refuses { Err("rows of two values".into()) } else { Ok(()) }
     }
     fn prepare<'p>(
         &self,
@@ -284,16 +287,18 @@ fn declarations_that_no_processor_needs_are_refused() {
 
 #[test]
 fn a_report_says_what_was_declared_and_how_far_the_check_went() {
-    static HONEST: Row = row(Occasion::Never, Determinism::NATIVE);
+    static PICKY: Row = row(Occasion::Picky, Determinism::NATIVE);
     let folder = tempfile::tempdir().expect("a folder");
-    let report = check_kernel_in(&HONEST, folder.path());
+    let report = check_kernel_in(&PICKY, folder.path());
     let report = report.unwrap_or_else(|refused| panic!("{refused}"));
     let seen = &report.seen;
     assert_eq!(seen.arithmetic, [Arithmetic::FLOAT]);
     assert_eq!(seen.threads.iter().copied().collect::<Vec<_>>(), [1, 2, 3, 4, 8]);
     assert!(seen.error_over_bound < 1.0 && seen.sizes["k"] >= 1024 && seen.work > 1 << 16);
     let text = report.to_string();
+    let outside = format!("  outside   {} cases: rows of two values", report.refused);
     for line in [
+        outside.as_str(),
         "  declares  float sums; the same bits: runs, threads, batch\n",
         "  error     at most 0.",
         "  largest   k ",

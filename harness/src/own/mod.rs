@@ -2,6 +2,7 @@
 mod apart;
 mod cases;
 mod crew;
+mod longest;
 mod mixed;
 mod process;
 mod runner;
@@ -207,7 +208,7 @@ impl Check {
         self.report.seconds = begun.elapsed().as_secs_f64();
         if let Some(found) = found {
             let subject = self.crew.first();
-            subject.shrinking(found.fault);
+            subject.shrinking(&found);
             let kept = if found.fault == Fault::Silent { ONCE_MORE } else { 0.0 };
             let left = (REFUSED - kept - self.report.seconds).clamp(SHRINK.0, SHRINK.1);
             let small = Small::of(found, subject, Some(folder), Duration::from_secs_f64(left));
@@ -238,9 +239,14 @@ impl Check {
         let accepted: Vec<Case> = proved.map(|(case, _)| case.clone()).collect();
         let mut small = stretch::stretched(&accepted);
         small.extend(mixed::mixed(&accepted));
+        small.extend(longest::longest_sums(&accepted));
         small.sort_by_cached_key(|case| (stretch::work(case), case.to_string()));
-        small.extend(cases::large(op, &accepted)?);
-        for cases in small.chunks(AT_ONCE) {
+        small.dedup();
+        let mut all = longest::scouts(&accepted);
+        all.extend(small);
+        all.extend(cases::large(op, &accepted)?);
+        all.extend(longest::many_blocks(&accepted));
+        for cases in all.chunks(AT_ONCE) {
             if late() {
                 self.report.cut_short = true;
                 return Ok(None);

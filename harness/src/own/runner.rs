@@ -6,7 +6,7 @@ use super::stretch::work;
 use crate::child::{Lost, Worker};
 use crate::driver::Driver;
 use crate::protocol::Depth;
-use crate::shrink::{Fault, Subject};
+use crate::shrink::{Fault, Found, Subject};
 use lowbit_reference::case::Case;
 use lowbit_reference::data::{Files, Matrix, Stream};
 use lowbit_reports::record::{Record, Verdict};
@@ -62,6 +62,8 @@ pub(super) struct Runner {
     honest: Vec<(u64, f64)>,
     /// What is made smaller.
     shrinking: Option<Fault>,
+    /// What is asked of a step.
+    depth: Depth,
     alone: bool,
     /// Whether a stray access may end this process, where there is no child.
     expendable: bool,
@@ -82,6 +84,7 @@ impl Runner {
             hanging: 0,
             honest: Vec::new(),
             shrinking: None,
+            depth: Depth::Claims,
             alone: false,
             expendable: false,
         }
@@ -98,9 +101,14 @@ impl Runner {
         matches!(self.place, Some(Place::Child(_)))
     }
 
-    /// From now on a case is made smaller that fails in that way.
-    pub(super) fn shrinking(&mut self, fault: Fault) {
-        self.shrinking = Some(fault);
+    /// From now on this case is made smaller. Where one answer shows that it is wrong, no more is
+    /// asked of a step: what else is declared takes a dozen launches to verify.
+    pub(super) fn shrinking(&mut self, found: &Found) {
+        self.shrinking = Some(found.fault);
+        let wrong = |record: Record| Fault::of(&record) == Some(Fault::Wrong);
+        let shows = found.fault == Fault::Wrong
+            && self.asked(&found.case, &Depth::Answer).is_some_and(wrong);
+        self.depth = if shows { Depth::Answer } else { Depth::Claims };
     }
 
     /// Seconds of silence after which a case is taken to hang.
@@ -182,7 +190,7 @@ impl Runner {
 
 impl Subject for Runner {
     fn record(&mut self, case: &Case) -> Option<Record> {
-        self.asked(case, &Depth::Claims)
+        self.asked(case, &self.depth.clone())
     }
 
     fn alone(&mut self, case: &Case) -> Option<Record> {

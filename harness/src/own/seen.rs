@@ -5,6 +5,7 @@ use lowbit_kernels::Determinism;
 use lowbit_reference::case::{Case, Value};
 use lowbit_reference::op::Arithmetic;
 use lowbit_reports::record::{Record, Verdict};
+use lowbit_reports::units::count;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -23,11 +24,19 @@ pub struct Seen {
     pub work: u64,
     /// Thread counts that it was tried on, beside that of the check.
     pub threads: BTreeSet<usize>,
+    /// Why it did not accept cases, and how many of them. A format that never ran stands here.
+    pub outside: BTreeMap<String, usize>,
 }
+
+/// Most reasons that are printed.
+const REASONS: usize = 4;
 
 impl Seen {
     /// Take a case and its record into account.
     pub(super) fn add(&mut self, case: &Case, record: &Record) {
+        if record.verdict == Verdict::Skipped {
+            *self.outside.entry(record.reason.clone()).or_default() += 1;
+        }
         if record.verdict != Verdict::Passed {
             return;
         }
@@ -63,6 +72,16 @@ impl fmt::Display for Seen {
         writeln!(f, "  declares  {}; the same bits: {same}", arithmetic.join(" or "))?;
         writeln!(f, "  error     at most {:.3} of its bound", self.error_over_bound)?;
         writeln!(f, "  largest   {}; {} operations and bytes", list(sizes), self.work)?;
-        write!(f, "  threads   {}", list(self.threads.iter().map(ToString::to_string).collect()))
+        write!(f, "  threads   {}", list(self.threads.iter().map(ToString::to_string).collect()))?;
+        let mut reasons: Vec<(&String, usize)> =
+            self.outside.iter().map(|(why, cases)| (why, *cases)).collect();
+        reasons.sort_by_key(|(_, cases)| std::cmp::Reverse(*cases));
+        for (why, cases) in reasons.iter().take(REASONS) {
+            write!(f, "\n  outside   {}: {why}", count(*cases, "case"))?;
+        }
+        match reasons.len().saturating_sub(REASONS) {
+            0 => Ok(()),
+            more => write!(f, "\n  outside   {} more", count(more, "reason")),
+        }
     }
 }

@@ -13,10 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const MOST: usize = 2400;
 /// Most cases of other rules.
 const MOST_RULES: usize = 1600;
-/// Most cases of the longest sums.
-const MOST_LONGEST: usize = 240;
-/// A prime by which a list is gone through, so that what repeats in it does not.
-const STRIDE: usize = 7919;
 /// Most operations and bytes of a case: 2^18 floats in and out.
 pub(super) const MOST_WORK: u64 = 1 << 21;
 /// Sizes from which data at the end of the range are tried too: sums of bytes leave 16 bits.
@@ -101,6 +97,16 @@ pub(super) fn work(case: &Case) -> u64 {
     work.macs.max(work.bytes_read.saturating_add(work.bytes_written))
 }
 
+/// Whether a case is nothing but values that are read and written.
+pub(super) fn streams(case: &Case) -> bool {
+    (case.spec().work)(case).macs == 0
+}
+
+/// Sizes as changes of a case.
+pub(super) fn numbers(sizes: &[(&'static str, u64)]) -> Changes {
+    sizes.iter().map(|(key, size)| (*key, Some(Value::Number(*size)))).collect()
+}
+
 /// The stretched cases of the settings of `accepted`, small ones first. Where there are many
 /// settings each size is tried on a share of them: formats take turns, and the settings of a format.
 pub(super) fn stretched(accepted: &[Case]) -> Vec<Case> {
@@ -113,7 +119,7 @@ pub(super) fn stretched(accepted: &[Case]) -> Vec<Case> {
     let longest = all.iter().flatten().map(Vec::len).max().unwrap_or(0);
     let share = (MOST / longest.max(1)).clamp(1, bases.len().max(1));
     let mut cases = BTreeMap::new();
-    for case in bases.iter().filter_map(of_seed).chain(rules(&bases)).chain(longest_sums(&bases)) {
+    for case in bases.iter().filter_map(of_seed).chain(rules(&bases)) {
         cases.insert((work(&case), case.to_string()), case);
     }
     for i in 0..longest {
@@ -129,7 +135,7 @@ pub(super) fn stretched(accepted: &[Case]) -> Vec<Case> {
 }
 
 /// One case of each setting: the smallest without a size of 0 or 1, if there is one.
-fn bases(accepted: &[Case]) -> Vec<Case> {
+pub(super) fn bases(accepted: &[Case]) -> Vec<Case> {
     let mut bases: BTreeMap<String, ((usize, u64), &Case)> = BTreeMap::new();
     for case in accepted.iter().filter(|case| !matches!(case.word("data"), "file" | "kept")) {
         let tiny = sizes(case).filter(|(_, size)| *size < 2).count();
@@ -152,18 +158,18 @@ pub(super) fn sizes(case: &Case) -> impl Iterator<Item = (&'static str, u64)> {
 /// All stretched cases of one setting, those that differ in one size before others.
 fn of_base(base: &Case) -> Vec<Case> {
     let keys: Vec<&'static str> = sizes(base).map(|(key, _)| key).collect();
-    let number = |key: &'static str, size| (key, Some(Value::Number(size)));
     let mut changes: Vec<Changes> = Vec::new();
     for size in edges() {
-        changes.extend(keys.iter().map(|key| vec![number(key, size)]));
+        changes.extend(keys.iter().map(|key| numbers(&[(key, size)])));
     }
     for (a, b) in PAIRS {
         let pairs = keys.iter().enumerate().flat_map(|(i, first)| {
-            keys[i + 1..].iter().map(|second| vec![number(first, a), number(second, b)])
+            keys[i + 1..].iter().map(|second| numbers(&[(first, a), (second, b)]))
         });
         changes.extend(pairs);
     }
-    changes.extend(ALL.map(|size| keys.iter().map(|key| number(key, size)).collect()));
+    let all = |size| keys.iter().map(|key| (*key, size)).collect::<Vec<_>>();
+    changes.extend(ALL.map(|size| numbers(&all(size))));
     let mut cases: Vec<Case> = Vec::new();
     let mut seen = BTreeSet::from([base.to_string()]);
     let changed = changes.iter().enumerate().flat_map(|(i, change)| sized(base, change, i));
@@ -176,7 +182,7 @@ fn of_base(base: &Case) -> Vec<Case> {
 }
 
 /// 0 to 7, and each power of two with one less, one more and half of it more.
-fn edges() -> impl Iterator<Item = u64> {
+pub(super) fn edges() -> impl Iterator<Item = u64> {
     let around = |power: u32| [(1 << power) - 1, 1 << power, (1 << power) + 1, 3 << (power - 1)];
     (0..8).chain((3..=18).flat_map(around))
 }
@@ -184,7 +190,7 @@ fn edges() -> impl Iterator<Item = u64> {
 /// The case with the sizes of a change, or with those next to them that make one, on data that
 /// take turns; long ones at the end of the range as well.
 fn sized(base: &Case, change: &Changes, turn: usize) -> Vec<Case> {
-    let Some(case) = shaped(base, change) else { return Vec::new() };
+    let Some(case) = shaped(base, change, MOST_WORK) else { return Vec::new() };
     let long = sizes(&case).any(|(_, size)| size >= LONG);
     let words = [
         ("exact", ""),
@@ -206,32 +212,9 @@ pub(super) fn with_data(
     case.with(&[("data", Some(Value::Word(data))), ("pattern", pattern)]).ok()
 }
 
-/// Each size of each combination of formats as large as bears, on data at the end of the range: of
-/// settings that take turns, few meet a sum that leaves 24 bits.
-fn longest_sums(bases: &[Case]) -> Vec<Case> {
-    let of_formats: BTreeMap<String, &Case> =
-        bases.iter().map(|base| (formats(base), base)).collect();
-    let of_base = |base: &Case| -> Vec<Case> {
-        let keys: Vec<&'static str> = sizes(base).map(|(key, _)| key).collect();
-        let largest = |key: &'static str| {
-            let sizes = edges().collect::<Vec<_>>().into_iter().rev();
-            let mut shaped =
-                sizes.filter_map(|size| shaped(base, &vec![(key, Some(Value::Number(size)))]));
-            shaped.next().and_then(|case| with_data(&case, ("adversarial", "saturated")))
-        };
-        keys.into_iter().filter_map(largest).collect()
-    };
-    let all: Vec<Case> = of_formats.into_values().flat_map(of_base).collect();
-    // The first, then those that are left by turns: a step that divides how many sizes there are
-    // would meet one of them alone.
-    let mut order: Vec<usize> = (0..all.len()).collect();
-    order.sort_by_key(|i| i.wrapping_mul(STRIDE) % all.len());
-    order.into_iter().take(MOST_LONGEST).map(|i| all[i].clone()).collect()
-}
-
 /// The first that makes a case of bearable size: the sizes themselves, multiples of 8, 64 and 256,
 /// powers of two; and for each the other sizes as they are, 16 or the least.
-fn shaped(base: &Case, change: &Changes) -> Option<Case> {
+pub(super) fn shaped(base: &Case, change: &Changes, most_work: u64) -> Option<Case> {
     let rounded: [fn(u64) -> u64; 5] = [
         |size| size,
         |size| size.next_multiple_of(8),
@@ -239,7 +222,7 @@ fn shaped(base: &Case, change: &Changes) -> Option<Case> {
         |size| size.next_multiple_of(256),
         u64::next_power_of_two,
     ];
-    let fits = |case: &Case| work(case) <= MOST_WORK;
+    let fits = |case: &Case| work(case) <= most_work;
     rounded.iter().find_map(|round| {
         let change: Changes = change
             .iter()
@@ -345,9 +328,6 @@ mod tests {
         let rule = |case: &Case, text: &str| {
             case.get("activation_rule").is_some_and(|rule| rule.to_string().contains(text))
         };
-        has("a sum beyond 24 bits", &|[_, k, _], case| {
-            k * 127 * 127 > 1 << 24 && case.word("pattern") == "saturated"
-        });
         has("the lowest code", &|_, case| rule(case, "-128"));
         has("a long seed", &|_, case| case.number("seed") > u32::MAX as usize);
         // The larger one is the base: it has no size that any kernel has a branch for.

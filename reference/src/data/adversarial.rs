@@ -23,7 +23,8 @@ pub enum Pattern {
     /// The same, one ulp up or down.
     NearTies,
     /// Every value at the end of the range, rows of either sign; far beyond it where the scale is
-    /// fixed. Sums of products reach what an accumulator must hold.
+    /// fixed. Sums of products reach what an accumulator must hold. Of every third seed (2, 5, ...)
+    /// none is negative: sums across rows (channels, heads) reach it too.
     Saturated,
     /// Whole multiples of the smallest subnormal, of all magnitudes below the least normal float.
     Denormals,
@@ -153,7 +154,7 @@ pub fn adversarial(
                 let hot = if drawn >> 63 == 1 { len - 1 } else { drawn % len };
                 *x *= f32::from(u8::from((i - first) as u64 == hot));
             }
-            Pattern::Saturated => *x = if row % 2 == 0 { full } else { -full },
+            Pattern::Saturated => *x = if row % 2 == 0 || seed % 3 == 2 { full } else { -full },
             Pattern::Denormals => {
                 let power = mix(salt ^ mix(i as u64)) % 13;
                 let steps = (*x * (300 << power) as f32).round();
@@ -344,6 +345,12 @@ mod tests {
             assert!(ends.iter().all(|end| q.codes.contains(end)), "{levels:?}");
             assert!(q.codes.iter().all(|code| ends.contains(code)));
         }
+        let of_seed = |seed| {
+            let layout = Layout { len: 12, row_len: 3, rule: None, full: 1.0 };
+            adversarial(Pattern::Saturated, (seed, Stream::Weight), layout)
+        };
+        assert!([2, 5].iter().all(|seed| of_seed(*seed) == [1.0; 12]));
+        assert!([0, 1, 7].iter().all(|seed| of_seed(*seed)[3] == -1.0));
         let fixed = Rule { range: Range::Fixed, fixed_scale: 0.02, ..Rule::default() };
         let x = values(Pattern::Saturated, Some((&fixed, Levels::Int8)), Stream::Weight);
         assert!(x.iter().all(|x| x.abs() > 1e6));

@@ -1,0 +1,120 @@
+//! Cases as large as bears: the longest sums, where an accumulator is too narrow, and more blocks
+//! than 16 bits count.
+use super::stretch::{bases, edges, formats, numbers, shaped, sizes, streams, with_data};
+use lowbit_reference::case::Case;
+use std::collections::BTreeMap;
+
+/// Most cases of the longest sums, and their most operations and bytes.
+const MOST_SUMS: usize = 240;
+const MOST_SUM: u64 = 1 << 21;
+/// The seed of which saturated values have one sign, so that sums across rows are as long.
+const ONE_SIGN: u64 = 2;
+/// Most cases of many blocks, and the most bytes of one: they are read once.
+const MOST_MANY: usize = 12;
+const MOST_BYTES: u64 = 1 << 25;
+/// More values than 2^16 blocks of 32 hold, and more rows than 16 bits count.
+const MANY: [u64; 2] = [(1 << 21) + 33, (1 << 16) + 1];
+/// Longest sums that are tried before all else, on these data.
+const SCOUTS: usize = 24;
+const SCOUTED: [(&str, &str); 2] = [("adversarial", "saturated"), ("exact", "")];
+/// A prime by which a list is gone through, so that what repeats in it does not.
+const STRIDE: usize = 7919;
+
+/// Each size of each combination of formats as large as bears, on data at the end of the range: of
+/// settings that take turns, few meet a sum that leaves 24 bits.
+pub(super) fn longest_sums(accepted: &[Case]) -> Vec<Case> {
+    let largest = |base: &Case, key: &'static str| {
+        let mut largest_first: Vec<u64> = edges().collect();
+        largest_first.reverse();
+        let fits = |size| shaped(base, &numbers(&[(key, size)]), MOST_SUM);
+        let case = largest_first.into_iter().find_map(fits)?;
+        with_data(&case, ("adversarial", "saturated"))?.with(&numbers(&[("seed", ONE_SIGN)])).ok()
+    };
+    in_turns(each_size(accepted, largest), MOST_SUMS)
+}
+
+/// More than 2^16 blocks, or rows, for kernels that compute nothing but what they read.
+pub(super) fn many_blocks(accepted: &[Case]) -> Vec<Case> {
+    let many = |base: &Case, key: &'static str| {
+        let fits = |size| shaped(base, &numbers(&[(key, size)]), MOST_BYTES);
+        let case = MANY.into_iter().filter(|_| streams(base)).find_map(fits)?;
+        with_data(&case, ("realistic", ""))
+    };
+    in_turns(each_size(accepted, many), MOST_MANY)
+}
+
+/// A few of the longest: what a kernel loses beyond 2^16 of something it loses there, and is then
+/// found at once.
+pub(super) fn scouts(accepted: &[Case]) -> Vec<Case> {
+    let few = longest_sums(accepted).into_iter().take(SCOUTS);
+    let on_each = |case: Case| SCOUTED.into_iter().filter_map(move |tier| with_data(&case, tier));
+    few.flat_map(on_each).collect()
+}
+
+/// What is made of each size of one case for each combination of formats.
+fn each_size(accepted: &[Case], made: impl Fn(&Case, &'static str) -> Option<Case>) -> Vec<Case> {
+    let bases = bases(accepted);
+    let of_formats: BTreeMap<String, &Case> =
+        bases.iter().map(|base| (formats(base), base)).collect();
+    let of_base =
+        |base: &&Case| sizes(base).filter_map(|(key, _)| made(base, key)).collect::<Vec<Case>>();
+    of_formats.values().flat_map(of_base).collect()
+}
+
+/// The first, then those that are left by turns: a step that divides how many sizes there are would
+/// meet one of them alone.
+fn in_turns(all: Vec<Case>, most: usize) -> Vec<Case> {
+    let mut order: Vec<usize> = (0..all.len()).collect();
+    order.sort_by_key(|i| i.wrapping_mul(STRIDE) % all.len());
+    order.into_iter().take(most).map(|i| all[i].clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cases(id: &str) -> [Case; 1] {
+        [id.parse().unwrap_or_else(|e| panic!("{id}: {e}"))]
+    }
+
+    #[test]
+    fn sums_across_channels_and_heads_leave_24_bits() {
+        let conv = "conv2d/format=int8/batch=1/c_in=3/height=5/width=5/c_out=2/kernel_h=3/kernel_w=3/stride_h=1/stride_w=1/padding_h=0/padding_w=0/dilation_h=1/dilation_w=1/groups=1/data=exact";
+        let depth = |case: &Case| ["c_in", "kernel_h", "kernel_w"].map(|key| case.number(key));
+        let long = |case: &Case| depth(case).iter().product::<usize>() * 127 * 127 > 1 << 24;
+        let one_sign = |case: &Case| {
+            case.word("pattern") == "saturated" && case.number("seed") == ONE_SIGN as usize
+        };
+        let longest = longest_sums(&cases(conv));
+        assert!(longest.iter().any(|case| long(case) && one_sign(case)), "{longest:?}");
+        let projection = "lowrank_projection/weight=int8/activation=int8/weight_rule=absmax/activation_rule=absmax/pass=forward/relu=none/batch=2/input_heads=1/heads=2/time=3/embd=17/packed_latent=5/latent=5/data=exact";
+        let longest = longest_sums(&cases(projection));
+        let long = |case: &Case| case.number("embd") > 1041 && one_sign(case);
+        assert!(longest.iter().any(long), "{longest:?}");
+    }
+
+    #[test]
+    fn more_blocks_than_16_bits_count_are_met() {
+        let state = "rho_unpack/format=int8/elements=64/data=exact";
+        let many = many_blocks(&cases(state));
+        assert!(many.iter().any(|case| case.number("elements") > 1 << 21), "{many:?}");
+        let nf4 = "quantize_nf4/block_size=32/double_quant=none/n=3/k=64/data=realistic";
+        let many = many_blocks(&cases(nf4));
+        assert!(many.iter().any(|case| case.number("n") > 1 << 16), "{many:?}");
+        let product = "linear/weight=int8/weight_rule=absmax/activation=int8/activation_rule=absmax/m=3/k=65/n=5/data=exact";
+        assert_eq!(many_blocks(&cases(product)), []);
+    }
+
+    #[test]
+    fn scouts_are_on_data_that_overflow_and_on_data_that_differ() {
+        let product = "linear/weight=int8/weight_rule=absmax/activation=int8/activation_rule=absmax/m=3/k=65/n=5/data=exact";
+        let scouts = scouts(&cases(product));
+        for key in ["m", "k", "n"] {
+            let large = |case: &&Case| case.number(key) > 1 << 16;
+            let words = scouts.iter().filter(large).map(|case| case.word("data"));
+            let mut words: Vec<&str> = words.collect();
+            words.sort_unstable();
+            assert_eq!(words, ["adversarial", "exact"], "{key}");
+        }
+    }
+}
