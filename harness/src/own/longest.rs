@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 /// Most cases of the longest sums, and their most operations and bytes.
 const MOST_SUMS: usize = 240;
 const MOST_SUM: u64 = 1 << 21;
+/// Up to which a size alone counts as held by another, and how large both become.
+const HELD: usize = 1025;
+const MOST_HELD: u64 = 4097;
 /// The seed of which saturated values have one sign, so that sums across rows are as long.
 const ONE_SIGN: u64 = 2;
 /// Most cases of many blocks, and the most bytes of one: they are read once.
@@ -14,8 +17,9 @@ const MOST_MANY: usize = 12;
 const MOST_BYTES: u64 = 1 << 25;
 /// More values than 2^16 blocks of 32 hold, and more rows than 16 bits count.
 const MANY: [u64; 2] = [(1 << 21) + 33, (1 << 16) + 1];
-/// Longest sums that are tried before all else, on these data.
+/// Longest sums that are tried before all else, on these data, and cases of many blocks.
 const SCOUTS: usize = 24;
+const SCOUTS_OF_BLOCKS: usize = 2;
 const SCOUTED: [(&str, &str); 2] = [("adversarial", "saturated"), ("exact", "")];
 /// A prime by which a list is gone through, so that what repeats in it does not.
 const STRIDE: usize = 7919;
@@ -24,13 +28,29 @@ const STRIDE: usize = 7919;
 /// settings that take turns, few meet a sum that leaves 24 bits.
 pub(super) fn longest_sums(accepted: &[Case]) -> Vec<Case> {
     let largest = |base: &Case, key: &'static str| {
-        let mut largest_first: Vec<u64> = edges().collect();
-        largest_first.reverse();
-        let fits = |size| shaped(base, &numbers(&[(key, size)]), MOST_SUM);
-        let case = largest_first.into_iter().find_map(fits)?;
+        let case = largest(base, key)?;
         with_data(&case, ("adversarial", "saturated"))?.with(&numbers(&[("seed", ONE_SIGN)])).ok()
     };
     in_turns(each_size(accepted, largest), MOST_SUMS)
+}
+
+/// The largest size that bears; where another size holds it (a slice the whole, a window the image)
+/// with that one as large.
+fn largest(base: &Case, key: &'static str) -> Option<Case> {
+    let mut sizes_down: Vec<u64> = edges().collect();
+    sizes_down.reverse();
+    let fits = |keys: &[&'static str], size| {
+        let changes: Vec<_> = keys.iter().map(|key| (*key, size)).collect();
+        shaped(base, &numbers(&changes), MOST_SUM)
+    };
+    let alone = sizes_down.iter().find_map(|size| fits(&[key], *size));
+    if alone.as_ref().is_some_and(|case| case.number(key) > HELD) {
+        return alone;
+    }
+    let others: Vec<&'static str> = sizes(base).map(|(other, _)| other).collect();
+    let held = sizes_down.iter().filter(|size| (HELD as u64..=MOST_HELD).contains(*size));
+    let both = |size: &u64| others.iter().find_map(|other| fits(&[key, *other], *size));
+    held.into_iter().find_map(both).or(alone)
 }
 
 /// More than 2^16 blocks, or rows, for kernels that compute nothing but what they read.
@@ -48,7 +68,8 @@ pub(super) fn many_blocks(accepted: &[Case]) -> Vec<Case> {
 pub(super) fn scouts(accepted: &[Case]) -> Vec<Case> {
     let few = longest_sums(accepted).into_iter().take(SCOUTS);
     let on_each = |case: Case| SCOUTED.into_iter().filter_map(move |tier| with_data(&case, tier));
-    few.flat_map(on_each).collect()
+    let of_blocks = many_blocks(accepted).into_iter().take(SCOUTS_OF_BLOCKS);
+    few.flat_map(on_each).chain(of_blocks).collect()
 }
 
 /// What is made of each size of one case for each combination of formats.
@@ -90,6 +111,11 @@ mod tests {
         let projection = "lowrank_projection/weight=int8/activation=int8/weight_rule=absmax/activation_rule=absmax/pass=forward/relu=none/batch=2/input_heads=1/heads=2/time=3/embd=17/packed_latent=5/latent=5/data=exact";
         let longest = longest_sums(&cases(projection));
         let long = |case: &Case| case.number("embd") > 1041 && one_sign(case);
+        assert!(longest.iter().any(long), "{longest:?}");
+        let tail = "decoder_tail/weight=int8/activation=int8/weight_rule=onnx/activation_rule=onnx/pass=forward/relu=none/batch=2/heads=3/time=13/latent=17/latent_total=57/dim=35/data=exact";
+        let longest = longest_sums(&cases(tail));
+        // A slice of latents is held by the whole.
+        let long = |case: &Case| case.number("latent") > 1041 && one_sign(case);
         assert!(longest.iter().any(long), "{longest:?}");
     }
 
