@@ -24,6 +24,8 @@ pub struct RowInfo {
     pub threads: Threads,
     /// What it declares to be the same, bit for bit.
     pub determinism: Determinism,
+    /// Whether it is somebody else's.
+    pub is_peer: bool,
 }
 
 /// One operation and its table.
@@ -127,6 +129,7 @@ impl<O: Op> Driver for OpDriver<O> {
             need: kernel.need(),
             threads: kernel.threads(),
             determinism: kernel.determinism(),
+            is_peer: kernel.is_peer(),
         };
         self.kernels.iter().map(info).collect()
     }

@@ -16,7 +16,7 @@ pub enum Exit {
     Quality = 5,
     /// A goal was missed, and goals were to be enforced.
     Speed = 3,
-    /// A check proved nothing: mistrusted, or a row that accepted none of its cases, or was not
+    /// A check proved nothing: mistrusted, or a row of ours that accepted none of its cases, or was not
     /// shown every code where its suite claims it.
     Coverage = 7,
     /// A worker died or was silent, a file or required hardware is missing.
@@ -29,7 +29,7 @@ impl Exit {
     /// Every code with its meaning, for `--help` and the documents.
     pub const MEANINGS: &'static str = "\
 Exit codes: 0 ok; 2 bad command line or scenario; 4 a row answered wrongly; 5 an enforced limit \
-on quality or memory is broken; 3 a goal was missed under --enforce-goals; 7 a check proved nothing (mistrusted, a row that accepted none \
+on quality or memory is broken; 3 a goal was missed under --enforce-goals; 7 a check proved nothing (mistrusted, a row that is no peer and accepted none \
 of a suite's cases, or codes that none of them holds where the suite claims them); 8 a worker died or hung, a device did not run a row, or a tensor file or required hardware is missing; 9 nothing ran. \
 When several hold, the first of 8, 4, 7, 5, 3. (6 is kept for speed gates without a verdict.)";
 }
@@ -38,8 +38,8 @@ When several hold, the first of 8, 4, 7, 5, 3. (6 is kept for speed gates withou
 /// none of its cases. A case asked for by its id (`--case`, no sweep) may be outside a row's contract.
 pub fn never_ran(records: &[Record]) -> Vec<(String, String)> {
     let mut rows: BTreeMap<(&str, &str), bool> = BTreeMap::new();
-    let may = [Some(SkipKind::Hardware), Some(SkipKind::Peer)];
-    let asked = |r: &&Record| !may.contains(&r.skip) && !r.sweep.is_empty();
+    let excused = [Some(SkipKind::Hardware), Some(SkipKind::Peer)];
+    let asked = |r: &&Record| !excused.contains(&r.skip) && !r.sweep.is_empty();
     for record in records.iter().filter(asked) {
         *rows.entry((&record.op, &record.kernel)).or_default() |=
             record.verdict != Verdict::Skipped;

@@ -230,7 +230,7 @@ pub struct Record {
     pub verdict: Verdict,
     /// Why, when it did not pass; empty otherwise.
     pub reason: String,
-    /// For skipped rows: hardware or problem.
+    /// For skipped rows: why.
     pub skip: Option<SkipKind>,
     /// Threads the row was given; absent after `check`, whose answers do not depend on it.
     pub threads: Option<u32>,

@@ -84,7 +84,8 @@ pub(crate) fn run(drivers: &[&dyn Driver], args: &MutateArgs) -> anyhow::Result<
     let hardware = engine.hardware().map_err(anyhow::Error::msg)?;
     unseen.retain(|(op, kernel)| {
         let infos = drivers.iter().filter(|d| d.spec().name == *op).flat_map(|d| d.rows());
-        infos.filter(|row| row.name == kernel).all(|row| hardware.has(row.need).is_ok())
+        let mut infos = infos.filter(|row| row.name == kernel);
+        infos.all(|row| hardware.has(row.need).is_ok() && !row.is_peer)
     });
     conclude(&score, &unseen)
 }

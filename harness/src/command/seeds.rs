@@ -30,6 +30,8 @@ struct Tally {
     refusal: String,
     /// Its hardware is not here, so that it can accept nothing.
     absent: bool,
+    /// It is somebody else's, and took none of the cases so far.
+    excused: bool,
 }
 
 /// Where an op's cases are drawn from, and how often a draw there was of use.
@@ -49,7 +51,7 @@ impl Urn<'_> {
 }
 
 fn needs(tally: &Tally, wanted: usize) -> bool {
-    !tally.absent && tally.accepted < wanted
+    !tally.absent && !tally.excused && tally.accepted < wanted
 }
 
 /// The draws of one op.
@@ -208,6 +210,7 @@ fn note(tallies: &mut BTreeMap<&str, Tally>, record: &Record) {
         Verdict::Skipped => {
             tally.refusal.clone_from(&record.reason);
             tally.absent |= record.skip == Some(SkipKind::Hardware);
+            tally.excused = record.skip == Some(SkipKind::Peer) && tally.accepted == 0;
             return;
         }
         Verdict::Passed => {}
@@ -219,6 +222,7 @@ fn note(tallies: &mut BTreeMap<&str, Tally>, record: &Record) {
         Verdict::Failed | Verdict::Crashed | Verdict::Errored => tally.failed += 1,
     }
     tally.accepted += 1;
+    tally.excused = false;
 }
 
 /// A line for each row.
@@ -234,7 +238,7 @@ fn rows_of(op: &str, tallies: &BTreeMap<&str, Tally>) -> String {
 fn fell_short(op: &str, tallies: &BTreeMap<&str, Tally>, wanted: usize) -> String {
     let short = tallies.iter().filter(|(_, tally)| tally.accepted < wanted);
     let line = |(row, tally): (&&str, &Tally)| {
-        if tally.absent {
+        if tally.absent || tally.excused {
             return format!("skipped: {row} of {op}: {}\n", tally.refusal);
         }
         let why = match tally.refusal.as_str() {

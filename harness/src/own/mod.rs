@@ -16,12 +16,14 @@ use crate::protocol::Depth;
 use crate::shrink::{Fault, Found, Small, Subject};
 use apart::{Again, Role};
 use crew::{Asked, Crew};
+use longest::Longest;
 use lowbit_kernels::Kernel;
 use lowbit_reference::case::Case;
 use lowbit_reference::op::Op;
 use lowbit_reports::record::{Agreement, Record, SkipKind, Verdict};
 use runner::Runner;
 pub use seen::Seen;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 pub use verdict::{Refused, Report, Why};
@@ -34,7 +36,7 @@ const AT_ONCE: usize = 64;
 const ALL_CLAIMS: u64 = 4;
 /// Seconds after which a kernel, a slow one, is tried on nothing more than the suite.
 const LONGEST: f64 = 100.0;
-/// Seconds until a faulty kernel is refused, if it was found in time.
+/// Seconds until a faulty kernel is refused, if it was found in time and a run of it takes none.
 const REFUSED: f64 = 9.5;
 /// Least and most seconds that a failing case is made smaller.
 const SHRINK: (f64, f64) = (3.0, 8.0);
@@ -45,8 +47,10 @@ const ONCE_MORE: f64 = 1.2;
 ///
 /// It runs on every case of the op in the suite `smoke`; on the committed regressions; for each
 /// setting that it accepted there on sizes around every power of two up to 2^18, strides, other
-/// rules and values at the end of the range; on cases whose sizes are all drawn at once; on large
-/// cases of the suite `nightly`; and on random ones drawn from its axes. Every answer is compared
+/// rules and values at the end of the range; on the longest sums, and on cases of some 2^21 values or
+/// 2^16 rows where nothing is multiplied (16 MiB at most), some of both first; on cases whose sizes
+/// are all drawn at once; on large cases of the suite `nightly`; and on random ones drawn from its
+/// axes. Every answer is compared
 /// element by element with derived bounds. On the suite's cases and a quarter of the others the
 /// kernel runs as every row of the suite does: twice, on buffers of different content between guard
 /// bands, again, and on other threads; on the rest once. What it does not accept is left out; at
@@ -239,13 +243,15 @@ impl Check {
         let accepted: Vec<Case> = proved.map(|(case, _)| case.clone()).collect();
         let mut small = stretch::stretched(&accepted);
         small.extend(mixed::mixed(&accepted));
-        small.extend(longest::longest_sums(&accepted));
+        let longest = Longest::new(&accepted);
+        small.extend(longest.sums());
         small.sort_by_cached_key(|case| (stretch::work(case), case.to_string()));
-        small.dedup();
-        let mut all = longest::scouts(&accepted);
+        let mut all = longest.scouts();
         all.extend(small);
         all.extend(cases::large(op, &accepted)?);
-        all.extend(longest::many_blocks(&accepted));
+        all.extend(longest.blocks());
+        let mut seen = BTreeSet::new();
+        all.retain(|case| seen.insert(case.to_string()));
         for cases in all.chunks(AT_ONCE) {
             if late() {
                 self.report.cut_short = true;

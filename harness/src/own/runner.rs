@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// Longest silence, in seconds: that of the first cases, and of kernels that are slow.
 const MOST_SILENCE: f64 = 5.0;
+/// Operations and bytes from which a case may take as many times as long.
+const FAMILIAR_WORK: u64 = 1 << 22;
 /// Answers before silence is noticed sooner.
 const FIRST: usize = 3;
 /// Shortest silence while cases are looked for.
@@ -118,10 +120,12 @@ impl Runner {
             Some(Fault::Silent) if self.alone => (self.usual(case), SILENT_ALONE),
             Some(Fault::Silent) => (self.usual(case), SILENT),
             Some(_) if !self.alone => (slowest, SHRINKING),
-            _ if self.honest.len() < FIRST => return MOST_SILENCE,
+            _ if self.honest.len() < FIRST => (MOST_SILENCE, MOST_SILENCE),
             _ => (slowest, LOOKING),
         };
-        (PATIENCE * usual).clamp(least, MOST_SILENCE)
+        // Our side of a case is in it, too: drawing, the reference, judging.
+        let more = 1.0 + (work(case) / FAMILIAR_WORK) as f64;
+        more * (PATIENCE * usual).clamp(least, MOST_SILENCE)
     }
 
     /// Median seconds of honest answers to cases of no more work than this one.

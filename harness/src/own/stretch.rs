@@ -97,8 +97,8 @@ pub(super) fn work(case: &Case) -> u64 {
     work.macs.max(work.bytes_read.saturating_add(work.bytes_written))
 }
 
-/// Whether a case is nothing but values that are read and written.
-pub(super) fn streams(case: &Case) -> bool {
+/// Whether a case multiplies and adds nothing: quantizers, packing, transforms by additions, masks.
+pub(super) fn without_products(case: &Case) -> bool {
     (case.spec().work)(case).macs == 0
 }
 

@@ -13,7 +13,8 @@
 //! first word of another parameter that goes with it.
 use lowbit_reference::case::{Case, Kind, Param, Value};
 
-/// Sizes that are tried of every number: the smallest ones, and edges of bytes, vectors and tiles.
+/// Sizes that are tried of every number: the smallest ones, and edges of bytes, vectors, tiles and
+/// 16 bits.
 const SIZES: [u64; 20] =
     [0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 32, 33, 64, 65, 128, 257, 4097, 65536, 65537];
 /// Seeds that count as small.

@@ -28,15 +28,15 @@ pub(super) static BURN: Burn<Cpu> = Burn::new("burn", Threads::One, (dense::acce
 /// NdArray, quantized weights.
 #[cfg(feature = "peers")]
 pub(super) static QUANTIZED: Burn<Cpu> =
-    Burn::new("burn-quantized", Threads::One, (peer::accepts, peer::native));
+    Burn::new("burn-quantized", Threads::One, (peer::accepts, peer::native)).peer();
 /// Flex, f32 weights.
 #[cfg(feature = "peers")]
 pub(super) static FLEX: Burn<peer::Flex> =
-    Burn::new("burn-flex", Threads::Pool, (dense::accepts, floating));
+    Burn::new("burn-flex", Threads::Pool, (dense::accepts, floating)).peer();
 /// Flex, quantized weights.
 #[cfg(feature = "peers")]
 pub(super) static FLEX_QUANTIZED: Burn<peer::Flex> =
-    Burn::new("burn-flex-quantized", Threads::Pool, (peer::accepts, peer::native));
+    Burn::new("burn-flex-quantized", Threads::Pool, (peer::accepts, peer::native)).peer();
 
 /// Whether the weights can be made, and the weights, `[K, N]`.
 type Weights<B> =
@@ -48,12 +48,19 @@ pub(super) struct Burn<B: Backend> {
     name: &'static str,
     threads: Threads,
     weights: Weights<B>,
+    is_peer: bool,
     backend: PhantomData<fn() -> B>,
 }
 
 impl<B: Backend> Burn<B> {
     const fn new(name: &'static str, threads: Threads, weights: Weights<B>) -> Burn<B> {
-        Burn { name, threads, weights, backend: PhantomData }
+        Burn { name, threads, weights, is_peer: false, backend: PhantomData }
+    }
+
+    /// The suites are written for the row `burn`, but not for these.
+    #[cfg(feature = "peers")]
+    const fn peer(self) -> Burn<B> {
+        Burn { is_peer: true, ..self }
     }
 }
 
@@ -123,7 +130,7 @@ impl<B: Backend> Kernel<Linear> for Burn<B> {
         self.name
     }
     fn is_peer(&self) -> bool {
-        true
+        self.is_peer
     }
     fn threads(&self) -> Threads {
         self.threads

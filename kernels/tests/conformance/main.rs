@@ -109,6 +109,7 @@ fn rows<O: Op>(
             let _ = sender.send((name, missing.clone().and(count)));
             match (missing, result) {
                 (Err(_), _) => Ok(()),
+                // A peer, too: the cases here are for every row that there is.
                 (Ok(()), Ok(0)) => Err(Failed::from("accepted no case: a row that never ran")),
                 (Ok(()), Ok(_)) => Ok(()),
                 (Ok(()), Err(why)) => Err(Failed::from(why)),
