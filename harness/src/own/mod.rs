@@ -48,7 +48,7 @@ const ONCE_MORE: f64 = 1.2;
 /// It runs on every case of the op in the suite `smoke`; on the committed regressions; for each
 /// setting that it accepted there on sizes around every power of two up to 2^18, strides, other
 /// rules and values at the end of the range; on the longest sums, and on cases of some 2^21 values or
-/// 2^16 rows where nothing is multiplied (16 MiB at most), some of both first; on cases whose sizes
+/// 2^16 rows where nothing is multiplied (20 MiB at most), some of both first; on cases whose sizes
 /// are all drawn at once; on large cases of the suite `nightly`; and on random ones drawn from its
 /// axes. Every answer is compared
 /// element by element with derived bounds. On the suite's cases and a quarter of the others the
