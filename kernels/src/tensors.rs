@@ -1,7 +1,7 @@
 //! Projections of codes on device buffers of somebody else's: what a training step enqueues.
 //!
 //! ```text
-//! quantize      codes and one scale of a tensor             statistics, scale, codes: no host copy
+//! quantize      codes, and one scale or one a row           statistics, scale, codes: no host copy
 //! forward       y = relu(X W - threshold)                   the tiles of `linear`, codes stay packed
 //! grad_input    s G W^T                                     floats by packed codes
 //! grad_weight   (s X)^T G                                   floats, a tile of 64 x 64 for 256 units
@@ -21,7 +21,7 @@ use crate::projection::{Arranged, Matrices};
 use cubecl::prelude::*;
 use lowbit_reference::format::WeightFormat;
 use lowbit_reference::op::projection::{DecoderTail, LowrankProjection};
-use lowbit_reference::rule::Rule;
+use lowbit_reference::rule::{Granularity, Rule};
 
 /// Units of a cube of the kernels here.
 const UNITS: u32 = 256;
@@ -54,13 +54,15 @@ impl Buffer {
     }
 }
 
-/// Codes of a tensor and their one scale.
+/// Codes of a tensor and their scales.
 #[derive(Clone, Debug)]
 pub struct Codes {
     /// Rows of whole words.
     pub words: Buffer,
-    /// The scale first.
-    pub scale: Buffer,
+    /// The scale first, or those of the rows.
+    pub scales: Buffer,
+    /// Whether each row has a scale: an input's may, of a weight all share one.
+    pub per_row: bool,
     /// How a row is packed: sign1, ternary2 or int8.
     pub format: &'static dyn WeightFormat,
 }
@@ -68,6 +70,12 @@ pub struct Codes {
 impl Codes {
     fn packing(&self) -> Packing {
         Packing::of(self.format.levels())
+    }
+
+    /// The scales of as many rows, and 1 where each has its own: what a row is multiplied by.
+    fn scales(&self, what: &str, rows: usize) -> (&Words, u32) {
+        let len = if self.per_row { rows } else { 1 };
+        (self.scales.words(what, len), u32::from(self.per_row))
     }
 
     /// The words of as many rows.
@@ -100,7 +108,12 @@ pub fn words_of_row(format: &dyn WeightFormat, len: usize) -> usize {
 }
 
 /// sign1, ternary2 or int8 codes of `rows` rows of `row_len` values, at least one of each, by a rule
-/// of one statistic (absmax or absmean) and one scale for all.
+/// of one statistic (absmax or absmean) and, as its granularity says, a scale for each row or one
+/// for all.
+///
+/// # Panics
+///
+/// Under a rule with groups in a row.
 pub fn quantize<R: Runtime>(
     client: &ComputeClient<R>,
     x: &Buffer,
@@ -108,12 +121,18 @@ pub fn quantize<R: Runtime>(
     (rule, format): (&Rule, &'static dyn WeightFormat),
 ) -> Codes {
     let (rule, levels) = (*rule, format.levels());
-    let matrix = Matrix { rule, levels, rows, row_len, groups: 1, group_len: rows * row_len };
+    let per_row = match rule.granularity {
+        Granularity::Tensor => false,
+        Granularity::Row => true,
+        groups => panic!("{groups:?}: one scale, or one for each row"),
+    };
+    let (len, groups) = (rows * row_len, if per_row { rows } else { 1 });
+    let matrix = Matrix { rule, levels, rows, row_len, groups, group_len: len / groups };
     let plan = Plan::new(matrix);
     let [sums, scales, packed] = plan.lengths().map(|len| Words::empty(client, len));
-    let x = x.words("x", rows * row_len);
+    let x = x.words("x", len);
     plan.enqueue(client, x, Written { sums: &sums, scales: &scales, packed: &packed });
-    Codes { words: Buffer(packed), scale: Buffer(scales), format }
+    Codes { words: Buffer(packed), scales: Buffer(scales), per_row, format }
 }
 
 /// The values of codes, `[rows, row_len]` f32.
@@ -126,14 +145,19 @@ pub fn dequantize<R: Runtime>(
     let values = Words::empty(client, len);
     let (cubes, dim) = (spread(len.div_ceil(UNITS as usize)), CubeDim::new_1d(UNITS));
     let words = codes.rows("codes", [rows, row_len]).arg();
-    let scale = codes.scale.words("scale", 1).arg();
-    let [len, row_len, row_words] = [len, row_len, packing.words(row_len)].map(word);
-    let to = values.arg();
-    decoded::launch::<R>(client, cubes, dim, words, scale, to, len, row_len, row_words, packing);
+    let (scales, step) = codes.scales("scales", rows);
+    let (scales, to) = (scales.arg(), values.arg());
+    let row = DecodedRowLaunch::new(word(row_len), word(packing.words(row_len)), step);
+    decoded::launch::<R>(client, cubes, dim, words, scales, to, word(len), row, packing);
     Buffer(values)
 }
 
 /// `y`, or `relu(y - threshold)`, f32 in the shape of the output.
+///
+/// # Panics
+///
+/// Where a sum would mix scales: if each row of a weight has its own, or of the input of a decoder of
+/// several heads.
 pub fn forward<R: Runtime>(
     client: &ComputeClient<R>,
     shape: &Shape,
@@ -143,13 +167,17 @@ pub fn forward<R: Runtime>(
     let all = shape.matrices();
     let sizes = sizes(&all.forward);
     let turn = Turn { weight: sizes.pieces * all.rows, piece: all.rows, row: (0, 1), code: (1, 0) };
-    let rows = sizes.batch * sizes.inputs * sizes.pieces * sizes.time;
-    let words = x.rows("x", [rows, sizes.piece]).clone();
-    let x = (words, x.packing(), x.scale.words("scale", 1).clone());
-    product(client, sizes, x, turned(client, w, &sizes, (turn, &all)), threshold)
+    let (words, scales, step) = input(x, &all);
+    let x = (words.clone(), x.packing(), scales.clone());
+    let w = turned(client, w, &sizes, (turn, &all));
+    product(client, sizes, (x, step, w), threshold)
 }
 
 /// The gradient of the input, f32 in its shape, for the gradient `g` of `y` before any relu.
+///
+/// # Panics
+///
+/// As [`forward`].
 pub fn grad_input<R: Runtime>(
     client: &ComputeClient<R>,
     shape: &Shape,
@@ -166,10 +194,15 @@ pub fn grad_input<R: Runtime>(
     unit::launch::<R>(client, spread(1), CubeDim::new_1d(1), one.arg());
     let g = g.words("g", all.forward.tokens() * all.forward.weights * all.forward.n);
     let g = (g.clone(), Packing::Float, one);
-    product(client, sizes, g, turned(client, w, &sizes, (turn, &all)), None)
+    let w = turned(client, w, &sizes, (turn, &all));
+    product(client, sizes, (g, 0, w), None)
 }
 
 /// The gradient of the weight, f32 in its shape, for the gradient `g` of `y` before any relu.
+///
+/// # Panics
+///
+/// As [`forward`].
 pub fn grad_weight<R: Runtime>(
     client: &ComputeClient<R>,
     shape: &Shape,
@@ -179,24 +212,31 @@ pub fn grad_weight<R: Runtime>(
     let all = shape.matrices();
     let len = all.forward.weights * all.forward.pieces * all.rows * all.columns;
     let to = Words::empty(client, len);
-    let shape = &all.forward;
-    let rows = [shape.tokens() * shape.inputs * shape.pieces, shape.piece()];
-    let x = (x.rows("x", rows), x.packing(), x.scale.words("scale", 1));
-    let g = g.words("g", shape.tokens() * shape.weights * shape.n);
-    enqueue_outer(client, &all, x, 0, (g.arg(), to.arg()));
+    let (words, scales, step) = input(x, &all);
+    let x = (words, x.packing(), scales);
+    let g = g.words("g", all.forward.tokens() * all.forward.weights * all.forward.n);
+    enqueue_outer(client, &all, x, step, (g.arg(), to.arg()));
     Buffer(to)
+}
+
+/// Words and scales of the input of the forward product, and their step.
+fn input<'a>(x: &'a Codes, all: &Matrices) -> (&'a Words, &'a Words, u32) {
+    let shape = &all.forward;
+    assert!(!x.per_row || shape.pieces == 1, "x: a scale for each row, and sums mix rows");
+    let rows = shape.tokens() * shape.inputs * shape.pieces;
+    let (scales, step) = x.scales("x.scales", rows);
+    (x.rows("x", [rows, shape.piece()]), scales, step)
 }
 
 fn product<R: Runtime>(
     client: &ComputeClient<R>,
     sizes: Sizes,
-    x: Side,
-    w: Side,
+    (x, x_step, w): (Side, u32, Side),
     threshold: Option<f32>,
 ) -> Buffer {
     let y = Output::empty(client, sizes.outputs());
     let nothing = Words::empty(client, 1);
-    Product::of_sides(sizes, (x, w), nothing, threshold).enqueue(client, &y);
+    Product::of_sides(sizes, (x, w), (x_step, nothing), threshold).enqueue(client, &y);
     Buffer(y.words())
 }
 
@@ -217,6 +257,7 @@ fn turned<R: Runtime>(
     sizes: &Sizes,
     (turn, all): (Turn, &Matrices),
 ) -> Side {
+    assert!(!w.per_row, "w: a scale for each row, and sums mix rows");
     let packing = w.packing();
     let to_words = packing.words(sizes.piece);
     let rows = sizes.weights * sizes.pieces * sizes.n;
@@ -243,10 +284,10 @@ fn turned<R: Runtime>(
     let packed = [all.forward.weights * all.forward.pieces * all.rows, all.columns];
     let (from, to) = (w.rows("w", packed).arg(), words.arg());
     rearranged::launch::<R>(client, cubes, dim, from, to, shape, packing);
-    let scale = Words::empty(client, TABLE as usize + 1);
-    let (from, to) = (w.scale.words("scale", 1).arg(), scale.arg());
+    let scales = Words::empty(client, TABLE as usize + 1);
+    let (from, to) = (w.scales("w.scales", 1).0.arg(), scales.arg());
     placed::launch::<R>(client, spread(1), CubeDim::new_1d(1), from, to);
-    (words, packing, scale)
+    (words, packing, scales)
 }
 
 /// The scale of floats.
@@ -261,23 +302,31 @@ fn placed(from: &Array<f32>, to: &mut Array<f32>) {
     to[TABLE as usize] = from[0];
 }
 
+/// Values and words of a row, and 1 where each row has a scale.
+#[derive(CubeType, CubeLaunch, Clone, Copy)]
+struct DecodedRow {
+    len: u32,
+    words: u32,
+    step: u32,
+}
+
 /// A unit a value.
 #[cube(launch)]
 fn decoded(
     words: &Array<u32>,
-    scale: &Array<f32>,
+    scales: &Array<f32>,
     to: &mut Array<f32>,
     len: u32,
-    row_len: u32,
-    row_words: u32,
+    of_row: DecodedRow,
     #[comptime] packing: Packing,
 ) {
     let at = CUBE_POS as u32 * UNITS + UNIT_POS;
     if at < len {
-        let (row, k) = (at / row_len, at % row_len);
+        let (row, k) = (at / of_row.len, at % of_row.len);
         let per_word = comptime!(packing.per_word());
-        let word = words[(row * row_words + k / per_word) as usize];
-        to[at as usize] = decode::<f32>(word, k % per_word, packing) * scale[0];
+        let word = words[(row * of_row.words + k / per_word) as usize];
+        let scale = scales[(row * of_row.step) as usize];
+        to[at as usize] = decode::<f32>(word, k % per_word, packing) * scale;
     }
 }
 

@@ -1,4 +1,5 @@
-//! How a tensor becomes codes: a format, and a rule with one scale for the whole tensor.
+//! How a tensor becomes codes: a format, and a rule with one scale for the whole tensor or for each
+//! token.
 use lowbit_reference::format::{SIGN1, WeightFormat, activation_format, weight_format};
 use lowbit_reference::invalid::Invalid;
 use lowbit_reference::rule::{
@@ -43,7 +44,7 @@ impl Coding {
     }
 
     /// Activations (`int8`) under a named rule: `burn_dragon`, `b1`, `b158`, `a48`, `absmax`, `bnb`,
-    /// `onnx`; with one scale for the whole tensor.
+    /// `onnx`; with one scale for the whole tensor; [`Coding::per_token`] has more.
     ///
     /// # Errors
     ///
@@ -57,12 +58,24 @@ impl Coding {
         Coding::new(known, Rule { granularity: Granularity::Tensor, ..found })
     }
 
+    /// The same with a scale for each row along the last dimension, so that no token moves the scale of
+    /// another: one for each token of each head of an input of `lowrank`. A decoder adds up heads, and
+    /// a weight is summed along its columns: a projection refuses these there.
+    pub fn per_token(self) -> Coding {
+        Coding { rule: Rule { granularity: Granularity::Row, ..self.rule }, ..self }
+    }
+
+    /// Whether each row has a scale.
+    pub(crate) fn is_per_token(&self) -> bool {
+        self.rule.granularity == Granularity::Row
+    }
+
     /// Signs of values that are never zero.
     pub(crate) fn signs() -> Coding {
         Coding { format: &SIGN1, rule: burn_dragon(SIGN1.levels()) }
     }
 
-    /// Any rule with one statistic and one scale.
+    /// Any rule with one statistic, and one scale or one a row.
     ///
     /// # Errors
     ///
@@ -71,8 +84,8 @@ impl Coding {
         let refused = |field: &str, found: &dyn std::fmt::Debug, allowed: &str| {
             Err(Invalid::new(field, format!("{found:?}"), allowed))
         };
-        if rule.granularity != Granularity::Tensor {
-            return refused("rule.granularity", &rule.granularity, "tensor");
+        if !matches!(rule.granularity, Granularity::Tensor | Granularity::Row) {
+            return refused("rule.granularity", &rule.granularity, "tensor, row");
         }
         if !matches!(rule.range, Range::Absmax | Range::Absmean) {
             return refused("rule.range", &rule.range, "absmax, absmean");
@@ -84,10 +97,5 @@ impl Coding {
             true => Ok(Coding { format, rule }),
             false => Err(Invalid::new("format", format.name(), FORMATS.join(", "))),
         }
-    }
-
-    /// Bytes of the codes of that many rows, each on whole bytes, and of their scale.
-    pub(crate) fn bytes(&self, rows: usize, row_len: usize) -> u64 {
-        (rows * self.format.row_bytes(row_len) + size_of::<f32>()) as u64
     }
 }

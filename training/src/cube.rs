@@ -53,7 +53,7 @@ impl<R: CubeRuntime, F: FloatElement, I: IntElement, BT: BoolElement> LowBit
         let codes = tensors::quantize(&x.client.clone(), &values(x.clone()), [rows, row_len], how);
         Codes {
             words: tensor(&x, &codes.words, &Self::packed_shape(at), Self::PACKED),
-            scale: tensor(&x, &codes.scale, &[1], DType::F32),
+            scales: tensor(&x, &codes.scales, &[at.scales()], DType::F32),
         }
     }
 
@@ -95,8 +95,8 @@ fn packed<R: CubeRuntime, F: FloatElement, I: IntElement, BT: BoolElement>(
     codes: Codes<CubeBackend<R, F, I, BT>>,
     at: &Matrix,
 ) -> tensors::Codes {
-    let (words, scale) = (buffer(codes.words), buffer(codes.scale));
-    tensors::Codes { words, scale, format: at.coding.format() }
+    let (words, scales) = (buffer(codes.words), buffer(codes.scales));
+    tensors::Codes { words, scales, per_row: at.coding.is_per_token(), format: at.coding.format() }
 }
 
 impl<R: CubeRuntime, F: FloatElement, I: IntElement, BT: BoolElement> Project

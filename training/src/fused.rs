@@ -45,35 +45,35 @@ struct Custom<B> {
 fn codes<B: FusionBackend + LowBit>(
     handles: &mut Handles<B>,
     words: &TensorIr,
-    scale: &TensorIr,
+    scales: &TensorIr,
 ) -> Codes<B> {
     let words = handles.get_int_tensor::<B>(words);
-    Codes { words, scale: handles.get_float_tensor::<B>(scale) }
+    Codes { words, scales: handles.get_float_tensor::<B>(scales) }
 }
 
 impl<B: FusionBackend + LowBit> Operation<B::FusionRuntime> for Custom<B> {
     fn execute(&self, handles: &mut Handles<B>) {
         match &self.what {
             What::Quantize(at) => {
-                let ([x], [words, scale]) = self.ir.as_fixed();
+                let ([x], [words, scales]) = self.ir.as_fixed();
                 let answer = B::encode(handles.get_float_tensor::<B>(x), at);
                 handles.register_int_tensor::<B>(&words.id, answer.words);
-                handles.register_float_tensor::<B>(&scale.id, answer.scale);
+                handles.register_float_tensor::<B>(&scales.id, answer.scales);
             }
             What::Dequantize(at) => {
-                let ([words, scale], [out]) = self.ir.as_fixed();
-                let values = B::decode(codes::<B>(handles, words, scale), at);
+                let ([words, scales], [out]) = self.ir.as_fixed();
+                let values = B::decode(codes::<B>(handles, words, scales), at);
                 handles.register_float_tensor::<B>(&out.id, values);
             }
             What::Multiply(call) => {
-                let ([x, x_scale, w, w_scale], [out]) = self.ir.as_fixed();
-                let x = codes::<B>(handles, x, x_scale);
-                let y = B::multiply(call, x, codes::<B>(handles, w, w_scale));
+                let ([x, x_scales, w, w_scales], [out]) = self.ir.as_fixed();
+                let x = codes::<B>(handles, x, x_scales);
+                let y = B::multiply(call, x, codes::<B>(handles, w, w_scales));
                 handles.register_float_tensor::<B>(&out.id, y);
             }
             What::Gradient(call, of_input) => {
-                let ([x, x_scale, w, w_scale, g], [out]) = self.ir.as_fixed();
-                let both = [(x, x_scale), (w, w_scale)].map(|(a, b)| codes::<B>(handles, a, b));
+                let ([x, x_scales, w, w_scales, g], [out]) = self.ir.as_fixed();
+                let both = [(x, x_scales), (w, w_scales)].map(|(a, b)| codes::<B>(handles, a, b));
                 let g = handles.get_float_tensor::<B>(g);
                 let gradients = B::gradients(call, both, g, [*of_input, !of_input]);
                 if let Some(gradient) = gradients.into_iter().flatten().next() {
@@ -108,21 +108,22 @@ impl<B: FusionBackend + LowBit> LowBit for Fusion<B> {
     }
 
     fn encode(x: FloatTensor<Self>, at: &Matrix) -> Codes<Self> {
-        let outputs = [(Shape::new(B::packed_shape(at)), B::PACKED), (Shape::new([1]), DType::F32)];
-        let [words, scale] = custom::<B, 1, 2>(What::Quantize(at.clone()), [x], outputs);
-        Codes { words, scale }
+        let words = (Shape::new(B::packed_shape(at)), B::PACKED);
+        let outputs = [words, (Shape::new([at.scales()]), DType::F32)];
+        let [words, scales] = custom::<B, 1, 2>(What::Quantize(at.clone()), [x], outputs);
+        Codes { words, scales }
     }
 
     fn decode(codes: Codes<Self>, at: &Matrix) -> FloatTensor<Self> {
         let out = (Shape::new([at.rows, at.row_len]), DType::F32);
-        let inputs = [codes.words, codes.scale];
+        let inputs = [codes.words, codes.scales];
         let [values] = custom::<B, 2, 1>(What::Dequantize(at.clone()), inputs, [out]);
         values
     }
 
     fn multiply(call: &Call, x: Codes<Self>, w: Codes<Self>) -> FloatTensor<Self> {
         let out = (Shape::new(call.shape.output()), DType::F32);
-        let inputs = [x.words, x.scale, w.words, w.scale];
+        let inputs = [x.words, x.scales, w.words, w.scales];
         let [y] = custom::<B, 4, 1>(What::Multiply(call.clone()), inputs, [out]);
         y
     }
@@ -136,7 +137,7 @@ impl<B: FusionBackend + LowBit> LowBit for Fusion<B> {
         let shapes = [call.shape.input().to_vec(), call.shape.weight()];
         let gradient = |of_input: bool| {
             let (x, w) = (x.clone(), w.clone());
-            let inputs = [x.words, x.scale, w.words, w.scale, g.clone()];
+            let inputs = [x.words, x.scales, w.words, w.scales, g.clone()];
             let out = (Shape::from(shapes[usize::from(!of_input)].clone()), DType::F32);
             let [gradient] =
                 custom::<B, 5, 1>(What::Gradient(call.clone(), of_input), inputs, [out]);

@@ -10,7 +10,9 @@
 //! backend is one file that implements [`LowBit`]: `ndarray` (the native rows of the suite), `cube`
 //! (CubeCL on wgpu or CUDA, nothing crosses to the host), `fused` (Burn's fusion around that).
 //!
-//! Not there: scales for rows or tokens, a bias, the estimator that stops gradients beyond the clip
+//! A weight has one scale; an input one or, of `lowrank`, one for each token of each head
+//! ([`Coding::per_token`]).
+//! Not there: scales for columns or groups, a bias, the estimator that stops gradients beyond the clip
 //! edges, and codes that are kept from call to call. On the processor every call binds a row as the
 //! suite does before it times one, so times of the suite say nothing of a training step.
 //!
@@ -52,18 +54,18 @@ pub use ndarray::Processor;
 pub use projection::{Call, Projection, Saved};
 pub use shape::{Matrix, Shape};
 
-/// Packed codes of a tensor and their one scale, where the backend has its tensors.
+/// Packed codes of a tensor and their scales, where the backend has its tensors.
 #[derive(Debug)]
 pub struct Codes<B: Backend> {
     /// Rows of codes, each on whole bytes or words.
     pub words: IntTensor<B>,
-    /// The scale first.
-    pub scale: FloatTensor<B>,
+    /// One, or one for each row.
+    pub scales: FloatTensor<B>,
 }
 
 impl<B: Backend> Clone for Codes<B> {
     fn clone(&self) -> Codes<B> {
-        Codes { words: self.words.clone(), scale: self.scale.clone() }
+        Codes { words: self.words.clone(), scales: self.scales.clone() }
     }
 }
 

@@ -111,10 +111,10 @@ fn problem<S>(call: &Call, shape: S, x: Codes<NdArray>, w: Codes<NdArray>) -> Pr
     let (coding, weight) = (call.weight().coding, call.weight());
     let codes = bytes(x.words).into_iter().map(u8::cast_signed).collect();
     let row_bytes = coding.format().row_bytes(weight.row_len);
-    let scale = values(w.scale)[0];
+    let scale = values(w.scales)[0];
     ProjectionProblem {
         shape,
-        input: Input { values: Vec::new(), codes, scales: vec![values(x.scale)[0]] },
+        input: Input { values: Vec::new(), codes, scales: values(x.scales) },
         weight: Weight::packed(coding.format(), bytes(w.words), (weight.row_len, row_bytes), scale),
         relu_threshold: call.relu_threshold,
         grad_output: Vec::new(),
@@ -158,7 +158,7 @@ impl LowBit for NdArray {
             x: Arc::new(values(x)),
             rows,
             row_len,
-            group_len: rows * row_len,
+            group_len: at.group_len(),
             rule: *coding.rule(),
             format: coding.format(),
             packed_len: row_len,
@@ -172,16 +172,17 @@ impl LowBit for NdArray {
             panic!("quantize: no packed bytes");
         };
         let words = NdArrayTensor::from_data(TensorData::new(packed, Self::packed_shape(at)));
-        Codes { words, scale: tensor(floats(scales), &[1]) }
+        Codes { words, scales: tensor(floats(scales), &[at.scales()]) }
     }
 
     fn decode(codes: Codes<Self>, at: &Matrix) -> FloatTensor<Self> {
         let Matrix { rows, row_len, coding, .. } = *at;
-        let (packed, scale) = (bytes(codes.words), values(codes.scale)[0]);
+        let (packed, scales) = (bytes(codes.words), values(codes.scales));
         let row = coding.format().row_bytes(row_len);
         let codes = packed.chunks(row.max(1)).map(|row| coding.format().unpack(row, row_len));
-        let codes = codes.map(|codes| must("dequantize", codes));
-        let values = codes.flatten().map(|code| f32::from(code) * scale).collect();
+        let codes = codes.flat_map(|codes| must("dequantize", codes));
+        let scale = |value: usize| scales[value / at.group_len()];
+        let values = codes.enumerate().map(|(i, code)| f32::from(code) * scale(i)).collect();
         tensor(values, &[rows, row_len])
     }
 

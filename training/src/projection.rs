@@ -5,7 +5,6 @@ use burn::tensor::{DType, Tensor, TensorPrimitive};
 use lowbit_kernels::fake_tensors::fake_quantize;
 use lowbit_reference::invalid::Invalid;
 use lowbit_reference::op::linear::max_k;
-use lowbit_reference::rule::Granularity;
 use std::sync::Arc;
 
 /// What a training step keeps of a projection between forward and backward, beside the packed codes
@@ -117,13 +116,15 @@ impl Projection {
     ///   the first `L` used.
     ///
     /// What of the weight is not used has a gradient of 0. Every call quantizes both sides, each
-    /// under one scale: values of one token move the scale of all. A NaN makes every output NaN on
-    /// the processor; on a device it is what the device's `max` makes of it.
+    /// under one scale: values of one token move the scale of all, but for a lowrank input coded
+    /// [`Coding::per_token`]. A NaN makes every output under its scale NaN on the processor; on a
+    /// device it is what the device's `max` makes of it.
     ///
     /// # Errors
     ///
     /// Shapes that do not fit together, or with a dimension of 0; other floats than f32; codes of the
-    /// input that are not int8; sums over more products than an i32 holds.
+    /// input that are not int8; sums over more products than an i32 holds; a scale a row for a weight
+    /// or for the input of a decoder, whose sums would mix them.
     ///
     /// # Panics
     ///
@@ -157,7 +158,8 @@ impl Projection {
         let call = self.call(x.dims(), &w.dims())?;
         let (Matrix { rows, row_len, .. }, weight) = (call.input(), call.weight());
         let of = |coding: Coding, values: Tensor<B, 2>| {
-            fake_quantize(coding.rule(), coding.format().levels(), Granularity::Tensor, values)
+            let rule = coding.rule();
+            fake_quantize(rule, coding.format().levels(), rule.granularity, values)
         };
         let x = of(self.activation, x.reshape([rows, row_len]));
         let w = of(self.weight, w.reshape([weight.rows, weight.row_len]));
@@ -205,6 +207,13 @@ impl Projection {
         let [x_format, w_format] = [self.activation, self.weight].map(|coding| coding.format());
         if x_format.name() != "int8" {
             return Err(Invalid::new("activation.format", x_format.name(), "int8"));
+        }
+        let refused = |field, why| Err(Invalid::new(field, "row (per_token)", why));
+        if self.weight.is_per_token() {
+            return refused("weight.rule.granularity", "tensor, as rows of a weight are added up");
+        }
+        if matches!(self.kind, Kind::Decoder) && self.activation.is_per_token() {
+            return refused("activation.rule.granularity", "tensor, as a decoder adds up heads");
         }
         let most = max_k(x_format.levels(), w_format.levels());
         if shape.depth() > most {

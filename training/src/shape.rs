@@ -18,9 +18,20 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// Bytes of its codes and their scale.
+    /// Scales: one, or one for each row.
+    pub fn scales(&self) -> usize {
+        if self.coding.is_per_token() { self.rows } else { 1 }
+    }
+
+    /// Values that share a scale.
+    pub fn group_len(&self) -> usize {
+        self.rows * self.row_len / self.scales()
+    }
+
+    /// Bytes of its codes, each row on whole bytes, and of their scales.
     pub(crate) fn bytes(&self) -> u64 {
-        self.coding.bytes(self.rows, self.row_len)
+        let codes = self.rows * self.coding.format().row_bytes(self.row_len);
+        (codes + self.scales() * size_of::<f32>()) as u64
     }
 
     /// Rows along the last dimension.

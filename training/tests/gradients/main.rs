@@ -3,13 +3,14 @@
 mod oracle;
 use burn::backend::Autodiff;
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData, TensorPrimitive};
 use burn_autodiff::checkpoint::strategy::BalancedCheckpointing;
 use burn_ndarray::NdArray;
 use lowbit_reference::codes::Levels;
 use lowbit_reference::op::linear::max_k;
-use lowbit_training::{Coding, Processor, Project, Projection, Saved};
-use oracle::{Answers, Data, Example, compare, expected};
+use lowbit_reference::rule::{Granularity, Rule};
+use lowbit_training::{Coding, LowBit, Matrix, Processor, Project, Projection, Saved};
+use oracle::{Answers, Data, Example, compare, dequantized, expected};
 use std::sync::Arc;
 
 const SAVED: [Saved; 3] = [Saved::Values, Saved::Cache, Saved::CacheRecompute];
@@ -65,7 +66,7 @@ fn answers<B: AutodiffBackend + Project, const D: usize>(
 /// Codes against the oracle and against fake-quantized floats; what is kept changes no bit.
 fn check<B: AutodiffBackend + Project>(device: &B::Device) {
     for example in oracle::examples() {
-        for codings in oracle::codings() {
+        for codings in oracle::codings(&example) {
             for data in [example.drawn(codings), example.planted(codings)] {
                 let what = format!("{example:?} {codings:?}");
                 let run = |saved, fake| {
@@ -87,15 +88,37 @@ fn check<B: AutodiffBackend + Project>(device: &B::Device) {
     }
 }
 
+/// The values that codes stand for, under one scale and under one for each row: within forty roundings,
+/// those of a mean on the device.
+fn codes<B: LowBit>(device: &B::Device) {
+    let processor = Arc::new(Processor::new(2).unwrap());
+    for (rows, row_len) in [(7, 37), (1, 5), (33, 64)] {
+        let all = oracle::of_tensors().into_iter().flatten();
+        for coding in all.flat_map(|coding| [coding, coding.per_token()]) {
+            let x = oracle::rows(rows * row_len, row_len);
+            let at = Matrix { rows, row_len, coding, processor: Arc::clone(&processor) };
+            let given: Tensor<B, 2> = tensor(&x, &[rows, row_len], device);
+            let back = B::decode(B::encode(given.into_primitive().tensor(), &at), &at);
+            let back: Vec<f32> =
+                values(Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(back)));
+            for (i, want) in dequantized(coding, &x, row_len).into_iter().enumerate() {
+                let near = (back[i] - want).abs() <= 40.0 * f32::EPSILON * want.abs();
+                assert!(near, "{coding:?} {rows} x {row_len}, {i}: {} for {want}", back[i]);
+            }
+        }
+    }
+}
+
 #[test]
 fn ndarray() {
     check::<Autodiff<NdArray>>(&Default::default());
+    codes::<NdArray>(&Default::default());
 }
 
 #[test]
 fn a_doubled_gradient_is_seen() {
     let example = &oracle::examples()[0];
-    let codings = oracle::codings()[0];
+    let codings = oracle::of_tensors()[0];
     let data = example.drawn(codings);
     let (want, bound) = expected(example, codings, &data);
     assert_eq!(compare(&want, &want, &bound), Ok(()));
@@ -106,14 +129,20 @@ fn a_doubled_gradient_is_seen() {
     let open = Example { relu_threshold: None, ..example.clone() };
     let (passed, _) = expected(&open, codings, &data);
     assert!(compare(&Answers { y: want.y.clone(), ..passed }, &want, &bound).is_err());
+    // One scale for tokens that have their own.
+    let [weight, activation] = codings;
+    let (own, bound) = expected(example, [weight, activation.per_token()], &data);
+    assert!(compare(&want, &own, &bound).is_err());
+    assert!(compare(&Answers { y: own.y.clone(), ..want }, &own, &bound).is_err());
 }
 
 /// Layers used twice, inputs that lie otherwise, one side tracked: the bits of the plain case.
 fn used_otherwise<B: AutodiffBackend + Project>(device: &B::Device) {
     let example = &oracle::examples()[1];
-    let codings = oracle::codings()[0];
-    let data = example.drawn(codings);
-    for saved in SAVED {
+    let [weight, activation] = oracle::of_tensors()[0];
+    let tokens = [activation, activation.per_token()];
+    for (codings, saved) in tokens.iter().flat_map(|x| SAVED.map(|saved| ([weight, *x], saved))) {
+        let data = example.drawn(codings);
         let projection = projection(example, codings, saved);
         let want = answers::<B, 3>((example, &data, &projection), false, device);
         let x: Tensor<B, 4> = tensor(&data.x, &example.x, device);
@@ -159,7 +188,7 @@ fn sums_that_an_i32_does_not_hold_are_refused() {
         assert_eq!(layer.saved_bytes([1, 1, 1, depth], &[1, depth, 1]).is_ok(), fits, "{depth}");
     }
     // The two codings the wrong way round.
-    let [weight, activation] = oracle::codings()[0];
+    let [weight, activation] = oracle::of_tensors()[0];
     let layer = Projection::lowrank(1, [activation, weight], Processor::new(1).unwrap());
     let refused = layer.saved_bytes([1, 1, 1, 8], &[1, 8, 1]).unwrap_err().to_string();
     assert!(refused.contains("activation.format"), "{refused}");
@@ -167,7 +196,7 @@ fn sums_that_an_i32_does_not_hold_are_refused() {
 
 #[test]
 fn shapes_that_do_not_fit_are_named() {
-    let codings = oracle::codings()[0];
+    let codings = oracle::of_tensors()[0];
     let processor = Arc::new(Processor::new(1).unwrap());
     let device = Default::default();
     let zeros = |dims: [usize; 4]| Tensor::<NdArray, 4>::zeros(dims, &device);
@@ -179,16 +208,30 @@ fn shapes_that_do_not_fit_are_named() {
     let flat = Tensor::<NdArray, 2>::zeros([8, 4], &device);
     assert!(layer.forward(zeros([1, 1, 3, 8]), flat).is_err());
     assert!(layer.clone().with_relu(f32::NAN).is_err());
-    let decoder = Projection::decoder(codings, processor);
+    let decoder = Projection::decoder(codings, Arc::clone(&processor));
     let w = Tensor::<NdArray, 2>::zeros([9, 4], &device);
     assert!(decoder.forward(zeros([1, 2, 3, 4]), w).is_err());
+    let grouped = Rule { granularity: Granularity::Group, ..*codings[1].rule() };
+    let refused = Coding::new(codings[1].format(), grouped).unwrap_err().to_string();
+    assert!(refused.contains("rule.granularity"), "{refused}");
+    // Scales that a sum would mix.
+    let [weight, activation] = codings;
+    let decoder = Projection::decoder([weight, activation.per_token()], Arc::clone(&processor));
+    let mixed = decoder.saved_bytes([1, 2, 3, 4], &[8, 4]).unwrap_err().to_string();
+    assert!(mixed.contains("activation.rule.granularity"), "{mixed}");
+    let layer = Projection::lowrank(4, [weight.per_token(), activation], Arc::clone(&processor));
+    let mixed = layer.saved_bytes([1, 1, 3, 8], &[2, 8, 4]).unwrap_err().to_string();
+    assert!(mixed.contains("weight.rule.granularity"), "{mixed}");
+    // A scale for each of six tokens, of eight codes each; two heads of eight rows of ternary codes.
+    let layer = Projection::lowrank(4, [weight, activation.per_token()], processor);
+    assert_eq!(layer.saved_bytes([2, 1, 3, 8], &[2, 8, 4]).unwrap(), 6 * (8 + 4) + (16 + 4));
     assert!(Coding::weight("nf4", "b158").is_err() && Coding::weight("int8", "b158").is_err());
     assert!(Coding::activation("uint8", "onnx").is_err());
 }
 
 #[cfg(feature = "wgpu")]
 mod wgpu {
-    use super::{check, used_otherwise};
+    use super::{check, codes, used_otherwise};
     use burn::backend::Autodiff;
     use burn_cubecl::CubeBackend;
     use burn_wgpu::{WgpuDevice, WgpuRuntime};
@@ -213,6 +256,7 @@ mod wgpu {
         if there() {
             check::<Autodiff<Wgpu>>(&WgpuDevice::DefaultDevice);
             used_otherwise::<Autodiff<Wgpu>>(&WgpuDevice::DefaultDevice);
+            codes::<Wgpu>(&WgpuDevice::DefaultDevice);
         }
     }
 
@@ -222,6 +266,7 @@ mod wgpu {
         if there() {
             check::<Autodiff<burn_fusion::Fusion<Wgpu>>>(&WgpuDevice::DefaultDevice);
             used_otherwise::<Autodiff<burn_fusion::Fusion<Wgpu>>>(&WgpuDevice::DefaultDevice);
+            codes::<burn_fusion::Fusion<Wgpu>>(&WgpuDevice::DefaultDevice);
         }
     }
 }

@@ -30,7 +30,8 @@ pub(crate) struct Answers {
     pub(crate) weight: Vec<f32>,
 }
 
-/// Odd sizes, one head for all and one each, fewer latents than there are, a single token.
+/// Odd sizes, one head for all and one each, fewer latents than there are, a single token of one head and
+/// of three.
 pub(crate) fn examples() -> Vec<Example> {
     let example = |x, w: &[usize], latent, relu_threshold| Example {
         x,
@@ -42,6 +43,7 @@ pub(crate) fn examples() -> Vec<Example> {
         example([2, 1, 5, 37], &[3, 37, 19], Some(19), Some(0.125)),
         example([2, 3, 5, 37], &[3, 37, 19], Some(11), Some(0.0)),
         example([1, 1, 1, 64], &[2, 64, 32], Some(32), None),
+        example([1, 3, 1, 37], &[3, 37, 19], Some(19), None),
         example([1, 2, 33, 70], &[2, 70, 65], Some(65), Some(-0.25)),
         example([2, 3, 5, 17], &[3 * 17, 23], None, None),
         example([1, 3, 20, 13], &[3 * 16, 33], None, Some(0.5)),
@@ -49,8 +51,18 @@ pub(crate) fn examples() -> Vec<Example> {
     ]
 }
 
-/// Weight and activation.
-pub(crate) fn codings() -> Vec<[Coding; 2]> {
+/// Weight and activation; one scale for all, and for the input of each head also one for each token.
+pub(crate) fn codings(example: &Example) -> Vec<[Coding; 2]> {
+    let per_token = |[weight, activation]: &[Coding; 2]| [*weight, activation.per_token()];
+    let mut all = of_tensors();
+    if example.latent.is_some() {
+        all.extend(of_tensors().iter().map(per_token));
+    }
+    all
+}
+
+/// Those of one scale for all.
+pub(crate) fn of_tensors() -> Vec<[Coding; 2]> {
     let of = |weight: [&str; 2], activation: &str| {
         let weight = Coding::weight(weight[0], weight[1]).unwrap();
         [weight, Coding::activation("int8", activation).unwrap()]
@@ -76,6 +88,12 @@ fn drawn(len: usize, seed: u64) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
+/// Drawn values in rows, of which none is of the size of the one before.
+pub(crate) fn rows(len: usize, row_len: usize) -> Vec<f32> {
+    let size = |at: usize| 1.0 + (at / row_len % 3) as f32;
+    drawn(len, 1).iter().enumerate().map(|(at, value)| value * size(at)).collect()
+}
+
 impl Example {
     fn lens(&self) -> [usize; 3] {
         let outputs = match self.shape() {
@@ -88,27 +106,28 @@ impl Example {
     /// Drawn values.
     pub(crate) fn drawn(&self, codings: [Coding; 2]) -> Data {
         let [x, w, g] = self.lens();
-        self.decided(codings, false, Data { x: drawn(x, 1), w: drawn(w, 2), g: drawn(g, 3) })
+        let x = rows(x, self.x[3]);
+        self.decided(codings, false, Data { x, w: drawn(w, 2), g: drawn(g, 3) })
     }
 
-    /// Values on every border under a scale that is a power of two: ties of both signs, the clip
-    /// edges, zeros of both signs, and a saturated tail where the rule has one.
+    /// Values on every border under a scale that is a power of two, of the input in every row: ties of
+    /// both signs, the clip edges, zeros of both signs, and a saturated tail where the rule has one.
     pub(crate) fn planted(&self, codings: [Coding; 2]) -> Data {
         let [x, w, g] = self.lens();
         // The largest is 127 steps of 1/64; the others are multiples of half a step.
-        let halves = |len: usize, seed: u64| -> Vec<f32> {
+        let halves = |len: usize, edged: usize, seed: u64| -> Vec<f32> {
             let mut values: Vec<f32> =
                 drawn(len, seed).iter().map(|v| (v * 254.0).round() / 128.0).collect();
-            values[0] = 127.0 / 64.0;
-            if len > 2 {
-                values[1] = -127.0 / 64.0;
-                values[2] = -0.0;
+            for row in values.chunks_mut(edged) {
+                let edges = [127.0 / 64.0, -127.0 / 64.0, -0.0];
+                row.iter_mut().zip(edges).for_each(|(value, edge)| *value = edge);
             }
             values
         };
         // Of int8 codes under absmax both scales are 1/64, and every sum is exact.
         let exact = codings[0].format().name() == "int8";
-        self.decided(codings, exact, Data { x: halves(x, 4), w: halves(w, 5), g: drawn(g, 6) })
+        let (x, w) = (halves(x, self.x[3], 4), halves(w, w, 5));
+        self.decided(codings, exact, Data { x, w, g: drawn(g, 6) })
     }
 
     /// Nothing flows back from where a relu is not decided: within four bounds of its threshold, or
@@ -153,12 +172,14 @@ enum Shape {
     Decoder(DecoderTail),
 }
 
-/// The values that codes stand for.
-fn dequantized(coding: Coding, x: &[f32]) -> Vec<f32> {
+/// The values that codes stand for, in rows of `row_len`.
+pub(crate) fn dequantized(coding: Coding, x: &[f32], row_len: usize) -> Vec<f32> {
     let levels = coding.format().levels();
-    let quantized = quantize(coding.rule(), levels, x, x.len());
-    let scale = quantized.scales()[0];
-    quantized.codes.iter().map(|code| f32::from(*code) * scale).collect()
+    let group_len = coding.rule().group_len(x.len(), row_len);
+    let quantized = quantize(coding.rule(), levels, x, group_len);
+    let scales = quantized.scales();
+    let codes = quantized.codes.iter().enumerate();
+    codes.map(|(i, code)| f32::from(*code) * scales[i / group_len]).collect()
 }
 
 /// What the reference answers, and the bound of each value: as many roundings as its sum has
@@ -176,7 +197,9 @@ fn of_shape<S: Contraction + Copy>(
     [weight, activation]: [Coding; 2],
     data: &Data,
 ) -> (Answers, Answers) {
-    let (x, w) = (dequantized(activation, &data.x), dequantized(weight, &data.w));
+    let w_row = example.w[example.w.len() - 1];
+    let x = dequantized(activation, &data.x, example.x[3]);
+    let w = dequantized(weight, &data.w, w_row);
     let relu_threshold = example.relu_threshold;
     let run = |x: &[f32], w: &[f32], g: &[f32], relu_threshold: Option<f32>| {
         let projection = Projection { shape, input: x, weight: w, relu_threshold };

@@ -26,7 +26,7 @@ use lowbit_reference::op::rho::decode::RhoDecode;
 use lowbit_reference::op::rho::encode::RhoEncode;
 use lowbit_reference::op::rho::pack::RhoPack;
 use lowbit_reference::op::rho::unpack::RhoUnpack;
-use lowbit_reference::rule::{Range, Rule};
+use lowbit_reference::rule::{Granularity, Range, Rule};
 use lowbit_scenarios::Scenario;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -97,7 +97,10 @@ fn train() {
     });
     let client = Lists::client(&Nowhere);
     let words = |len: usize| tensors::Buffer::new(Words::empty(&client, len).handle(), len);
-    let (absmax, absmean) = (Rule::default(), Rule { range: Range::Absmean, ..Rule::default() });
+    // A scale for each token, and one for the weight.
+    let absmax = Rule { granularity: Granularity::Row, ..Rule::default() };
+    let absmean =
+        Rule { range: Range::Absmean, granularity: Granularity::Tensor, ..Rule::default() };
     let x = tensors::quantize(&client, &words(2 * 5 * 17), [10, 17], (&absmax, &INT8));
     let w = tensors::quantize(&client, &words(3 * 17 * 9), [51, 9], (&absmean, &TERNARY2));
     tensors::dequantize(&client, &w, [51, 9]);

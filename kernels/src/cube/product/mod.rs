@@ -280,8 +280,7 @@ fn finish(value: f32, shape: Shape, #[comptime] variant: Variant) -> f32 {
     }
 }
 
-/// Words of one side, how they are packed, and its one scale: that of a weight behind [`TABLE`]
-/// words.
+/// Words of one side, how they are packed, and its scales: the one of a weight behind [`TABLE`] words.
 pub(crate) type Side = (Words, Packing, Words);
 
 /// A product that waits for its tokens.
@@ -335,19 +334,19 @@ impl Product {
         })
     }
 
-    /// Of codes, or floats and codes, that were made on the device: nothing is uploaded. `nothing`
-    /// is some buffer.
+    /// Of codes, or floats and codes, that were made on the device: nothing is uploaded. `x_step` is 1
+    /// where each token of an input has a scale (see [`step`]). `nothing` is some buffer.
     pub(crate) fn of_sides(
         sizes: Sizes,
         (x, w): (Side, Side),
-        nothing: Words,
+        (x_step, nothing): (u32, Words),
         threshold: Option<f32>,
     ) -> Product {
         let ((x, x_packing, x_scales), (w, w_packing, w_scales)) = (x, w);
         let (integer, relu) = (x_packing != Packing::Float, threshold.is_some());
         let variant = Variant::new(&sizes, [x_packing, w_packing], integer, relu);
         let (zeros, threshold) = (nothing, threshold.unwrap_or(0.0));
-        let (steps, ats) = ([0; 2], [0; 2]);
+        let (steps, ats) = ([x_step, 0], [0; 2]);
         Product { sizes, variant, x, x_scales, w, w_scales, zeros, threshold, steps, ats }
     }
 
