@@ -17,7 +17,6 @@ mod search;
 mod weight;
 use crate::format::Levels;
 use crate::invalid::Invalid;
-use crate::op::exact::f64_dot;
 use crate::rule::{Groups, Quantized, Rule, quantize_groups, weight_rule};
 pub use operation::{AwqProblem, AwqSearch, SPEC};
 pub use search::{Candidate, Search};
@@ -119,10 +118,18 @@ impl Awq<'_> {
         column_means(self.used_tokens(), self.k, |x| f64::from(x.abs()))
     }
 
-    /// `X W^T` in f64, `[T, N]`, of any weight `[N, K]`.
-    fn product(&self, weight: &[f32]) -> Vec<f64> {
-        let rows = |x| weight.chunks(self.k).map(move |w| f64_dot(x, w));
-        self.used_tokens().chunks(self.k).flat_map(rows).collect()
+    /// `mean((X W^T - X Q^T)^2)` for another weight `Q [N, K]`: `X` by what the weights differ, in f64, as
+    /// the difference of two large outputs would be that of their roundings.
+    fn loss(&self, other: &[f32]) -> f64 {
+        let errors = self.weight.iter().zip(other).map(|(w, q)| f64::from(*w) - f64::from(*q));
+        let errors: Vec<f64> = errors.collect();
+        let outputs = self.used_tokens().chunks(self.k).flat_map(|x| {
+            errors.chunks(self.k).map(move |row| {
+                x.iter().zip(row).fold(0.0, |sum, (x, error)| sum + f64::from(*x) * error)
+            })
+        });
+        let (sum, len) = outputs.fold((0.0, 0), |(sum, len), off| (sum + off * off, len + 1));
+        sum / f64::from(len)
     }
 }
 

@@ -44,11 +44,11 @@ pub struct Search {
 impl Awq<'_> {
     /// Try every ratio.
     pub fn search(&self) -> Result<Search, Invalid> {
-        let (rule, want) = (self.check()?, self.product(self.weight));
+        let rule = self.check()?;
         let (mut losses, mut weight_errors) = (Vec::new(), Vec::new());
         let mut best = None::<Candidate>;
         for i in 0..self.config.n_grid {
-            let candidate = self.try_ratio(&rule, i as f64 / self.config.n_grid as f64, &want)?;
+            let candidate = self.try_ratio(&rule, i as f64 / self.config.n_grid as f64)?;
             losses.push(candidate.loss);
             weight_errors.push(candidate.weight_error);
             let least = best.as_ref().map_or(f64::INFINITY, |best| best.loss);
@@ -64,19 +64,17 @@ impl Awq<'_> {
     pub fn candidate(&self, ratio: f64) -> Result<Candidate, Invalid> {
         let rule = self.check()?;
         match (0.0..=1.0).contains(&ratio) {
-            true => self.try_ratio(&rule, ratio, &self.product(self.weight)),
+            true => self.try_ratio(&rule, ratio),
             false => Err(Invalid::new("ratio", ratio, "from 0 to 1")),
         }
     }
 
-    fn try_ratio(&self, rule: &Rule, ratio: f64, want: &[f64]) -> Result<Candidate, Invalid> {
+    fn try_ratio(&self, rule: &Rule, ratio: f64) -> Result<Candidate, Invalid> {
         let scales = self.scales(ratio);
         let scaled = scale_columns(self.weight, &scales, |w, s| w * s);
         let quantized = quantize_matrix(rule, self.config.levels, &scaled, self.k)?;
         let weight = scale_columns(&dequantize(rule, &quantized), &scales, |w, s| w / s);
-        let got = self.product(&weight);
-        let squares = want.iter().zip(&got).map(|(want, got)| (want - got) * (want - got));
-        let loss = squares.sum::<f64>() / want.len() as f64;
+        let loss = self.loss(&weight);
         let errors = self.weight.iter().zip(&weight);
         let weight_error = errors.map(|(w, q)| (f64::from(*w) - f64::from(*q)).powi(2)).sum();
         Ok(Candidate { ratio, scales, weight, loss, weight_error })

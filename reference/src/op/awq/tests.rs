@@ -164,6 +164,19 @@ fn outlier(column: usize, count: usize) -> (Vec<f32>, Vec<f32>) {
 }
 
 #[test]
+fn a_small_error_of_large_outputs_is_not_lost() {
+    // Outputs of 2^27, one weight an ulp off: in f64 a difference of outputs keeps 26 bits of it.
+    let weight = [1.0 + f32::EPSILON; 16];
+    let mut tokens = [0.75; 16];
+    tokens[0] = (1 << 27) as f32;
+    tokens[3] = 1.0 / 3.0;
+    let mut other = weight;
+    other[3] = 1.0;
+    let want = (f64::from(f32::EPSILON) * f64::from(tokens[3])).powi(2);
+    assert_eq!(awq(&weight, &tokens).loss(&other), want);
+}
+
+#[test]
 fn clipping_trades_an_outlier_nobody_reads_for_a_finer_step() {
     for column in [3, 11] {
         let (weight, tokens) = outlier(column, 10);
@@ -174,11 +187,7 @@ fn clipping_trades_an_outlier_nobody_reads_for_a_finer_step() {
         assert!((0.5..0.9).contains(&limit), "{limits:?}");
         let clipped = problem.quantize(&[1.0; 16], true).unwrap().dequantize();
         let plain = problem.quantize(&[1.0; 16], false).unwrap().dequantize();
-        let loss = |values: &[f32]| -> f64 {
-            let (a, b) = (problem.product(values), problem.product(&weight));
-            a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
-        };
-        assert!(loss(&clipped) < loss(&plain));
+        assert!(problem.loss(&clipped) < problem.loss(&plain));
         assert!(clipped[column] <= limit * 1.01 && plain[column] > 0.9);
         // Tokens that read the outlier and nothing else keep it whole.
         let only: Vec<f32> = (0..160).map(|i| f32::from(u8::from(i % 16 == column))).collect();
