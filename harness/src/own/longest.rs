@@ -5,7 +5,7 @@ use lowbit_reference::case::Case;
 use std::collections::BTreeMap;
 
 /// Most cases of the longest sums, and their most operations and bytes.
-const MOST_SUMS: usize = 240;
+const MOST_SUMS: usize = 300;
 const MOST_SUM: u64 = 1 << 21;
 /// Up to this a size alone may be one that another bounds.
 const BOUNDED_FROM: usize = 1025;
@@ -18,8 +18,10 @@ const MOST_MANY: usize = 12;
 const MOST_BYTES: u64 = 20 << 20;
 /// 2^16 blocks of 32 values and one more; 2^16 rows and one more.
 const MANY: [u64; 2] = [(1 << 21) + 33, (1 << 16) + 1];
-/// Longest sums that are tried before all else, on these data, and cases of many blocks.
+/// Large cases that are tried before all else, on these data; formats of which the longest sum is; and
+/// cases of many blocks.
 const SCOUTS: usize = 24;
+const SCOUTED_FORMATS: usize = 48;
 const SCOUTS_OF_BLOCKS: usize = 2;
 const SCOUTED: [(&str, &str); 2] = [("adversarial", "saturated"), ("exact", "")];
 /// A prime by which a list is gone through, so that what repeats in it does not.
@@ -40,7 +42,21 @@ impl Longest {
     pub(super) fn scouts(&self) -> Vec<Case> {
         let on_each = |case: &Case| SCOUTED.map(|tier| with_data(case, tier));
         let sums = self.sums.iter().take(SCOUTS).flat_map(on_each).flatten();
-        sums.chain(self.blocks.iter().take(SCOUTS_OF_BLOCKS).cloned()).collect()
+        sums.chain(self.deepest())
+            .chain(self.blocks.iter().take(SCOUTS_OF_BLOCKS).cloned())
+            .collect()
+    }
+
+    /// Of each format the case whose sums are the longest.
+    fn deepest(&self) -> Vec<Case> {
+        let mut of_formats: BTreeMap<String, &Case> = BTreeMap::new();
+        for case in &self.sums {
+            let deepest = of_formats.entry(formats(case)).or_insert(case);
+            if depth(case) > depth(deepest) {
+                *deepest = case;
+            }
+        }
+        of_formats.into_values().take(SCOUTED_FORMATS).cloned().collect()
     }
 
     pub(super) fn sums(&self) -> Vec<Case> {
@@ -50,6 +66,12 @@ impl Longest {
     pub(super) fn blocks(self) -> Vec<Case> {
         self.blocks
     }
+}
+
+/// Products for each byte that is answered: how long the sums are.
+fn depth(case: &Case) -> u64 {
+    let work = (case.spec().work)(case);
+    work.macs / work.bytes_written.max(1)
 }
 
 /// Each size of each combination of formats as large as the limit of work allows, on data at the end
@@ -170,6 +192,24 @@ mod tests {
             words.sort_unstable();
             words.dedup();
             assert_eq!(words, ["adversarial", "exact"], "{key}");
+        }
+        // The longest sum of every format.
+        let formats = [
+            ("int8", "absmax"),
+            ("int4", "absmax"),
+            ("uint4", "onnx"),
+            ("sign1", "b1"),
+            ("ternary2", "b158"),
+            ("ternary3", "b158"),
+        ];
+        let of = |(weight, rule): (&str, &str)| {
+            let named = format!("weight={weight}/weight_rule={rule}");
+            cases(&product.replace("weight=int8/weight_rule=absmax", &named))[0].clone()
+        };
+        let scouts = Longest::new(&formats.map(of)).scouts();
+        for (weight, _) in formats {
+            let long = |case: &Case| case.word("weight") == weight && case.number("k") > 1 << 14;
+            assert!(scouts.iter().any(long), "{weight}");
         }
     }
 }

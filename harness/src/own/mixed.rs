@@ -22,8 +22,10 @@ const LARGEST: u64 = 700;
 const LONGEST: u64 = 20_000;
 /// What a third of the sizes are rounded up to: kernels have other ways for whole vectors.
 const VECTOR: u64 = 16;
-/// Sizes of windows, by what their names begin with.
-const WINDOWS: [(&str, [u64; 8]); 4] = [
+/// Sizes of windows, and numbers of which few are allowed, by what their names begin with.
+const CHOICES: [(&str, [u64; 8]); 6] = [
+    ("block_size", [0, 32, 32, 64, 64, 96, 128, 4096]),
+    ("ceil_mode", [0, 0, 0, 0, 1, 1, 1, 1]),
     ("kernel_", [1, 1, 1, 2, 3, 3, 5, 9]),
     ("stride_", [1, 1, 1, 1, 2, 2, 2, 3]),
     ("padding_", [0, 0, 0, 0, 1, 1, 1, 2]),
@@ -38,7 +40,7 @@ const HALVED: usize = 8;
 /// Multiples that sizes are rounded up to where a draw makes no case.
 const MULTIPLES: [u64; 5] = [1, 2, 8, 64, 256];
 /// Data; what is listed twice comes twice as often.
-const TIERS: [(&str, &str); 9] = [
+const TIERS: [(&str, &str); 10] = [
     ("exact", ""),
     ("realistic", ""),
     ("exact", ""),
@@ -48,6 +50,7 @@ const TIERS: [(&str, &str); 9] = [
     ("adversarial", "nan"),
     ("adversarial", "huge_range"),
     ("adversarial", "outliers"),
+    ("adversarial", "binades"),
 ];
 
 /// Such cases, from those of the suite that were accepted.
@@ -74,14 +77,14 @@ pub(super) fn mixed(accepted: &[Case]) -> Vec<Case> {
     cases
 }
 
-/// The sizes of a window, if it is one of a window.
-fn window(key: &str) -> Option<&'static [u64]> {
-    WINDOWS.iter().find(|(prefix, _)| key.starts_with(prefix)).map(|(_, sizes)| &sizes[..])
+/// The sizes to choose from, where there are such.
+fn choices(key: &str) -> Option<&'static [u64]> {
+    CHOICES.iter().find(|(prefix, _)| key.starts_with(prefix)).map(|(_, sizes)| &sizes[..])
 }
 
 /// A size of this name.
 fn size(key: &str, largest: u64, dice: &mut Dice) -> u64 {
-    if let Some(sizes) = window(key) {
+    if let Some(sizes) = choices(key) {
         return sizes[dice.below(sizes.len())];
     }
     // Groups of channels divide two other sizes: half of the draws have none.
@@ -92,7 +95,7 @@ fn size(key: &str, largest: u64, dice: &mut Dice) -> u64 {
 
 /// Windows as wide as they are high: kernels have ways of their own for these, too.
 fn squared(all: &[(&'static str, u64)], changes: &mut Changes) {
-    for (width, _) in all.iter().filter(|(key, _)| window(key).is_some()) {
+    for (width, _) in all.iter().filter(|(key, _)| choices(key).is_some()) {
         let stem = width.strip_suffix("_w");
         let twin = all.iter().find(|(key, _)| stem.is_some() && key.strip_suffix("_h") == stem);
         let Some((height, size)) = twin else { continue };
@@ -141,15 +144,15 @@ fn drawn(base: &Case, dice: &mut Dice) -> Option<Case> {
     Some(with_data(&case, tier).unwrap_or(case))
 }
 
-/// The size that a change is of, 0 for one of a window and for what is no size.
+/// The size that a change is of, 0 for one that was chosen and for what is no size.
 fn number((key, value): &(&'static str, Option<Value>)) -> u64 {
     match value {
-        Some(Value::Number(size)) if window(key).is_none() && *key != "seed" => *size,
+        Some(Value::Number(size)) if choices(key).is_none() && *key != "seed" => *size,
         _ => 0,
     }
 }
 
-/// Sizes, but for those of windows, rounded up to whole multiples.
+/// Sizes, but for those that were chosen, rounded up to whole multiples.
 fn rounded(changes: &Changes, multiple: u64) -> Changes {
     let round = |change: &(&'static str, Option<Value>)| match number(change) {
         0 => change.clone(),
@@ -196,6 +199,20 @@ mod tests {
         let cases = mixed(&[id.parse().unwrap_or_else(|e| panic!("{id}: {e}"))]);
         let thresholds = |case: &Case| case.get("relu_threshold").map(ToString::to_string);
         assert!(cases.iter().any(|case| thresholds(case).as_deref() == Some("0.1")));
+    }
+
+    #[test]
+    fn numbers_of_which_few_are_allowed_are_met() {
+        let of = |op: &str| mixed(&crate::own::cases::suite(op).expect("the suite is ours"));
+        let odd = |case: &Case| {
+            let len = case.number("n") * case.number("k");
+            case.number("block_size") == 32 && len % 64 == 32 && len > 64
+        };
+        assert!(of("quantize_nf4").iter().any(odd), "no odd number of blocks of 32");
+        let apart = |case: &Case| case.number("dilation_h").max(case.number("dilation_w")) > 1;
+        let cut = |case: &&Case| case.number("ceil_mode") == 1 && case.word("divisor") == "padded";
+        let pools = of("pool2d");
+        assert!(pools.iter().filter(cut).any(apart), "no dilated window that is cut off");
     }
 
     #[test]

@@ -66,9 +66,16 @@ const RULES: [&str; 22] = [
 const RULE_ROWS: [u64; 5] = [520, 768, 288, 1024, 64];
 /// Of these, so many for each rule.
 const LENGTHS: usize = 2;
-/// Their data: drawn, at the ends of the range, planted, at thresholds.
-const RULE_TIERS: [(&str, &str); 4] =
-    [("realistic", ""), ("adversarial", "saturated"), ("exact", ""), ("adversarial", "ties")];
+/// Their data: drawn, at the ends of the range, planted, at thresholds, beyond all numbers.
+const RULE_TIERS: [(&str, &str); 5] = [
+    ("realistic", ""),
+    ("adversarial", "saturated"),
+    ("exact", ""),
+    ("adversarial", "ties"),
+    ("adversarial", "inf"),
+];
+/// Data of the smallest cases: one value alone.
+const LONE: [&str; 6] = ["nan", "inf", "negative_inf", "negative_zeros", "denormals", "saturated"];
 /// Keys of the data, which say nothing of what a kernel does with them.
 const DATA: [&str; 7] = ["data", "pattern", "distribution", "sigma", "file", "tensor", "seed"];
 
@@ -119,7 +126,8 @@ pub(super) fn stretched(accepted: &[Case]) -> Vec<Case> {
     let longest = all.iter().flatten().map(Vec::len).max().unwrap_or(0);
     let share = (MOST / longest.max(1)).clamp(1, bases.len().max(1));
     let mut cases = BTreeMap::new();
-    for case in bases.iter().filter_map(of_seed).chain(rules(&bases)) {
+    let some = bases.iter().filter_map(of_seed).chain(lone(&bases)).chain(rules(&bases));
+    for case in some {
         cases.insert((work(&case), case.to_string()), case);
     }
     for i in 0..longest {
@@ -253,46 +261,60 @@ fn layouts(base: &Case) -> Vec<Case> {
     base.spec().params.iter().filter(absent).flat_map(of).collect()
 }
 
-/// Every other rule with the formats of each base. Where there are many formats they take turns,
-/// each from another rule on, so that each rule is tried with some.
+/// Every other rule with the formats of each base, first each rule once, then on other rows and data.
+/// Where there are many formats they take turns, each from another rule and other data on.
 fn rules(bases: &[Case]) -> Vec<Case> {
-    let mut of_formats: BTreeMap<String, Vec<Case>> = BTreeMap::new();
+    let mut of_formats: BTreeMap<String, &Case> = BTreeMap::new();
     for base in bases {
-        of_formats.entry(formats(base)).or_insert_with(|| rules_of(base));
+        of_formats.entry(formats(base)).or_insert(base);
     }
-    let turns = of_formats.into_values().enumerate().map(|(turn, mut cases)| {
-        let first = turn % cases.len().max(1);
-        cases.rotate_left(first);
-        cases
-    });
-    let turns: Vec<Vec<Case>> = turns.collect();
+    let turns: Vec<Vec<Case>> =
+        of_formats.into_values().enumerate().map(|(turn, base)| rules_of(base, turn)).collect();
     let longest = turns.iter().map(Vec::len).max().unwrap_or(0);
     let taken = (0..longest).flat_map(|i| turns.iter().filter_map(move |cases| cases.get(i)));
     taken.take(MOST_RULES).cloned().collect()
 }
 
-/// Every other rule, on rows of some length and each kind of data.
-fn rules_of(base: &Case) -> Vec<Case> {
-    let mut cases = Vec::new();
+/// Every other rule, on rows of some lengths and each kind of data.
+fn rules_of(base: &Case, turn: usize) -> Vec<Case> {
+    let of_rule = |param: &Param, text: &str, i: usize| -> Option<Vec<Case>> {
+        let config = param.parse(text).ok()?;
+        let of_len = |k| {
+            let sizes = sizes(base).filter(|(key, _)| *key == "k").map(|(key, _)| key);
+            let size = sizes.map(|key| (key, Some(Value::Number(k))));
+            let change = [(param.key, Some(config.clone()))];
+            base.with(&change.into_iter().chain(size).collect::<Changes>()).ok()
+        };
+        let (mut rows, mut tiers) = (RULE_ROWS, RULE_TIERS);
+        rows.rotate_left(i % RULE_ROWS.len());
+        tiers.rotate_left((i + turn) % RULE_TIERS.len());
+        let lengths: Vec<Case> = rows.into_iter().filter_map(of_len).take(LENGTHS).collect();
+        let of_tier = |tier| lengths.iter().filter_map(move |case| with_data(case, tier));
+        Some(tiers.into_iter().flat_map(of_tier).collect())
+    };
     let rule = |param: &&Param| matches!(param.kind, Kind::WordOrConfig { .. });
-    for param in base.spec().params.iter().filter(rule) {
-        for (turn, text) in RULES.iter().enumerate() {
-            let Ok(config) = param.parse(text) else { continue };
-            let of_len = |k| {
-                let sizes = sizes(base).filter(|(key, _)| *key == "k").map(|(key, _)| key);
-                let size = sizes.map(|key| (key, Some(Value::Number(k))));
-                let change = [(param.key, Some(config.clone()))];
-                base.with(&change.into_iter().chain(size).collect::<Changes>()).ok()
-            };
-            let mut rows = RULE_ROWS;
-            rows.rotate_left(turn % RULE_ROWS.len());
-            let lengths: Vec<Case> = rows.into_iter().filter_map(of_len).take(LENGTHS).collect();
-            for tier in RULE_TIERS {
-                cases.extend(lengths.iter().filter_map(|case| with_data(case, tier)));
-            }
-        }
-    }
-    cases
+    let params = base.spec().params.iter().filter(rule);
+    let each = params.flat_map(|param| RULES.iter().map(move |text| (param, *text)));
+    let mut all: Vec<Vec<Case>> =
+        each.enumerate().filter_map(|(i, (param, text))| of_rule(param, text, i)).collect();
+    let first = 7 * turn % all.len().max(1);
+    all.rotate_left(first);
+    let longest = all.iter().map(Vec::len).max().unwrap_or(0);
+    (0..longest).flat_map(|i| all.iter().filter_map(move |cases| cases.get(i)).cloned()).collect()
+}
+
+/// Of each format the least sizes that make a case, with values of which others would hide something.
+fn lone(bases: &[Case]) -> Vec<Case> {
+    let of_formats: BTreeMap<String, &Case> =
+        bases.iter().map(|base| (formats(base), base)).collect();
+    let least = |base: &&Case| {
+        let ones: Vec<(&'static str, u64)> = sizes(base).map(|(key, _)| (key, 1)).collect();
+        shaped(base, &numbers(&ones), MOST_WORK)
+    };
+    let least = of_formats.values().filter_map(least);
+    let lone =
+        |case: Case| LONE.into_iter().filter_map(move |p| with_data(&case, ("adversarial", p)));
+    least.flat_map(lone).collect()
 }
 
 /// A seed beyond 32 bits, which kernels that draw for themselves must not lose.
@@ -332,6 +354,28 @@ mod tests {
         has("a long seed", &|_, case| case.number("seed") > u32::MAX as usize);
         // The larger one is the base: it has no size that any kernel has a branch for.
         has("sizes of the base", &|[m, k, _], _| m == 3 && k == 65);
+    }
+
+    #[test]
+    fn every_rule_is_met_where_formats_are_many_and_values_are_met_alone() {
+        let suite = crate::own::cases::suite("linear").expect("the suite is ours");
+        let cases = stretched(&suite);
+        for param in ["weight_rule", "activation_rule"] {
+            let param = suite[0].spec().params.iter().find(|p| p.key == param).expect("a rule");
+            for text in RULES {
+                let Ok(rule) = param.parse(text) else { continue };
+                let fits =
+                    suite.iter().any(|case| case.with(&[(param.key, Some(rule.clone()))]).is_ok());
+                let met = cases.iter().filter(|case| case.get(param.key) == Some(&rule)).count();
+                assert!(met > 0 || !fits, "{} {text}", param.key);
+            }
+        }
+        let alone = |case: &&Case| sizes(case).all(|(_, size)| size == 1);
+        let lone =
+            stretched(&[case("rho_encode/codec=bf16/matrices=2/rows=9/columns=100/data=exact")]);
+        let patterns: BTreeSet<&str> =
+            lone.iter().filter(alone).map(|c| c.word("pattern")).collect();
+        assert!(patterns.is_superset(&BTreeSet::from(["nan", "inf"])), "{patterns:?}");
     }
 
     #[test]

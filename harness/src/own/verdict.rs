@@ -147,7 +147,10 @@ impl fmt::Display for Refused {
                     f,
                     "The command takes a binary with this row (README, \"Your own kernel\")."
                 )?;
-                write!(f, "The scenario:\n{}", small.scenario())
+                match self.files() {
+                    [] => write!(f, "The scenario:\n{}", small.scenario()),
+                    [scenario, ..] => write!(f, "The scenario is {}.", scenario.display()),
+                }
             }
             Why::AcceptsNothing(why) => {
                 let tried = count(self.report().refused, "case");

@@ -42,11 +42,14 @@ pub enum Pattern {
     Inf,
     /// Normal values and one negative infinity.
     NegativeInf,
+    /// Normal values, the largest of each group a power of two, the number before or the one after: where
+    /// an exponent that was taken by a logarithm, or rounded, is another.
+    Binades,
 }
 
 impl Pattern {
     /// Names in scenario files and ids.
-    pub const WORDS: [(&'static str, Pattern); 14] = [
+    pub const WORDS: [(&'static str, Pattern); 15] = [
         ("zeros", Pattern::Zeros),
         ("negative_zeros", Pattern::NegativeZeros),
         ("one_hot", Pattern::OneHot),
@@ -61,6 +64,7 @@ impl Pattern {
         ("nan", Pattern::Nan),
         ("inf", Pattern::Inf),
         ("negative_inf", Pattern::NegativeInf),
+        ("binades", Pattern::Binades),
     ];
 
     /// The words, for parameters.
@@ -136,6 +140,7 @@ pub fn adversarial(
         Pattern::Ties => return ties((seed, stream), layout),
         Pattern::NearTies => return near_ties((seed, stream), layout),
         Pattern::Saturated => vec![0.0; layout.len],
+        Pattern::Binades => return binades((seed, stream), layout),
         _ => {
             let (seed, shape) = (mix(seed ^ 0xad5e), (layout.len, row_len));
             realistic(Distribution::Normal, (seed, stream), shape, 1.0)
@@ -223,6 +228,22 @@ fn ties((seed, stream): (u64, Stream), layout: Layout<'_>) -> Vec<f32> {
     x
 }
 
+/// Rows in groups, of each the largest rounded up to a power of two, and then one ulp up or down or left.
+fn binades((seed, stream): (u64, Stream), layout: Layout<'_>) -> Vec<f32> {
+    let (row_len, group_len) = (layout.row_len.max(1), layout.group_len());
+    let shape = (layout.len, row_len);
+    let mut x = realistic(Distribution::Normal, (mix(seed ^ 0xb17a), stream), shape, 1.0);
+    let groups = x.chunks_mut(row_len).flat_map(|row| row.chunks_mut(group_len));
+    for (group, x) in groups.enumerate() {
+        let largest = x.iter_mut().max_by(|a, b| a.abs().total_cmp(&b.abs()));
+        let Some(largest) = largest.filter(|x| x.is_normal()) else { continue };
+        let ulp = [-1, 0, 1][(mix(seed ^ mix(group as u64)) % 3) as usize];
+        let power = largest.abs().log2().ceil().exp2();
+        *largest = f32::from_bits(power.to_bits().wrapping_add_signed(ulp)).copysign(*largest);
+    }
+    x
+}
+
 /// Halves from -126.5 to 126.5, and one value of each block at an end of the range.
 fn halves((seed, stream): (u64, Stream), layout: Layout<'_>) -> Vec<f32> {
     let mut x = vec![0.0f32; layout.len];
@@ -289,6 +310,12 @@ mod tests {
         let wide = of(Pattern::HugeRange);
         let mean = |x: &[f32]| x.iter().map(|x| x.abs()).sum::<f32>() / x.len() as f32;
         assert!(wide.chunks(64).all(|two| mean(&two[32..]) > 1e10 * mean(&two[..32])));
+        let binades = of(Pattern::Binades);
+        let offs = binades.chunks(BLOCK).map(|block| {
+            let most = block.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+            most.to_bits().wrapping_add(1) & 0x007f_ffff
+        });
+        assert_eq!(offs.collect::<std::collections::BTreeSet<_>>(), (0..3).collect());
         for pattern in [Pattern::Nan, Pattern::Inf, Pattern::NegativeInf] {
             let x = of(pattern);
             assert_eq!(x.iter().filter(|x| !x.is_finite()).count(), 1, "{pattern:?}");

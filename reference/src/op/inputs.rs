@@ -283,7 +283,9 @@ pub(super) fn exact_codes(case: &Case, rule: &Rule) -> bool {
 /// both: padding and weights of 0 then say nothing of it.
 fn pattern(case: &Case, stream: Stream) -> Pattern {
     let pattern = Pattern::named(case.word("pattern")).unwrap_or(Pattern::Zeros);
-    let both = case.spec().params.iter().any(|param| ["m", "c_out"].contains(&param.key));
+    let has = |keys: &[&str]| case.spec().params.iter().any(|param| keys.contains(&param.key));
+    // An op of either operand has one of them.
+    let both = has(&["m", "c_out"]) && !has(&["operand"]);
     match pattern.special() {
         Some(_) if both && stream == Stream::Weight => Pattern::Outliers,
         _ => pattern,
