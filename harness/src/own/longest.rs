@@ -1,6 +1,8 @@
 //! The largest cases: the longest sums, where an accumulator is too narrow, and more values and rows
 //! than 16 bits count.
-use super::stretch::{bases, edges, formats, numbers, shaped, sizes, with_data, without_products};
+use super::stretch::{
+    bases, edges, formats, numbers, of_formats, shaped, sizes, with_data, without_products,
+};
 use lowbit_reference::case::Case;
 use std::collections::BTreeMap;
 
@@ -121,11 +123,9 @@ fn many_blocks(accepted: &[Case]) -> Vec<Case> {
 /// What is made of each size of one case for each combination of formats.
 fn each_size(accepted: &[Case], made: impl Fn(&Case, &'static str) -> Vec<Case>) -> Vec<Case> {
     let bases = bases(accepted);
-    let of_formats: BTreeMap<String, &Case> =
-        bases.iter().map(|base| (formats(base), base)).collect();
     let of_base =
-        |base: &&Case| sizes(base).flat_map(|(key, _)| made(base, key)).collect::<Vec<Case>>();
-    of_formats.values().flat_map(of_base).collect()
+        |base: &Case| sizes(base).flat_map(|(key, _)| made(base, key)).collect::<Vec<Case>>();
+    of_formats(&bases).into_iter().flat_map(of_base).collect()
 }
 
 /// The first, then those that are left by turns: a step that divides how many sizes there are would

@@ -268,11 +268,21 @@ fn rules(bases: &[Case]) -> Vec<Case> {
     for base in bases {
         of_formats.entry(formats(base)).or_insert(base);
     }
-    let turns: Vec<Vec<Case>> =
-        of_formats.into_values().enumerate().map(|(turn, base)| rules_of(base, turn)).collect();
-    let longest = turns.iter().map(Vec::len).max().unwrap_or(0);
-    let taken = (0..longest).flat_map(|i| turns.iter().filter_map(move |cases| cases.get(i)));
-    taken.take(MOST_RULES).cloned().collect()
+    let each = of_formats.into_values().enumerate();
+    in_turns(each.map(|(turn, base)| rules_of(base, turn)).collect()).take(MOST_RULES).collect()
+}
+
+/// The last base of each format.
+pub(super) fn of_formats(bases: &[Case]) -> Vec<&Case> {
+    let named: BTreeMap<String, &Case> = bases.iter().map(|base| (formats(base), base)).collect();
+    named.into_values().collect()
+}
+
+/// The first of each list, then the second of each, until all are through.
+fn in_turns(lists: Vec<Vec<Case>>) -> impl Iterator<Item = Case> {
+    let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
+    (0..longest)
+        .flat_map(move |i| lists.iter().filter_map(|l| l.get(i).cloned()).collect::<Vec<_>>())
 }
 
 /// Every other rule, on rows of some lengths and each kind of data.
@@ -299,19 +309,16 @@ fn rules_of(base: &Case, turn: usize) -> Vec<Case> {
         each.enumerate().filter_map(|(i, (param, text))| of_rule(param, text, i)).collect();
     let first = 7 * turn % all.len().max(1);
     all.rotate_left(first);
-    let longest = all.iter().map(Vec::len).max().unwrap_or(0);
-    (0..longest).flat_map(|i| all.iter().filter_map(move |cases| cases.get(i)).cloned()).collect()
+    in_turns(all).collect()
 }
 
 /// Of each format the least sizes that make a case, with values of which others would hide something.
 fn lone(bases: &[Case]) -> Vec<Case> {
-    let of_formats: BTreeMap<String, &Case> =
-        bases.iter().map(|base| (formats(base), base)).collect();
-    let least = |base: &&Case| {
+    let least = |base: &Case| {
         let ones: Vec<(&'static str, u64)> = sizes(base).map(|(key, _)| (key, 1)).collect();
         shaped(base, &numbers(&ones), MOST_WORK)
     };
-    let least = of_formats.values().filter_map(least);
+    let least = of_formats(bases).into_iter().filter_map(least);
     let lone =
         |case: Case| LONE.into_iter().filter_map(move |p| with_data(&case, ("adversarial", p)));
     least.flat_map(lone).collect()

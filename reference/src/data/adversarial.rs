@@ -238,8 +238,9 @@ fn binades((seed, stream): (u64, Stream), layout: Layout<'_>) -> Vec<f32> {
         let largest = x.iter_mut().max_by(|a, b| a.abs().total_cmp(&b.abs()));
         let Some(largest) = largest.filter(|x| x.is_normal()) else { continue };
         let ulp = [-1, 0, 1][(mix(seed ^ mix(group as u64)) % 3) as usize];
-        let power = largest.abs().log2().ceil().exp2();
-        *largest = f32::from_bits(power.to_bits().wrapping_add_signed(ulp)).copysign(*largest);
+        // Up to the next exponent in its bits: a logarithm is not the same on every machine.
+        let power = (largest.abs().to_bits() + 0x007f_ffff) & 0x7f80_0000;
+        *largest = f32::from_bits(power.wrapping_add_signed(ulp)).copysign(*largest);
     }
     x
 }
