@@ -15,6 +15,9 @@ use crate::rho::{RhoCodec, State, StateShape, rho_compression, rho_precision};
 const CODECS: [&str; 7] =
     ["bf16", "fp8", "fp8_block", "blockfp8", "blockfp", "sparse_positive", "sparse_tile"];
 
+/// Matrices whose first tile lives.
+const LIVELY: usize = 1 << 12;
+
 /// A codec and its word.
 fn codec(name: &str) -> Option<(Word, &'static dyn RhoCodec)> {
     let precision = rho_precision(name).map(|found| (found.word, found.codec));
@@ -102,7 +105,7 @@ impl StateProblem {
         Ok(StateProblem { name: word.name, codec, shape, x, most_bytes })
     }
 
-    /// The problem of a case. In a state for tiles a third of the diagonals of tiles is zero.
+    /// The problem of a case. In a state for tiles a third of the diagonals of tiles is dead.
     pub(super) fn generate(case: &Case, files: &dyn Files) -> Result<StateProblem, String> {
         let shape = StateShape::new(&dimensions(case)).map_err(|error| error.to_string())?;
         let len = (shape.len(), shape.columns());
@@ -116,12 +119,16 @@ impl StateProblem {
         Ok(problem)
     }
 
-    /// Zero a third of the diagonals of tiles.
+    /// Zero a third of the diagonals of tiles, not that of the first tile: a state of one tile would be
+    /// nothing but zeros. Of matrices beyond the first [`LIVELY`] it is that one: a payload has 64 values
+    /// for each live tile, also of matrices of one value. NaN and infinities stay, among zeros alone:
+    /// one that is lost shows there.
     pub(super) fn kill_tiles(&self, x: &mut [f32]) {
         let (rows, columns) = (self.shape.rows(), self.shape.columns());
         for (i, x) in x.iter_mut().enumerate() {
-            let (row, column) = (i / columns % rows, i % columns);
-            if (row / 8 + column / 8) % 3 == 0 {
+            let (matrix, row, column) = (i / columns / rows, i / columns % rows, i % columns);
+            let dead = if matrix < LIVELY { 2 } else { 0 };
+            if (row / 8 + column / 8) % 3 == dead && x.is_finite() {
                 *x = 0.0;
             }
         }
@@ -142,5 +149,38 @@ impl StateProblem {
     /// What the codec costs.
     pub(super) fn quality(&self, payload: &[u8]) -> Quality {
         quality(&self.x, self.values(payload))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::NoFiles;
+
+    fn state(id: &str) -> Vec<f32> {
+        let case: Case = id.parse().unwrap_or_else(|e| panic!("{id}: {e}"));
+        StateProblem::generate(&case, &NoFiles).unwrap_or_else(|e| panic!("{id}: {e}")).x
+    }
+
+    #[test]
+    fn a_state_of_one_tile_lives_and_dead_tiles_keep_what_is_no_number() {
+        let tiles = "rho_encode/codec=sparse_tile/matrices=1/rows=8";
+        let one = state(&format!("{tiles}/columns=8/data=realistic/distribution=normal/seed=0"));
+        assert!(one.iter().all(|x| *x != 0.0), "{one:?}");
+        let dead = |x: &[f32]| x.iter().enumerate().all(|(i, x)| i % 24 < 16 || *x == 0.0);
+        let three = format!("{tiles}/columns=24/data=adversarial/pattern");
+        assert!(dead(&state(&format!("{three}=binades/seed=0"))));
+        let alone = |seed: u64| {
+            let x = state(&format!("{three}=nan/seed={seed}"));
+            assert_eq!(x.iter().filter(|x| x.is_nan()).count(), 1, "{x:?}");
+            !dead(&x)
+        };
+        assert!((0..32).any(alone), "no NaN in a dead tile");
+        let many = state(
+            "rho_encode/codec=sparse_tile/matrices=9000/rows=1/columns=1/data=realistic/distribution=normal/seed=0",
+        );
+        assert!(
+            many[..LIVELY].iter().all(|x| *x != 0.0) && many[LIVELY..].iter().all(|x| *x == 0.0)
+        );
     }
 }
