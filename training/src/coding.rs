@@ -1,16 +1,18 @@
-//! How a tensor becomes codes: a format, and a rule with one scale for the whole tensor or for each
-//! token.
+//! How a tensor becomes codes, and which gradients come back: a format, a rule with one scale for the
+//! whole tensor or for each token, and an estimator.
+use lowbit_reference::estimator::Estimator;
 use lowbit_reference::format::{SIGN1, WeightFormat, activation_format, weight_format};
 use lowbit_reference::invalid::Invalid;
 use lowbit_reference::rule::{
     EpsilonUse, Granularity, Range, Rule, activation_rule, burn_dragon, weight_rule,
 };
 
-/// A format and a rule.
+/// A format, a rule and an estimator.
 #[derive(Clone, Copy, Debug)]
 pub struct Coding {
     format: &'static dyn WeightFormat,
     rule: Rule,
+    estimator: Estimator,
 }
 
 /// Formats of weights, and that of activations.
@@ -25,6 +27,11 @@ impl Coding {
     /// How a tensor becomes a scale and codes.
     pub fn rule(&self) -> &Rule {
         &self.rule
+    }
+
+    /// Which gradients pass the quantizer: all (`identity`), or those of [`Coding::clipped`].
+    pub fn estimator(&self) -> Estimator {
+        self.estimator
     }
 
     /// A format of weights (`sign1`, `ternary2`, `int8`) under a named rule: `burn_dragon`, `b1`
@@ -65,6 +72,13 @@ impl Coding {
         Coding { rule: Rule { granularity: Granularity::Row, ..self.rule }, ..self }
     }
 
+    /// The same with the estimator `clipped`: gradients stop where a value was saturated, beyond half a
+    /// step after the last int8 code, or further than the scale from the centre of signs and ternary
+    /// codes. One bit a value is kept for it, but for an input that is kept itself.
+    pub fn clipped(self) -> Coding {
+        Coding { estimator: Estimator::Clipped, ..self }
+    }
+
     /// Whether each row has a scale.
     pub(crate) fn is_per_token(&self) -> bool {
         self.rule.granularity == Granularity::Row
@@ -72,10 +86,11 @@ impl Coding {
 
     /// Signs of values that are never zero.
     pub(crate) fn signs() -> Coding {
-        Coding { format: &SIGN1, rule: burn_dragon(SIGN1.levels()) }
+        let rule = burn_dragon(SIGN1.levels());
+        Coding { format: &SIGN1, rule, estimator: Estimator::Identity }
     }
 
-    /// Any rule with one statistic, and one scale or one a row.
+    /// Any rule with one statistic, and one scale or one a row; straight through everywhere.
     ///
     /// # Errors
     ///
@@ -94,7 +109,7 @@ impl Coding {
             return refused("rule", &rule, "no unit scale, no mean of those kept, no rotation");
         }
         match FORMATS.contains(&format.name()) {
-            true => Ok(Coding { format, rule }),
+            true => Ok(Coding { format, rule, estimator: Estimator::Identity }),
             false => Err(Invalid::new("format", format.name(), FORMATS.join(", "))),
         }
     }

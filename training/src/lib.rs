@@ -4,6 +4,7 @@
 //! forward    y = relu(dequantize(q(x)) dequantize(q(w)) - threshold)      from packed codes
 //! backward   g' = g where y > 0                                           where there is a relu
 //!            dx = g' (s_w w_codes)^T,  dw = (s_x x_codes)^T g'            straight through q
+//!            dx = 0 where x was saturated, dw where w was                 each if it is clipped
 //! ```
 //!
 //! What is kept between the two is the packed codes, not the floats they came from ([`Saved`]). A
@@ -11,10 +12,12 @@
 //! (CubeCL on wgpu or CUDA, nothing crosses to the host), `fused` (Burn's fusion around that).
 //!
 //! A weight has one scale; an input one or, of `lowrank`, one for each token of each head
-//! ([`Coding::per_token`]).
-//! Not there: scales for columns or groups, a bias, the estimator that stops gradients beyond the clip
-//! edges, and codes that are kept from call to call. On the processor every call binds a row as the
-//! suite does before it times one, so times of the suite say nothing of a training step.
+//! ([`Coding::per_token`]). Gradients pass everywhere or, of a side that is [`Coding::clipped`], where
+//! nothing was saturated.
+//!
+//! Not there: scales for columns or groups, a bias, and codes that are kept from call to call. On the
+//! processor every call binds a row as the suite does before it times one, so times of the suite say
+//! nothing of a training step.
 //!
 //! ```
 //! use burn::tensor::Tensor;

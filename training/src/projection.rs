@@ -115,7 +115,8 @@ impl Projection {
     /// * decoder: `x [B, H, T, L]` by `w [H P, D]` to `[B, 1, T, D]`, of the `P >= L` rows of each head
     ///   the first `L` used.
     ///
-    /// What of the weight is not used has a gradient of 0. Every call quantizes both sides, each
+    /// What of the weight is not used has a gradient of 0, and so have saturated values of a side that is
+    /// [`Coding::clipped`]. Every call quantizes both sides, each
     /// under one scale: values of one token move the scale of all, but for a lowrank input coded
     /// [`Coding::per_token`]. A NaN makes every output under its scale NaN on the processor; on a
     /// device it is what the device's `max` makes of it.
@@ -158,8 +159,8 @@ impl Projection {
         let call = self.call(x.dims(), &w.dims())?;
         let (Matrix { rows, row_len, .. }, weight) = (call.input(), call.weight());
         let of = |coding: Coding, values: Tensor<B, 2>| {
-            let rule = coding.rule();
-            fake_quantize(rule, coding.format().levels(), rule.granularity, values)
+            let by = (coding.rule(), coding.format().levels());
+            fake_quantize(by, by.0.granularity, coding.estimator(), values)
         };
         let x = of(self.activation, x.reshape([rows, row_len]));
         let w = of(self.weight, w.reshape([weight.rows, weight.row_len]));
@@ -182,20 +183,21 @@ impl Projection {
     }
 
     /// Bytes of codes that are kept between forward and backward: those of the weight and, but for
-    /// [`Saved::Values`], of the input; for [`Saved::Cache`] those of the relu. Rows on whole bytes,
-    /// as on the processor; on a device each is padded to whole words of four.
+    /// [`Saved::Values`], of the input; a bit for each value of a side that is [`Coding::clipped`] and
+    /// learns, as both do here; for [`Saved::Cache`] those of the relu. Rows on whole bytes, as on the
+    /// processor; on a device each is padded to whole words of four.
     ///
     /// # Errors
     ///
     /// Those of [`Projection::forward`].
     pub fn saved_bytes(&self, x: [usize; 4], w: &[usize]) -> Result<u64, Invalid> {
         let call = self.call(x, w)?;
-        let weight = call.weight().bytes();
+        let weight = call.weight().kept_bytes();
         let passed = if self.relu_threshold.is_some() { call.passed().bytes() } else { 0 };
         Ok(match self.saved {
             Saved::Values => weight,
-            Saved::Cache => weight + call.input().bytes() + passed,
-            Saved::CacheRecompute => weight + call.input().bytes(),
+            Saved::Cache => weight + call.input().kept_bytes() + passed,
+            Saved::CacheRecompute => weight + call.input().kept_bytes(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! Which products are summed: from the shapes of two tensors.
 use crate::{Coding, Processor};
+use lowbit_reference::estimator::Estimator;
 use lowbit_reference::invalid::Invalid;
 use lowbit_reference::op::projection::{Contraction, DecoderTail, LowrankProjection};
 use std::sync::Arc;
@@ -28,10 +29,22 @@ impl Matrix {
         self.rows * self.row_len / self.scales()
     }
 
+    /// Bytes of what is kept of it: codes, each row on whole bytes, and their scales; where gradients
+    /// stop beyond the clip edges also one bit a value.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        let clipped = self.coding.estimator() == Estimator::Clipped;
+        self.bytes() + if clipped { self.bits().bytes() } else { 0 }
+    }
+
     /// Bytes of its codes, each row on whole bytes, and of their scales.
     pub(crate) fn bytes(&self) -> u64 {
         let codes = self.rows * self.coding.format().row_bytes(self.row_len);
         (codes + self.scales() * size_of::<f32>()) as u64
+    }
+
+    /// A bit for each of its values.
+    pub(crate) fn bits(&self) -> Matrix {
+        Matrix { coding: Coding::signs(), processor: Arc::clone(&self.processor), ..*self }
     }
 
     /// Rows along the last dimension.

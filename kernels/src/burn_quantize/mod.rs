@@ -8,12 +8,18 @@
 //! * ternary: `-1` below `-threshold * step`, `+1` above `threshold * step`, else 0;
 //! * sign: `2 [x - centre > 0] - 1`.
 //!
+//! Straight through, the gradient of a value is that of its input, under `clipped` where nothing was
+//! saturated: `(min_code - 1/2) step < x < (127 + 1/2) step`, the lower end with it where ties go to even
+//! and `min_code` is; or `|x - centre| <= scale` for ternary and sign. The ends are products, which are
+//! rounded right on every device; not so quotients.
+//!
 //! Burn facts this relies on (0.21, NdArray): division divides, by tensors and by scalars; `round`
 //! takes ties to even; `reshape` copies, so nothing large is reshaped unless a row is longer than
 //! [`CHAIN`]; without the features `multi-threads` and `simd` one thread runs plain loops.
 mod run;
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{Bool, Tensor};
+use lowbit_reference::estimator::Estimator;
 use lowbit_reference::format::Levels;
 use lowbit_reference::rule::{EpsilonUse, Granularity, Range, Rounding, Rule};
 pub(crate) use run::{Run, accepts, floats, tensor};
@@ -57,11 +63,8 @@ pub(crate) fn quantize<B: Backend>(
     x: Tensor<B, 2>,
 ) -> Quantized<B> {
     let scale = scale(rule, statistic(rule, granularity, x.clone()));
-    let step = match rule.epsilon_use {
-        EpsilonUse::Add => scale.clone() + rule.epsilon / rule.steps,
-        _ => scale.clone(),
-    };
-    let centre = rule.centred.then(|| mean(granularity, x.clone()));
+    let step = step(rule, scale.clone());
+    let centre = centre(rule, granularity, &x);
     let codes = match levels {
         Levels::Sign => sign(rule, x, centre.clone()),
         Levels::Ternary => ternary(rule, x, step),
@@ -71,15 +74,51 @@ pub(crate) fn quantize<B: Backend>(
     Quantized { scale, centre, codes }
 }
 
-/// Quantize `x [rows, len]` and dequantize it, straight through.
+/// Quantize `x [rows, len]` and dequantize it, straight through where the estimator passes.
 pub(crate) fn fake_quantize<B: Backend>(
-    rule: &Rule,
-    levels: Levels,
+    (rule, levels): (&Rule, Levels),
     granularity: Granularity,
+    estimator: Estimator,
     x: Tensor<B, 2>,
 ) -> FakeQuantized<B> {
     let Quantized { scale, centre, codes } = quantize(rule, levels, granularity, x.clone());
-    FakeQuantized { values: straight_through(x, codes * scale.clone()), scale, centre }
+    let through = match estimator {
+        Estimator::Identity => x,
+        Estimator::Clipped => {
+            let within = within(rule, levels, x.clone(), (scale.clone(), centre.clone()));
+            x.mask_fill(within.bool_not(), 0.0)
+        }
+    };
+    FakeQuantized { values: straight_through(through, codes * scale.clone()), scale, centre }
+}
+
+/// Where no value was saturated: what `clipped` lets pass, of a tensor with this scale and centre.
+pub(crate) fn within<B: Backend>(
+    rule: &Rule,
+    levels: Levels,
+    x: Tensor<B, 2>,
+    (scale, centre): (Tensor<B, 2>, Option<Tensor<B, 2>>),
+) -> Tensor<B, 2, Bool> {
+    if matches!(levels, Levels::Sign | Levels::Ternary) {
+        return off(x, centre).abs().lower_equal(scale);
+    }
+    let step = step(rule, scale);
+    let low = step.clone() * (f32::from(rule.min_code) - 0.5);
+    // Half a step beyond an even code is rounded back to it; 127 is odd.
+    let back = rule.rounding == Rounding::HalfEven && rule.min_code % 2 == 0;
+    let above = if back { x.clone().greater_equal(low) } else { x.clone().greater(low) };
+    // An infinite value under an infinite scale has no quotient.
+    let finite = x.clone().is_finite();
+    x.lower(step * 127.5).bool_and(above).bool_and(finite)
+}
+
+/// The mean of a tensor, or of each row, where the rule subtracts one.
+pub(crate) fn centre<B: Backend>(
+    rule: &Rule,
+    granularity: Granularity,
+    x: &Tensor<B, 2>,
+) -> Option<Tensor<B, 2>> {
+    rule.centred.then(|| mean(granularity, x.clone()))
 }
 
 /// `q` forward, the gradient of `x` backward. `x - x` is exactly 0, so the forward is `q` to the
@@ -102,6 +141,14 @@ fn scale<B: Backend>(rule: &Rule, statistic: Tensor<B, 2>) -> Tensor<B, 2> {
         EpsilonUse::FloorScale => scaled(statistic).clamp_min(rule.epsilon),
         EpsilonUse::FloorStatistic => scaled(statistic.clamp_min(rule.epsilon)),
         _ => scaled(statistic),
+    }
+}
+
+/// The scale, plus the epsilon that a rule adds to it.
+fn step<B: Backend>(rule: &Rule, scale: Tensor<B, 2>) -> Tensor<B, 2> {
+    match rule.epsilon_use {
+        EpsilonUse::Add => scale + rule.epsilon / rule.steps,
+        _ => scale,
     }
 }
 
@@ -129,12 +176,17 @@ fn sum_rows<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 2> {
     sum_rows(sums(x.narrow(1, 0, len - rest)).reshape([rows, blocks])) + tail
 }
 
-/// Zero is positive or not, -0 like 0.
-fn sign<B: Backend>(rule: &Rule, x: Tensor<B, 2>, centre: Option<Tensor<B, 2>>) -> Tensor<B, 2> {
-    let x = match centre {
+/// How far values are off the centre, where there is one.
+fn off<B: Backend>(x: Tensor<B, 2>, centre: Option<Tensor<B, 2>>) -> Tensor<B, 2> {
+    match centre {
         Some(centre) => x - centre,
         None => x,
-    };
+    }
+}
+
+/// Zero is positive or not, -0 like 0.
+fn sign<B: Backend>(rule: &Rule, x: Tensor<B, 2>, centre: Option<Tensor<B, 2>>) -> Tensor<B, 2> {
+    let x = off(x, centre);
     let positive =
         if rule.zero_is_positive { x.greater_equal_elem(0.0) } else { x.greater_elem(0.0) };
     positive.float() * 2.0 - 1.0
@@ -244,11 +296,48 @@ mod tests {
         let x = row::<Tracked>(&x).require_grad();
         let rule = Rule { range: Range::Absmean, ..Rule::default() };
         let quantized = quantize(&rule, Levels::Int8, Granularity::Row, x.clone().detach());
-        let fake = fake_quantize(&rule, Levels::Int8, Granularity::Row, x.clone());
+        let fake =
+            fake_quantize((&rule, Levels::Int8), Granularity::Row, Estimator::Identity, x.clone());
         let want = values(quantized.codes * quantized.scale);
         assert_eq!(values(fake.values.clone()), want);
         let upstream = [1.0, -2.0, 0.5, 3.0, 7.0];
         let grads = (fake.values * row(&upstream)).sum().backward();
         assert_eq!(values(x.grad(&grads).unwrap()), upstream);
+    }
+
+    #[test]
+    fn gradients_stop_where_values_are_saturated() {
+        type Tracked = Autodiff<Cpu>;
+        let gradient = |rule: &Rule, levels, x: &[f32]| {
+            let x = row::<Tracked>(x).require_grad();
+            let fake =
+                fake_quantize((rule, levels), Granularity::Row, Estimator::Clipped, x.clone());
+            let scale = values(fake.scale)[0];
+            (scale, values(x.grad(&fake.values.sum().backward()).unwrap()))
+        };
+        let next = |x: f32| f32::from_bits(x.to_bits() + 1);
+        for (min_code, rounding, low) in [
+            (-127, Rounding::HalfEven, 0.0),
+            (-127, Rounding::HalfAway, 0.0),
+            (-128, Rounding::HalfAway, 1.0),
+            (-128, Rounding::HalfEven, 1.0),
+        ] {
+            // Half the largest, 254, in 127 steps: 1.
+            let rule = Rule { times: 0.5, min_code, rounding, ..Rule::default() };
+            let x = [254.0, 127.5, 127.49999, -127.49999, -127.5, -128.49998, -128.5, -128.50002];
+            let even = f32::from(u8::from(min_code == -128 && rounding == Rounding::HalfEven));
+            let want = [0.0, 0.0, 1.0, 1.0, low, low, even, 0.0];
+            assert_eq!(gradient(&rule, Levels::Int8, &x), (1.0, want.to_vec()), "{rule:?}");
+            let infinite = gradient(&rule, Levels::Int8, &[f32::NEG_INFINITY, f32::INFINITY, 1.0]);
+            assert_eq!(infinite, (f32::INFINITY, vec![0.0, 0.0, 1.0]), "{rule:?}");
+        }
+        let rule = Rule { range: Range::Absmean, steps: 1.0, ..Rule::default() };
+        let x = [1.0, -1.0, next(1.0), 0.5, 1.5, 0.0, -2.0];
+        let (scale, passed) = gradient(&rule, Levels::Ternary, &x);
+        assert_eq!((scale, passed), (1.0, vec![1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0]));
+        let centred = Rule { centred: true, ..rule };
+        // Around 1, under a scale of 2.
+        let (scale, passed) = gradient(&centred, Levels::Sign, &[3.0, -1.0, 4.0, -2.0, 1.0, 1.0]);
+        assert_eq!((scale, passed), (2.0, vec![1.0, 1.0, 0.0, 0.0, 1.0, 1.0]));
     }
 }

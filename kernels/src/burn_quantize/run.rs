@@ -3,6 +3,7 @@ use super::{Cpu, FakeQuantized, Quantized, fake_quantize, quantize};
 use crate::{Failure, Prepared};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, IntDType, Tensor, TensorData};
+use lowbit_reference::estimator::Estimator;
 use lowbit_reference::format::Levels;
 use lowbit_reference::op::quantize::QuantizeProblem;
 use lowbit_reference::op::{self, Outputs};
@@ -78,7 +79,7 @@ impl Run {
         let (rule, levels, granularity, x) = (&self.rule, self.levels, self.granularity, x.clone());
         if self.fake {
             let FakeQuantized { scale, centre, values } =
-                fake_quantize(rule, levels, granularity, x);
+                fake_quantize((rule, levels), granularity, Estimator::Identity, x);
             return Part { scale, centre, answer: Answer::Values(values) };
         }
         let Quantized { scale, centre, codes } = quantize(rule, levels, granularity, x);

@@ -3,8 +3,9 @@
 //! `y = detach(q) + (x - detach(x))` with `q = code * scale` on `Autodiff<NdArray>`; the gradient
 //! of `sum(y * dy)` by `x` is read off the graph. `burn_quantize` holds the formulas.
 //!
-//! Only `identity`: nothing is masked. Timed: forward, graph and backward. Burn allocates every
-//! intermediate and the result for itself, without guard bands.
+//! Under `clipped` the graph goes through `x` with 0 for what was saturated, whose gradient stops there.
+//! Timed: forward, graph and backward. Burn allocates every intermediate and the result for itself,
+//! without guard bands.
 use crate::burn_quantize::{Cpu, FakeQuantized, accepts, fake_quantize, floats};
 use crate::context::Context;
 use crate::{Failure, Kernel, Prepared, Threads};
@@ -34,9 +35,6 @@ impl Kernel<FakeQuantize> for Ste {
         Arithmetic::FLOAT
     }
     fn accepts(&self, problem: &FakeQuantizeProblem) -> Result<(), String> {
-        if problem.estimator != Estimator::Identity {
-            return Err("no mask: identity only".into());
-        }
         let quantize = &problem.quantize;
         crate::rules::classic(quantize)?;
         let (len, group_len) = (quantize.x.len(), quantize.group_len.max(1));
@@ -60,6 +58,7 @@ impl Kernel<FakeQuantize> for Ste {
             rule: quantize.rule,
             levels: quantize.levels(),
             granularity,
+            estimator: problem.estimator,
             x: tensor(&quantize.x, shape),
             grad_output: tensor(&problem.grad_output, shape),
             answer: None,
@@ -76,6 +75,7 @@ struct Run {
     rule: Rule,
     levels: Levels,
     granularity: Granularity,
+    estimator: Estimator,
     x: Tensor<Tracked, 2>,
     grad_output: Tensor<Tracked, 2>,
     /// Values, and the gradient of the input.
@@ -85,7 +85,8 @@ struct Run {
 impl Prepared for Run {
     fn launch(&mut self) -> Result<(), Failure> {
         let x = self.x.clone().require_grad();
-        let forward = fake_quantize(&self.rule, self.levels, self.granularity, x.clone());
+        let by = (&self.rule, self.levels);
+        let forward = fake_quantize(by, self.granularity, self.estimator, x.clone());
         let gradients = (forward.values.clone() * self.grad_output.clone()).sum().backward();
         let gradient = x.grad(&gradients).ok_or_else(|| Failure("no gradient".into()))?;
         self.answer = Some((forward, gradient));

@@ -14,6 +14,7 @@ use crate::rules::{classic_activation, classic_rule, classic_weight, contiguous}
 use crate::{Determinism, Failure, Kernel, Prepared, Threads};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use lowbit_reference::estimator::Estimator;
 use lowbit_reference::format::Levels;
 use lowbit_reference::op::linear::{Linear, LinearProblem};
 use lowbit_reference::op::{self, Arithmetic, Outputs};
@@ -39,12 +40,12 @@ struct Forward<B: Backend> {
 
 fn forward<B: Backend>(rules: &Rules, x: Tensor<B, 2>, w: Tensor<B, 2>) -> Forward<B> {
     let (rule, levels) = &rules.weight;
-    let w = fake_quantize(rule, *levels, rule.granularity, w);
+    let w = fake_quantize((rule, *levels), rule.granularity, Estimator::Identity, w);
     let (x, activation_scale) = match &rules.activation {
         None => (x, None),
         Some(rule) => {
             let FakeQuantized { values, scale, .. } =
-                fake_quantize(rule, Levels::Int8, rule.granularity, x);
+                fake_quantize((rule, Levels::Int8), rule.granularity, Estimator::Identity, x);
             (values, Some(scale))
         }
     };

@@ -7,6 +7,7 @@ use burn::tensor::{Tensor, TensorData, TensorPrimitive};
 use burn_autodiff::checkpoint::strategy::BalancedCheckpointing;
 use burn_ndarray::NdArray;
 use lowbit_reference::codes::Levels;
+use lowbit_reference::estimator::Estimator;
 use lowbit_reference::op::linear::max_k;
 use lowbit_reference::rule::{Granularity, Rule};
 use lowbit_training::{Coding, LowBit, Matrix, Processor, Project, Projection, Saved};
@@ -67,22 +68,30 @@ fn answers<B: AutodiffBackend + Project, const D: usize>(
 fn check<B: AutodiffBackend + Project>(device: &B::Device) {
     for example in oracle::examples() {
         for codings in oracle::codings(&example) {
-            for data in [example.drawn(codings), example.planted(codings)] {
-                let what = format!("{example:?} {codings:?}");
-                let run = |saved, fake| {
-                    let projection = projection(&example, codings, saved);
-                    let given = (&example, &data, &projection);
-                    match example.latent {
-                        Some(_) => answers::<B, 3>(given, fake, device),
-                        None => answers::<B, 2>(given, fake, device),
-                    }
-                };
-                let (want, bound) = expected(&example, codings, &data);
-                let [values, cache, again] = SAVED.map(|saved| run(saved, false));
+            let stops = codings.iter().any(|coding| coding.estimator() == Estimator::Clipped);
+            let planted = if stops { Example::edged } else { Example::planted };
+            let what = format!("{example:?} {codings:?}");
+            let run = |data: &Data, saved, fake| {
+                let projection = projection(&example, codings, saved);
+                let given = (&example, data, &projection);
+                match example.latent {
+                    Some(_) => answers::<B, 3>(given, fake, device),
+                    None => answers::<B, 2>(given, fake, device),
+                }
+            };
+            let judged = |data: &Data| {
+                let (want, bound) = expected(&example, codings, data);
+                let cache = run(data, Saved::Cache, false);
                 compare(&cache, &want, &bound).unwrap_or_else(|e| panic!("{what}: oracle: {e}"));
-                let fake = run(Saved::Cache, true);
+                let fake = run(data, Saved::Cache, true);
                 compare(&fake, &want, &bound).unwrap_or_else(|e| panic!("{what}: fake: {e}"));
-                assert!(values == cache && cache == again, "{what}: not the same bits");
+                cache
+            };
+            judged(&example.drawn(codings));
+            let data = planted(&example, codings);
+            let cache = judged(&data);
+            for saved in [Saved::Values, Saved::CacheRecompute] {
+                assert!(run(&data, saved, false) == cache, "{what}, {saved:?}: not the same bits");
             }
         }
     }
@@ -133,15 +142,25 @@ fn a_doubled_gradient_is_seen() {
     let [weight, activation] = codings;
     let (own, bound) = expected(example, [weight, activation.per_token()], &data);
     assert!(compare(&want, &own, &bound).is_err());
-    assert!(compare(&Answers { y: own.y.clone(), ..want }, &own, &bound).is_err());
+    assert!(compare(&Answers { y: own.y.clone(), ..want.clone() }, &own, &bound).is_err());
+    // Gradients that pass beyond the clip edges, of either side.
+    for clipped in [[weight.clipped(), activation], [weight, oracle::of_tensors()[1][1].clipped()]]
+    {
+        let data = example.edged(clipped);
+        let (stopped, bound) = expected(example, clipped, &data);
+        let through = clipped.map(|coding| Coding::new(coding.format(), *coding.rule()).unwrap());
+        let (passed, _) = expected(example, through, &data);
+        assert!(compare(&passed, &stopped, &bound).is_err(), "{clipped:?}");
+    }
 }
 
 /// Layers used twice, inputs that lie otherwise, one side tracked: the bits of the plain case.
 fn used_otherwise<B: AutodiffBackend + Project>(device: &B::Device) {
     let example = &oracle::examples()[1];
     let [weight, activation] = oracle::of_tensors()[0];
-    let tokens = [activation, activation.per_token()];
-    for (codings, saved) in tokens.iter().flat_map(|x| SAVED.map(|saved| ([weight, *x], saved))) {
+    let tokens = [weight, activation.per_token()];
+    let all = [[weight, activation], tokens, tokens.map(Coding::clipped)];
+    for (codings, saved) in all.iter().flat_map(|both| SAVED.map(|saved| (*both, saved))) {
         let data = example.drawn(codings);
         let projection = projection(example, codings, saved);
         let want = answers::<B, 3>((example, &data, &projection), false, device);
@@ -223,8 +242,13 @@ fn shapes_that_do_not_fit_are_named() {
     let mixed = layer.saved_bytes([1, 1, 3, 8], &[2, 8, 4]).unwrap_err().to_string();
     assert!(mixed.contains("weight.rule.granularity"), "{mixed}");
     // A scale for each of six tokens, of eight codes each; two heads of eight rows of ternary codes.
-    let layer = Projection::lowrank(4, [weight, activation.per_token()], processor);
+    let codings = [weight, activation.per_token()];
+    let layer = Projection::lowrank(4, codings, Arc::clone(&processor));
     assert_eq!(layer.saved_bytes([2, 1, 3, 8], &[2, 8, 4]).unwrap(), 6 * (8 + 4) + (16 + 4));
+    // And a bit a value, with a scale nobody needs: six rows of eight, sixteen of four.
+    let layer = Projection::lowrank(4, codings.map(Coding::clipped), processor);
+    let bits = (6 + 4) + (16 + 4);
+    assert_eq!(layer.saved_bytes([2, 1, 3, 8], &[2, 8, 4]).unwrap(), 6 * (8 + 4) + (16 + 4) + bits);
     assert!(Coding::weight("nf4", "b158").is_err() && Coding::weight("int8", "b158").is_err());
     assert!(Coding::activation("uint8", "onnx").is_err());
 }

@@ -1,9 +1,16 @@
 //! What the answers must be: the reference's codes, sums in f64, and bounds from the magnitudes.
+use lowbit_reference::codes::Levels;
+use lowbit_reference::fake_quantize::ByRule;
 use lowbit_reference::op::projection::{
     Contraction, DecoderTail, Gradients, LowrankProjection, Projection,
 };
-use lowbit_reference::rule::quantize;
+use lowbit_reference::rule::{Range, Rule, quantize};
 use lowbit_training::Coding;
+
+/// Values at clip edges are whole multiples of it.
+const UNIT: f32 = 1.0 / 64.0;
+/// Steps through such values: no length here is a multiple of it.
+const PRIME: usize = 1009;
 
 /// Shapes of one projection.
 #[derive(Clone, Debug)]
@@ -51,23 +58,31 @@ pub(crate) fn examples() -> Vec<Example> {
     ]
 }
 
-/// Weight and activation; one scale for all, and for the input of each head also one for each token.
+/// Weight and activation; one scale for all, and for the input of each head also one for each token;
+/// some of either clipped.
 pub(crate) fn codings(example: &Example) -> Vec<[Coding; 2]> {
     let per_token = |[weight, activation]: &[Coding; 2]| [*weight, activation.per_token()];
-    let mut all = of_tensors();
+    let [ternary, of_means, centred, _, int8] = of_tensors();
+    let half = int8.map(|coding| {
+        let rule = Rule { times: 0.5, min_code: -128, ..*coding.rule() };
+        Coding::new(coding.format(), rule).unwrap()
+    });
+    let clipped = [[ternary[0], of_means[1]], centred, half].map(|both| both.map(Coding::clipped));
+    let mut all = [&of_tensors()[..], &clipped].concat();
     if example.latent.is_some() {
         all.extend(of_tensors().iter().map(per_token));
+        all.push([of_means[0], of_means[1].per_token().clipped()]);
     }
     all
 }
 
 /// Those of one scale for all.
-pub(crate) fn of_tensors() -> Vec<[Coding; 2]> {
+pub(crate) fn of_tensors() -> [[Coding; 2]; 5] {
     let of = |weight: [&str; 2], activation: &str| {
         let weight = Coding::weight(weight[0], weight[1]).unwrap();
         [weight, Coding::activation("int8", activation).unwrap()]
     };
-    vec![
+    [
         of(["ternary2", "b158"], "absmax"),
         of(["ternary2", "burn_dragon"], "burn_dragon"),
         of(["sign1", "b1"], "onnx"),
@@ -130,6 +145,13 @@ impl Example {
         self.decided(codings, exact, Data { x, w, g: drawn(g, 6) })
     }
 
+    /// Values at the clip edges and on both sides of them, half of the rest negative: scales are exact.
+    pub(crate) fn edged(&self, codings: [Coding; 2]) -> Data {
+        let ([x, w, g], [weight, activation]) = (self.lens(), codings);
+        let (x, w) = (edged(activation, x, self.x[3]), edged(weight, w, w));
+        self.decided(codings, false, Data { x, w, g: drawn(g, 7) })
+    }
+
     /// Nothing flows back from where a relu is not decided: within four bounds of its threshold, or
     /// nowhere if sums are exact, so that what is at the threshold itself is held to the rule.
     fn decided(&self, codings: [Coding; 2], exact: bool, mut data: Data) -> Data {
@@ -172,6 +194,42 @@ enum Shape {
     Decoder(DecoderTail),
 }
 
+/// Values in groups under a scale of 1, with some of them where gradients begin to stop. Where the largest
+/// value is a code, none stops, and groups may be too short: these are drawn.
+fn edged(coding: Coding, len: usize, row_len: usize) -> Vec<f32> {
+    let (rule, levels) = (coding.rule(), coding.format().levels());
+    let group_len = rule.group_len(len, row_len);
+    if rule.range == Range::Absmax && rule.times == 0.5 {
+        // Half the largest is 127 steps. Ties at 128.5 go back to -128, those at 127.5 to no code.
+        let ends = [254.0, 127.5, 128.5];
+        let beside = ends[1..].iter().flat_map(|end| [end - UNIT, end + UNIT]);
+        let all = ends.into_iter().chain(beside).flat_map(|value| [value, -value]);
+        let group: Vec<f32> = all.chain((0..len).map(|i| (i % 255) as f32 - 127.0)).collect();
+        return (0..len).map(|at| group[at % group_len]).collect();
+    }
+    // In units: the mean that makes the scale 1, and the last value whose gradient may pass.
+    let (mean, edge) = match (rule.range, levels) {
+        (Range::Absmean, Levels::Int8) if rule.steps == 63.5 * rule.times => (4064, 8160),
+        (Range::Absmean, _) if rule.steps == rule.times => (64, 64),
+        _ => return rows(len, row_len),
+    };
+    let pairs = [edge, edge - 1, edge + 1, edge + edge / 2];
+    let rest = group_len.saturating_sub(2 * pairs.len()) / 2;
+    if rest < pairs.len() {
+        return rows(len, row_len);
+    }
+    // What the others have to add up to: each has a share, and the first some one more.
+    let Some(left) = (group_len * mean / 2).checked_sub(pairs.iter().sum()) else {
+        return rows(len, row_len);
+    };
+    let other = |i: usize| left / rest + usize::from(i < left % rest);
+    let all = pairs.into_iter().chain((0..rest).map(other));
+    let all = all.map(|units| units as f32 * UNIT).flat_map(|value| [value, -value]);
+    let group: Vec<f32> = all.chain([0.0]).take(group_len).collect();
+    let moved = |at: usize| group[at % group_len * PRIME % group_len];
+    (0..len).map(moved).collect()
+}
+
 /// The values that codes stand for, in rows of `row_len`.
 pub(crate) fn dequantized(coding: Coding, x: &[f32], row_len: usize) -> Vec<f32> {
     let levels = coding.format().levels();
@@ -206,7 +264,14 @@ fn of_shape<S: Contraction + Copy>(
         let Gradients { input, weight } = projection.gradients(g).unwrap();
         Answers { y: projection.forward().unwrap(), input, weight }
     };
-    let want = run(&x, &w, &data.g, relu_threshold);
+    let passed = |coding: Coding, x: &[f32], row_len: usize, gradient: &[f32]| {
+        let by = ByRule { rule: *coding.rule(), levels: coding.format().levels() };
+        coding.estimator().gradient(&by, (x, &[x.len() / row_len, row_len]), gradient).unwrap()
+    };
+    let straight = run(&x, &w, &data.g, relu_threshold);
+    let input = passed(activation, &data.x, example.x[3], &straight.input);
+    let weight = passed(weight, &data.w, w_row, &straight.weight);
+    let want = Answers { y: straight.y, input, weight };
     let magnitude = |values: &[f32]| values.iter().map(|v| v.abs()).collect::<Vec<_>>();
     let sums = run(&magnitude(&x), &magnitude(&w), &magnitude(&data.g), None);
     let products = shape.depth() * sums.y.len();
