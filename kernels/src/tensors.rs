@@ -44,7 +44,7 @@ impl Buffer {
 
     /// The words, of which there must be as many.
     fn words(&self, what: &str, len: usize) -> &Words {
-        assert!(self.0.len() >= len, "{what}: {len} words of {}", self.0.len());
+        assert!(self.0.len() >= len, "{what}: {} words, must be {len}", self.0.len());
         &self.0
     }
 

@@ -29,6 +29,7 @@ use lowbit_reference::op::rho::unpack::RhoUnpack;
 use lowbit_reference::rule::{Granularity, Range, Rule};
 use lowbit_scenarios::Scenario;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Most values of a tensor of a case that is built here.
@@ -84,8 +85,13 @@ where
     assert!(accepted > 0, "no case of {}", O::SPEC.name);
 }
 
-/// What a training step enqueues.
-fn train() {
+fn words(len: usize) -> tensors::Buffer {
+    tensors::Buffer::new(Words::empty(&Lists::client(&Nowhere), len).handle(), len)
+}
+
+/// A layer of three heads of `[17, 9]` for an input of one; ten tokens, of which each has a scale, and
+/// the weight, with one.
+fn layer() -> (tensors::Shape, tensors::Codes, tensors::Codes) {
     let shape = tensors::Shape::Lowrank(LowrankProjection {
         batch: 2,
         input_heads: 1,
@@ -96,13 +102,17 @@ fn train() {
         latent: 9,
     });
     let client = Lists::client(&Nowhere);
-    let words = |len: usize| tensors::Buffer::new(Words::empty(&client, len).handle(), len);
-    // A scale for each token, and one for the weight.
     let absmax = Rule { granularity: Granularity::Row, ..Rule::default() };
     let absmean =
         Rule { range: Range::Absmean, granularity: Granularity::Tensor, ..Rule::default() };
-    let x = tensors::quantize(&client, &words(2 * 5 * 17), [10, 17], (&absmax, &INT8));
-    let w = tensors::quantize(&client, &words(3 * 17 * 9), [51, 9], (&absmean, &TERNARY2));
+    let x = tensors::quantize(&client, &words(10 * 17), [10, 17], (&absmax, &INT8));
+    let w = tensors::quantize(&client, &words(51 * 9), [51, 9], (&absmean, &TERNARY2));
+    (shape, x, w)
+}
+
+/// What a training step enqueues.
+fn train() {
+    let (client, (shape, x, w)) = (Lists::client(&Nowhere), layer());
     tensors::dequantize(&client, &w, [51, 9]);
     tensors::forward(&client, &shape, [&x, &w], Some(0.5));
     let g = words(2 * 3 * 5 * 9);
@@ -200,4 +210,33 @@ fn every_kernel_is_written_in_both_languages() {
             assert!(of.iter().filter(loads_four).count() > 0, "{function}{element}: no vectors");
         }
     }
+}
+
+#[test]
+fn buffers_that_are_short_and_scales_that_a_sum_mixes_are_refused() {
+    let (client, (shape, x, w)) = (Lists::client(&Nowhere), layer());
+    let refusal = |step: &dyn Fn()| -> String {
+        let payload = catch_unwind(AssertUnwindSafe(step)).expect_err("it was not refused");
+        payload
+            .downcast_ref::<String>()
+            .cloned()
+            .or(payload.downcast_ref::<&str>().map(|s| (*s).into()))
+            .unwrap()
+    };
+    let short = refusal(&|| drop(tensors::Buffer::new(words(4).handle(), 1 << 20)));
+    assert!(short.starts_with("1048576 words of a buffer of "), "{short}");
+    let short = refusal(&|| drop(tensors::grad_input(&client, &shape, &words(269), &w)));
+    assert_eq!(short, "g: 269 words, must be 270");
+    let own = tensors::Codes { per_row: true, scales: words(51), ..w.clone() };
+    let mixed = refusal(&|| drop(tensors::forward(&client, &shape, [&x, &own], None)));
+    assert_eq!(mixed, "w: a scale for each row, and sums mix rows");
+    let tail = DecoderTail { batch: 1, heads: 2, time: 5, latent: 17, latent_total: 34, dim: 9 };
+    let tail = tensors::Shape::Decoder(tail);
+    let mixed = refusal(&|| drop(tensors::forward(&client, &tail, [&x, &w], None)));
+    assert_eq!(mixed, "x: a scale for each row, and sums mix rows");
+    let groups = Rule { granularity: Granularity::Group, group_size: 8, ..Rule::default() };
+    let groups = refusal(&|| {
+        drop(tensors::quantize(&client, &words(32), [2, 16], (&groups, &INT8)));
+    });
+    assert_eq!(groups, "Group: one scale, or one for each row");
 }
