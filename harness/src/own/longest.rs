@@ -1,7 +1,7 @@
 //! The largest cases: the longest sums, where an accumulator is too narrow, and more values and rows
 //! than 16 bits count.
 use super::stretch::{
-    bases, edges, formats, numbers, of_formats, shaped, sizes, with_data, without_products,
+    bases, edges, formats, numbers, of_formats, setting, shaped, sizes, with_data, without_products,
 };
 use lowbit_reference::case::Case;
 use std::collections::BTreeMap;
@@ -13,17 +13,17 @@ const MOST_SUM: u64 = 1 << 21;
 const BOUNDED_FROM: usize = 1025;
 /// How large both become then.
 const MOST_BOUNDED: u64 = 4097;
-/// Seeds of saturated values: rows of either sign; one sign, so that sums across rows are as long.
+/// Seeds of saturated values: one sign, so that sums across rows are as long; rows of either sign.
 const SIGNS: [u64; 2] = [2, 7];
 /// Most cases of many blocks, and the most bytes of one: they are read once.
 const MOST_MANY: usize = 12;
 const MOST_BYTES: u64 = 20 << 20;
 /// 2^16 blocks of 32 values and one more; 2^16 rows and one more.
 const MANY: [u64; 2] = [(1 << 21) + 33, (1 << 16) + 1];
-/// Large cases that are tried before all else, on these data; formats of which the longest sum is; and
-/// cases of many blocks.
+/// Large cases that are tried before all else, on these data; the longest sums of so many formats, or of
+/// rules where these are what sums; and cases of many blocks.
 const SCOUTS: usize = 24;
-const SCOUTED_FORMATS: usize = 48;
+const SCOUTED_SUMS: usize = 72;
 const SCOUTS_OF_BLOCKS: usize = 2;
 const SCOUTED: [(&str, &str); 2] = [("adversarial", "saturated"), ("exact", "")];
 /// A prime by which a list is gone through, so that what repeats in it does not.
@@ -49,16 +49,17 @@ impl Longest {
             .collect()
     }
 
-    /// Of each format the case whose sums are the longest.
+    /// Of each format, or of each rule where nothing is multiplied, the case whose sums are the longest.
     fn deepest(&self) -> Vec<Case> {
-        let mut of_formats: BTreeMap<String, &Case> = BTreeMap::new();
+        let mut deepest: BTreeMap<String, &Case> = BTreeMap::new();
         for case in &self.sums {
-            let deepest = of_formats.entry(formats(case)).or_insert(case);
-            if depth(case) > depth(deepest) {
-                *deepest = case;
+            let summed = if without_products(case) { setting(case) } else { formats(case) };
+            let found = deepest.entry(summed).or_insert(case);
+            if (depth(case), row_len(case)) > (depth(found), row_len(found)) {
+                *found = case;
             }
         }
-        of_formats.into_values().take(SCOUTED_FORMATS).cloned().collect()
+        deepest.into_values().take(SCOUTED_SUMS).cloned().collect()
     }
 
     pub(super) fn sums(&self) -> Vec<Case> {
@@ -70,21 +71,34 @@ impl Longest {
     }
 }
 
-/// Products for each byte that is answered: how long the sums are.
-fn depth(case: &Case) -> u64 {
+/// Products, or bytes that are read, for each byte that is answered: how long the sums are, those of
+/// products or those of which a scale is made.
+fn depth(case: &Case) -> f64 {
     let work = (case.spec().work)(case);
-    work.macs / work.bytes_written.max(1)
+    work.macs.max(work.bytes_read) as f64 / work.bytes_written.max(1) as f64
+}
+
+/// How many values are the same where all of a row are.
+fn row_len(case: &Case) -> usize {
+    case.number("k").max(case.number("columns")).max(case.number("elements"))
 }
 
 /// Each size of each combination of formats as large as the limit of work allows, on data at the end
-/// of the range: of settings that take turns, few meet a sum that leaves 24 bits.
+/// of the range: of settings that take turns, few meet a sum that leaves 24 bits. Where nothing is
+/// multiplied it is quantizers that sum, each rule in its own way: a value many times over, whose roundings in one
+/// chain all go the same way.
 fn longest_sums(accepted: &[Case]) -> Vec<Case> {
-    let largest = |base: &Case, key: &'static str| {
-        let case = largest(base, key).and_then(|c| with_data(&c, ("adversarial", "saturated")));
-        let of = |seed| case.as_ref()?.with(&numbers(&[("seed", seed)])).ok();
-        SIGNS.into_iter().filter_map(of).collect()
+    let all = bases(accepted);
+    let (bases, pattern, seeds) = match all.first().is_some_and(without_products) {
+        true => (all.iter().collect(), "constant_rows", &[7][..]),
+        false => (of_formats(&all), "saturated", &SIGNS[..]),
     };
-    in_turns(each_size(accepted, largest), MOST_SUMS)
+    let largest = |base: &Case, key: &'static str| {
+        let case = largest(base, key).and_then(|c| with_data(&c, ("adversarial", pattern)));
+        let of = |seed: &u64| case.as_ref()?.with(&numbers(&[("seed", *seed)])).ok();
+        seeds.iter().filter_map(of).collect()
+    };
+    in_turns(each_size(&bases, largest), MOST_SUMS)
 }
 
 /// The largest size within the limit; where another size bounds it (the whole a slice, an image a
@@ -117,15 +131,14 @@ fn many_blocks(accepted: &[Case]) -> Vec<Case> {
         let drawn = |case: Case| with_data(&case, ("realistic", "")).unwrap_or(case);
         case.map(drawn).into_iter().collect()
     };
-    in_turns(each_size(accepted, many), MOST_MANY)
+    in_turns(each_size(&of_formats(&bases(accepted)), many), MOST_MANY)
 }
 
-/// What is made of each size of one case for each combination of formats.
-fn each_size(accepted: &[Case], made: impl Fn(&Case, &'static str) -> Vec<Case>) -> Vec<Case> {
-    let bases = bases(accepted);
+/// What is made of each size of each case.
+fn each_size(bases: &[&Case], made: impl Fn(&Case, &'static str) -> Vec<Case>) -> Vec<Case> {
     let of_base =
-        |base: &Case| sizes(base).flat_map(|(key, _)| made(base, key)).collect::<Vec<Case>>();
-    of_formats(&bases).into_iter().flat_map(of_base).collect()
+        |base: &&Case| sizes(base).flat_map(|(key, _)| made(base, key)).collect::<Vec<Case>>();
+    bases.iter().flat_map(of_base).collect()
 }
 
 /// The first, then those that are left by turns: a step that divides how many sizes there are would
@@ -139,6 +152,7 @@ fn in_turns(all: Vec<Case>, most: usize) -> Vec<Case> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     fn cases(id: &str) -> [Case; 1] {
         [id.parse().unwrap_or_else(|e| panic!("{id}: {e}"))]
@@ -210,6 +224,24 @@ mod tests {
         for (weight, _) in formats {
             let long = |case: &Case| case.word("weight") == weight && case.number("k") > 1 << 14;
             assert!(scouts.iter().any(long), "{weight}");
+        }
+    }
+
+    #[test]
+    fn every_rule_of_a_quantizer_meets_one_value_many_times_first() {
+        for op in ["quantize_weight", "quantize_activation", "fake_quantize"] {
+            let suite = crate::own::cases::suite(op).expect("the suite is ours");
+            let scouts = Longest::new(&suite).scouts();
+            // The sums of groups are short whatever is large.
+            let rules: BTreeSet<String> = bases(&suite).iter().map(setting).collect();
+            for rule in rules.into_iter().filter(|rule| !rule.contains("group")) {
+                let one_value = |case: &&Case| {
+                    let rows = case.number("n").max(case.number("m"));
+                    case.word("pattern") == "constant_rows" && rows == 1 && row_len(case) > 1 << 16
+                };
+                let met = scouts.iter().any(|case| setting(case) == rule && one_value(&case));
+                assert!(met, "{op}/{rule}");
+            }
         }
     }
 }

@@ -264,11 +264,7 @@ fn layouts(base: &Case) -> Vec<Case> {
 /// Every other rule with the formats of each base, first each rule once, then on other rows and data.
 /// Where there are many formats they take turns, each from another rule and other data on.
 fn rules(bases: &[Case]) -> Vec<Case> {
-    let mut of_formats: BTreeMap<String, &Case> = BTreeMap::new();
-    for base in bases {
-        of_formats.entry(formats(base)).or_insert(base);
-    }
-    let each = of_formats.into_values().enumerate();
+    let each = of_formats(bases).into_iter().enumerate();
     in_turns(each.map(|(turn, base)| rules_of(base, turn)).collect()).take(MOST_RULES).collect()
 }
 
@@ -312,13 +308,13 @@ fn rules_of(base: &Case, turn: usize) -> Vec<Case> {
     in_turns(all).collect()
 }
 
-/// Of each format the least sizes that make a case, with values of which others would hide something.
+/// Of each setting the least sizes that make a case, with values of which others would hide something.
 fn lone(bases: &[Case]) -> Vec<Case> {
     let least = |base: &Case| {
         let ones: Vec<(&'static str, u64)> = sizes(base).map(|(key, _)| (key, 1)).collect();
         shaped(base, &numbers(&ones), MOST_WORK)
     };
-    let least = of_formats(bases).into_iter().filter_map(least);
+    let least = bases.iter().filter_map(least);
     let lone =
         |case: Case| LONE.into_iter().filter_map(move |p| with_data(&case, ("adversarial", p)));
     least.flat_map(lone).collect()
@@ -383,6 +379,11 @@ mod tests {
         let patterns: BTreeSet<&str> =
             lone.iter().filter(alone).map(|c| c.word("pattern")).collect();
         assert!(patterns.is_superset(&BTreeSet::from(["nan", "inf"])), "{patterns:?}");
+        // Under every rule of the suite.
+        let suite = crate::own::cases::suite("quantize_weight").expect("the suite is ours");
+        let lone = stretched(&suite);
+        let met = lone.iter().filter(|case| case.word("pattern") == "negative_inf").map(setting);
+        assert_eq!(met.collect::<BTreeSet<_>>(), bases(&suite).iter().map(setting).collect());
     }
 
     #[test]
