@@ -16,9 +16,14 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The one with the better best.
+    /// The better best and the better median, of whichever.
     pub fn higher(self, other: Rate) -> Rate {
-        if other.best > self.best { other } else { self }
+        Rate { best: self.best.max(other.best), median: self.median.max(other.median) }
+    }
+
+    /// The median in the place of the best.
+    fn typical(self) -> Rate {
+        Rate { best: self.median, ..self }
     }
 }
 
@@ -108,6 +113,23 @@ impl Peaks {
         raise(&mut self.int8_dot, other.int8_dot);
         raise(&mut self.f32_fma, other.f32_fma);
         self
+    }
+
+    /// What was reached half of the time: what a row's median is compared with.
+    fn typical(&self) -> Peaks {
+        let read = |probes: &[(u64, Rate)]| probes.iter().map(|(b, r)| (*b, r.typical())).collect();
+        let stream = |s: &StreamRate| StreamRate { rate: s.rate.typical(), ..s.clone() };
+        Peaks {
+            device: self.device.clone(),
+            threads: self.threads,
+            isa: self.isa.clone(),
+            read: read(&self.read),
+            cold_read: read(&self.cold_read),
+            streams: self.streams.iter().map(stream).collect(),
+            quantize_rows: self.quantize_rows.typical(),
+            int8_dot: self.int8_dot.typical(),
+            f32_fma: self.f32_fma.typical(),
+        }
     }
 
     /// Probed footprint and peak of reading a footprint in a cache state: the best from the largest
@@ -202,9 +224,7 @@ impl Peaks {
         (format!("{level} read"), bytes as f64 / rate)
     }
 
-    /// The shortest time in which the work can be done. With multiply-accumulates: reading what
-    /// must be read, writing what must be written (no faster than reading), and the operations.
-    /// Without: the streams that are a part of it.
+    /// The shortest time in which the work can be done, and what it takes at each peak.
     pub fn roof(
         &self,
         work: Work,
@@ -212,36 +232,56 @@ impl Peaks {
         cache: Cache,
         caches: CacheSizes,
     ) -> Roof {
+        let (roof, roof_ns) = self.bound(work, arithmetic, cache, caches);
+        let limits_ns = self.typical().limits(work, arithmetic, cache, caches);
+        Roof { roof, roof_ns, limits_ns }
+    }
+
+    /// The largest limit that binds. With multiply-accumulates: reading what must be read, writing
+    /// what must be written (no faster than reading), and the operations. Without: the streams that
+    /// are a part of it.
+    fn bound(&self, work: Work, arithmetic: Arithmetic, cache: Cache, caches: CacheSizes) -> Limit {
         let footprint = work.bytes_read + work.bytes_written;
+        let [int8, f32] = self.operations(work, arithmetic);
+        let compute = if arithmetic.integer { ("int8 dot", int8) } else { ("f32 FMA", f32) };
+        let moved = work.bytes_read.max(work.bytes_written);
+        let memory = match work.macs {
+            0 => self.stream(work, cache, caches),
+            _ => self.reading(moved, footprint, cache, caches),
+        };
+        if compute.1 > memory.1 { (compute.0.into(), compute.1) } else { memory }
+    }
+
+    /// The time of the work at each peak, whether it binds or not.
+    fn limits(
+        &self,
+        work: Work,
+        arithmetic: Arithmetic,
+        cache: Cache,
+        caches: CacheSizes,
+    ) -> BTreeMap<String, f64> {
+        let footprint = work.bytes_read + work.bytes_written;
+        let [int8, f32] = self.operations(work, arithmetic);
+        let limits = [
+            ("read", self.reading(work.bytes_read, footprint, cache, caches).1),
+            ("stream", self.stream(work, cache, caches).1),
+            ("int8 dot", int8),
+            ("f32 FMA", f32),
+            ("quantize rows", work.bytes_read as f64 / self.quantize_rows.best),
+        ];
+        // An op without operations has no share of a compute peak, and no time is no limit.
+        let real = limits.into_iter().filter(|(_, ns)| ns.is_finite() && *ns > 0.0);
+        real.map(|(name, ns)| (name.to_owned(), ns)).collect()
+    }
+
+    /// The time of the operations as int8 dot products, and as f32 FMA.
+    fn operations(&self, work: Work, arithmetic: Arithmetic) -> [f64; 2] {
         let operations = 2.0 * work.macs as f64;
         let over = |rate: Rate| if rate.best > 0.0 { operations / rate.best } else { 0.0 };
         // A device may have units for short operands, which nothing here probes.
         let elsewhere = self.device.is_some() && arithmetic.operands != Operands::AsGiven;
         let f32_fma = if elsewhere { Rate::default() } else { self.f32_fma };
-        let (int8, f32) = (over(self.int8_dot), over(f32_fma));
-        let stream = self.stream(work, cache, caches);
-        let limits = [
-            ("read", self.reading(work.bytes_read, footprint, cache, caches).1),
-            ("stream", stream.1),
-            ("int8 dot", int8),
-            ("f32 FMA", f32),
-            ("quantize rows", work.bytes_read as f64 / self.quantize_rows.best),
-        ];
-        let (name, compute_ns) = match arithmetic.integer {
-            true => ("int8 dot", int8),
-            false => ("f32 FMA", f32),
-        };
-        let moved = work.bytes_read.max(work.bytes_written);
-        let (roof, roof_ns) = match work.macs {
-            0 => stream,
-            _ => self.reading(moved, footprint, cache, caches),
-        };
-        let (roof, roof_ns) =
-            if compute_ns > roof_ns { (name.into(), compute_ns) } else { (roof, roof_ns) };
-        // An op without operations has no share of a compute peak, and no time is no limit.
-        let real = limits.into_iter().filter(|(_, ns)| ns.is_finite() && *ns > 0.0);
-        let limits_ns: BTreeMap<_, _> = real.map(|(name, ns)| (name.to_owned(), ns)).collect();
-        Roof { roof, roof_ns, limits_ns }
+        [over(self.int8_dot), over(f32_fma)]
     }
 }
 
