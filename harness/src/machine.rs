@@ -254,11 +254,15 @@ impl Machine {
         };
         let wgpu = self.wgpu.as_ref().map(gpu);
         let cuda = self.cuda.as_ref().map(|device| {
-            let CudaDevice { name, capability, driver, compiler, memory_bytes } = device;
+            let CudaDevice { name, capability, driver, compiler, memory_bytes, .. } = device;
             let gib = memory_bytes >> 30;
             let nvrtc = if compiler.is_empty() { "" } else { ", NVRTC " };
             format!("{name} (compute capability {capability}, CUDA {driver}{nvrtc}{compiler}, {gib} GiB)")
         });
+        let list = |words: Option<&Vec<String>>| {
+            words.filter(|words| !words.is_empty()).map(|words| words.join(", "))
+        };
+        let (adapter, device) = (self.wgpu.as_ref(), self.cuda.as_ref());
         let none = |why: &Option<String>| why.as_ref().map(|why| format!("none: {why}"));
         let clocks = |clocks: &Option<Clocks>, when: &str| {
             clocks.as_ref().map(|clocks| format!("{clocks} ({when})"))
@@ -276,7 +280,11 @@ impl Machine {
             ("huge pages", self.huge_pages.clone()),
             ("kernel", self.kernel.clone()),
             ("wgpu", wgpu.or_else(|| none(&self.no_wgpu))),
+            ("wgpu has", list(adapter.map(|adapter| &adapter.features))),
+            ("unused adapters", list(adapter.map(|adapter| &adapter.others))),
             ("CUDA", cuda.or_else(|| none(&self.no_cuda))),
+            ("CUDA has", list(device.map(|device| &device.features))),
+            ("unused devices", list(device.map(|device| &device.others))),
             ("GPU clocks", clocks(&self.nvidia, "when the run began")),
             ("GPU clocks later", clocks(&self.nvidia_at_end, "when it ended")),
             ("lowbit", Some(self.version.clone())),

@@ -121,6 +121,8 @@ mod tests {
             driver: text("13.0"),
             compiler: text("13.0"),
             memory_bytes: 1,
+            features: Vec::new(),
+            others: Vec::new(),
         }
     }
 

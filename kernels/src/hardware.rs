@@ -54,6 +54,12 @@ pub struct Adapter {
     pub api: String,
     /// Whether it computes on the CPU (Mesa's llvmpipe).
     pub software: bool,
+    /// What it can do beyond what every adapter can, and its limits.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// The other adapters, which no row runs on.
+    #[serde(default)]
+    pub others: Vec<String>,
 }
 
 /// A CUDA device.
@@ -70,6 +76,12 @@ pub struct CudaDevice {
     pub compiler: String,
     /// Bytes of its memory.
     pub memory_bytes: u64,
+    /// How many processors it has, and their shared memory.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// The other devices, which no row runs on.
+    #[serde(default)]
+    pub others: Vec<String>,
 }
 
 impl CudaDevice {
@@ -168,14 +180,38 @@ fn wgpu_adapter() -> Result<Adapter, String> {
         wgpu::DeviceType::Other => 3,
         wgpu::DeviceType::Cpu => 4,
     };
-    let best = adapters.iter().map(wgpu::Adapter::get_info).min_by_key(rank);
-    let info = best.ok_or("no Vulkan, Metal or DX12 adapter (Debian: mesa-vulkan-drivers)")?;
+    let mut adapters: Vec<_> = adapters.iter().map(|a| (a.get_info(), a)).collect();
+    adapters.sort_by_key(|(info, _)| rank(info));
+    let Some(((info, adapter), others)) = adapters.split_first() else {
+        return Err("no Vulkan, Metal or DX12 adapter (Debian: mesa-vulkan-drivers)".into());
+    };
+    let named =
+        |(other, _): &(wgpu::AdapterInfo, _)| format!("{} ({:?})", other.name, other.backend);
     Ok(Adapter {
         name: info.name.clone(),
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
         api: format!("{:?}", info.backend),
         software: info.device_type == wgpu::DeviceType::Cpu,
+        features: wgpu_features(adapter),
+        others: others.iter().map(named).collect(),
     })
+}
+
+/// What rows and clocks may use, and how large buffers may be.
+#[cfg(feature = "wgpu")]
+fn wgpu_features(adapter: &wgpu::Adapter) -> Vec<String> {
+    let (has, limits) = (adapter.features(), adapter.limits());
+    let known = [
+        (wgpu::Features::TIMESTAMP_QUERY, "timestamp queries"),
+        (wgpu::Features::SUBGROUP, "subgroups"),
+        (wgpu::Features::SHADER_F16, "f16"),
+    ];
+    let named = known.iter().filter(|(feature, _)| has.contains(*feature));
+    let named = named.map(|(_, name)| (*name).to_owned());
+    let buffer = limits.max_storage_buffer_binding_size >> 20;
+    let shared = limits.max_compute_workgroup_storage_size >> 10;
+    let sizes = [format!("binds {buffer} MiB"), format!("{shared} KiB of shared memory")];
+    named.chain(sizes).collect()
 }
 
 #[cfg(not(feature = "wgpu"))]
@@ -195,7 +231,8 @@ fn cuda_device() -> Result<CudaDevice, String> {
     }
     let failed = |what: &str, error: result::DriverError| format!("CUDA: {what}: {error}");
     result::init().map_err(|e| failed("initialization", e))?;
-    if device::get_count().map_err(|e| failed("counting devices", e))? < 1 {
+    let count = device::get_count().map_err(|e| failed("counting devices", e))?;
+    if count < 1 {
         return Err("no CUDA device".into());
     }
     // SAFETY: as above.
@@ -214,6 +251,9 @@ fn cuda_device() -> Result<CudaDevice, String> {
     };
     let major = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
     let minor = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+    let processors = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+    let shared = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR;
+    let shared = attribute(shared)? >> 10;
     let mut driver = 0;
     // SAFETY: the pointer is to a number on the stack.
     let found = unsafe { sys::cuDriverGetVersion(&raw mut driver) }.result();
@@ -225,12 +265,18 @@ fn cuda_device() -> Result<CudaDevice, String> {
     found.result().map_err(|e| format!("CUDA: NVRTC's version: {e}"))?;
     // SAFETY: the driver gave the device.
     let memory = unsafe { device::total_mem(first) }.map_err(|e| failed("memory", e))?;
+    let name = |device| device::get_name(device).map_err(|e| failed("a name", e));
     Ok(CudaDevice {
-        name: device::get_name(first).map_err(|e| failed("a name", e))?,
+        name: name(first)?,
         capability: format!("{major}.{minor}"),
         driver: format!("{}.{}", driver / 1000, driver % 1000 / 10),
         compiler: format!("{nvrtc_major}.{nvrtc_minor}"),
         memory_bytes: memory as u64,
+        features: vec![
+            format!("{processors} multiprocessors"),
+            format!("{shared} KiB of shared memory in each"),
+        ],
+        others: (1..count).filter_map(|at| name(device::get(at).ok()?).ok()).collect(),
     })
 }
 
