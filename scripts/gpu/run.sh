@@ -6,8 +6,8 @@
 #     CUDARC_CUDA_VERSION=12080 cargo build --release --features cuda --manifest-path benches/peers/burn_dragon/Cargo.toml
 #     scripts/gpu/run.sh BINARY OUT [cuda|wgpu [BURN_DRAGON_PEER]]              # where there is a GPU
 #
-# OUT gets, in this order: doctor.txt; check/, every GPU row of gpu-smoke.json against the reference;
-# run/, gpu.json checked, timed and drawn beside Burn's own products. Merged into run/: for cuda, where python3
+# OUT gets, in this order: doctor.txt; check-OP/, every GPU row of gpu-smoke.json against the reference, all ops
+# side by side; run/, gpu.json checked, timed and drawn beside Burn's own products. Merged into run/: for cuda, where python3
 # has torch, the products of PyTorch and Triton of two cases of gpu.json (and ceilings.json); with
 # BURN_DRAGON_PEER, the second binary, the source's kernels on its own bench shapes. A part that fails does not
 # stop the others. Takes 8 minutes at most; what had no time is said. Exits with 1 if a part failed.
@@ -18,8 +18,9 @@ cd "$(dirname "$0")/../.."
 [ ! -e "$out" ] || { echo "$out: is there already" >&2; exit 2; }
 mkdir -p "$out"
 export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}"
-# The loader looks for NVRTC, CubeCL for headers.
-export LD_LIBRARY_PATH="${CUDA_PATH:-/usr/local/cuda}/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+# The loader looks for NVRTC, CubeCL for headers. Not exported: torch brings libraries of its own.
+libraries="LD_LIBRARY_PATH=${CUDA_PATH:-/usr/local/cuda}/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+lowbit=(env "$libraries" "$binary")
 rows=(--kernel 'cube-wgpu' --kernel 'wgsl-*')
 [ "$device" = wgpu ] || rows=(--kernel 'cube-cuda' --kernel 'cuda-*')
 failed=0 end=$((SECONDS + 450))
@@ -38,22 +39,30 @@ part() {
   esac
 }
 
-part doctor 60 "$binary" doctor --no-peaks
-part check 120 "$binary" check scenarios/suites/gpu-smoke.json --require "$device" "${rows[@]}" --out "$out/check"
+part doctor 60 "${lowbit[@]}" doctor --no-peaks
+# Most of it is compiling, by one thread each: ops side by side, of which `linear` takes longest.
+checks=()
+for op in linear lowrank_projection decoder_tail attention conv2d pool2d quantize_{activation,weight,nf4} \
+  dequantize_nf4 rho_{pack,unpack,encode,decode}; do
+  (failed=0; part "check-$op" 150 "${lowbit[@]}" check scenarios/suites/gpu-smoke.json --op "$op" \
+    --require "$device" "${rows[@]}" --out "$out/check-$op"; exit $failed) &
+  checks+=($!)
+done
+for check in "${checks[@]}"; do wait "$check" || failed=1; done
 if grep -q "burn-$device-" "$out/doctor.txt"; then rows+=(--kernel "burn-$device-*")
 else echo "== no row burn-$device-*: built without gpu-peers"; fi
 # What is left, less what the peers outside take.
-part run $((end - SECONDS - 120)) "$binary" run scenarios/suites/gpu.json --require "$device" "${rows[@]}" --out "$out/run"
-[ -s "$out/run/summary.md" ] || timeout 25 "$binary" report "$out/run" >"$out/report.txt" 2>&1
+part run $((end - SECONDS - 120)) "${lowbit[@]}" run scenarios/suites/gpu.json --require "$device" "${rows[@]}" --out "$out/run"
+[ -s "$out/run/summary.md" ] || timeout 25 "${lowbit[@]}" report "$out/run" >"$out/report.txt" 2>&1
 
 # peer NAME CASE COMMAND...: what a program outside answers on a case is merged into run/.
 peer() {
   local folder=$out/case-$1 case=$2
-  part "export-$1" 60 "$binary" export --case "$case/data=realistic" --out "$folder"
+  part "export-$1" 60 "${lowbit[@]}" export --case "$case/data=realistic" --out "$folder"
   part "peer-$1" 60 "${@:3}" "$folder"
   rm -f "$folder/inputs.safetensors"
   # It may have skipped the case.
-  if compgen -G "$folder/*.safetensors" >/dev/null; then part "merge-$1" 40 "$binary" merge "$out/run" "$folder"; fi
+  if compgen -G "$folder/*.safetensors" >/dev/null; then part "merge-$1" 40 "${lowbit[@]}" merge "$out/run" "$folder"; fi
 }
 if [ "$device" != cuda ]; then :
 elif ! timeout 60 python3 -c 'import torch; assert torch.cuda.is_available()' 2>"$out/torch.txt"; then
@@ -68,9 +77,10 @@ fi
 if [ -n "$dragon" ]; then
   codes="weight=int8/weight_rule=burn_dragon/activation=int8/activation_rule=onnx/batch=8/heads=4/time=128"
   for pass in forward backward; do
-    peer "lowrank-$pass" "lowrank_projection/pass=$pass/$codes/embd=256/packed_latent=128/latent=128" "$dragon" --device "$device"
-    peer "decoder-$pass" "decoder_tail/pass=$pass/$codes/latent=128/latent_total=512/dim=256" "$dragon" --device "$device"
+    peer "lowrank-$pass" "lowrank_projection/pass=$pass/$codes/embd=256/packed_latent=128/latent=128" env "$libraries" "$dragon" --device "$device"
+    peer "decoder-$pass" "decoder_tail/pass=$pass/$codes/latent=128/latent_total=512/dim=256" env "$libraries" "$dragon" --device "$device"
   done
 fi
-tail -n 5 "$out"/{check,run}.txt 2>/dev/null
+grep -h "^results" "$out"/check-*.txt
+tail -n 5 "$out/run.txt" 2>/dev/null
 exit $failed
