@@ -66,6 +66,11 @@ impl Context {
         &self.hardware
     }
 
+    /// What buffers hold before they are written.
+    pub fn poison(&self) -> Poison {
+        self.poison
+    }
+
     /// A poisoned buffer for results or scratch.
     pub fn buffer<T: Element>(&mut self, label: &'static str, len: usize) -> Buffer<T> {
         let guard = if self.regions.len() < MOST_BETWEEN_PAGES { self.guard } else { Guard::Bands };

@@ -85,20 +85,21 @@ pub(crate) fn classic_activation(problem: &linear::LinearProblem) -> Result<(), 
 }
 
 /// What rows in the language of a device multiply: a weight without groups, and the codes of int8
-/// activations, one token after another.
+/// activations, one token after another; no tokens or no rows of the weight are nothing to do.
 #[cfg(feature = "cube")]
 pub(crate) fn dense_codes(
     problem: &linear::LinearProblem,
 ) -> Result<(&linear::PackedWeight, &linear::ActivationCodes<i8>), String> {
-    contiguous(problem)?;
     match &problem.activation {
+        _ if !problem.rows.is_contiguous() => Err("no strided activations".into()),
+        _ if problem.k == 0 => Err("no sums of nothing (K = 0)".into()),
         linear::Activation::I8(x) if x.zero_points.is_empty() => Ok((ungrouped(problem)?, x)),
         other => Err(format!("no {} activations", other.name())),
     }
 }
 
 /// Whether a `linear` problem has values and its activations lie one token after another.
-#[cfg(any(feature = "burn", feature = "peers", feature = "cube"))]
+#[cfg(any(feature = "burn", feature = "peers"))]
 pub(crate) fn contiguous(problem: &linear::LinearProblem) -> Result<(), String> {
     match (problem.rows.is_contiguous(), [problem.m, problem.n, problem.k].contains(&0)) {
         (false, _) => Err("no strided activations".into()),

@@ -1,7 +1,7 @@
 //! What the rows on CubeCL share: a device, words on it, and its errors as sentences.
 //!
 //! A kernel is written once for every CubeCL runtime; a runtime is one [`Device`] implementation
-//! and one line in each table. Five rules keep a broken row from looking right:
+//! and one line in each table. Six rules keep a broken row from looking right:
 //!
 //! * CubeCL 0.10 on wgpu reads stale data after a failed launch, and only `flush` and `sync`
 //!   report it, once: everything here flushes before it reads.
@@ -11,6 +11,7 @@
 //!   a [`Failure`].
 //! * Memory on the device is reused and so may hold the last run's right answer: every buffer a
 //!   kernel writes begins as the context's poison.
+//! * Under the second of the two fillings every buffer begins at an offset in its memory, behind NaN.
 //! * Kernels in CubeCL are launched with bounds checks, and every output ends in [`GUARD_WORDS`] of poison
 //!   that `read` finds unchanged: a kernel writing just past its output is seen.
 //!
@@ -31,7 +32,7 @@ pub(crate) mod rule;
 mod tests;
 pub(crate) mod tile;
 use crate::Failure;
-use crate::context::Context;
+use crate::context::{Context, Poison};
 use crate::hardware::{Hardware, Need};
 pub(crate) use client::Client;
 pub(crate) use codes::{Packing, decode, dot4, field, four, sum4};
@@ -51,6 +52,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Words of poison behind every output.
 const GUARD_WORDS: usize = 64;
+/// Most bytes before a buffer, on every adapter.
+const LEAD: u64 = 512;
 /// The bits that a forgotten output has.
 const NAN: u32 = 0x7fff_ffff;
 /// What every adapter binds (the default limit of WebGPU), in bytes.
@@ -137,7 +140,7 @@ impl<R: Device> Cube<R> {
     /// Whether a buffer of that many bytes can be bound; the error is the reason. Only a large
     /// one costs a look at the device.
     pub(crate) fn binds(&self, bytes: usize) -> Result<(), String> {
-        let bytes = bytes as u64 + 4 * GUARD_WORDS as u64;
+        let bytes = bytes as u64 + 4 * GUARD_WORDS as u64 + LEAD;
         let hardware = if bytes <= BINDABLE { return Ok(()) } else { Hardware::detect() };
         // Without a device nothing is refused: the harness says that there is none.
         let Ok(client) = R::client_on(&hardware) else { return Ok(()) };
@@ -248,19 +251,33 @@ pub(crate) struct Session<R: Runtime> {
     outputs: Vec<Words>,
     /// Whether the device has caches of its own.
     caches: bool,
+    /// Bytes that lie before every buffer in the memory it is a part of.
+    lead: usize,
 }
 
 impl<R: Device> Session<R> {
     /// A session on the device of the context.
     pub(crate) fn open(context: &Context) -> Result<Session<R>, Failure> {
-        let caches = R::has_caches(context.hardware());
-        Ok(Session { client: Client::open(context)?, outputs: Vec::new(), caches })
+        let (client, caches) = (Client::open(context)?, R::has_caches(context.hardware()));
+        let lead = match context.poison() {
+            Poison::Ones => 0,
+            Poison::Sevens => client.launcher().properties().memory.alignment as usize,
+        };
+        Ok(Session { client, outputs: Vec::new(), caches, lead })
     }
 
-    /// A copy of `values` on the device, where no buffer is empty.
+    /// A copy of `values` on the device, where no buffer is empty. Under the second filling it begins
+    /// behind bytes of NaN, so that what takes memory for a buffer is wrong.
     pub(crate) fn upload<T: CubeElement>(&self, values: &[T]) -> Result<Words, Failure> {
         let bytes = if values.is_empty() { &[0; 4] } else { T::as_bytes(values) };
-        Ok(Words { handle: self.client.upload(bytes)?, len: values.len().max(1) })
+        let handle = match self.lead {
+            0 => self.client.upload(bytes)?,
+            lead => {
+                let behind = [&vec![0xff; lead], bytes].concat();
+                self.client.upload(&behind)?.offset_start(lead as u64)
+            }
+        };
+        Ok(Words { handle, len: values.len().max(1) })
     }
 
     /// `words` words to be written by a kernel, full of the context's poison.

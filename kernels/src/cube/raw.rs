@@ -41,11 +41,14 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    /// Enqueue it once.
+    /// Enqueue it once. Without cubes there is nothing to do, and nothing to compile.
     pub(crate) fn enqueue<R: Device>(&self, client: &ComputeClient<R>)
     where
         Text: CubeTask<R::Compiler>,
     {
+        if self.cubes == 0 {
+            return;
+        }
         let buffers = self.buffers.iter().map(|words| words.handle.clone().binding()).collect();
         let task = Text { entry: self.entry, source: self.source.clone(), units: self.units };
         let arguments = KernelArguments::new().with_buffers(buffers);

@@ -31,10 +31,10 @@ use cubecl_runtime::allocator::ContiguousMemoryLayoutPolicy;
 use cubecl_runtime::logging::ServerLogger;
 use cubecl_runtime::memory_management::{ManagedMemoryHandle, MemoryAllocationMode, MemoryUsage};
 use cubecl_runtime::storage::{ComputeStorage, ManagedResource, StorageHandle, StorageId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Display, Formatter};
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type CudaCompiler = CppCompiler<CudaDialect<CudaWmmaCompiler>>;
 
@@ -121,8 +121,16 @@ impl Listed {
     }
 }
 
-/// All kernels launched so far.
-type Listing = Arc<Mutex<BTreeSet<Listed>>>;
+/// All that was asked of it so far.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Kernels that were launched.
+    kernels: BTreeSet<Listed>,
+    /// Copies between host and device, of either direction, by the stream of who asked.
+    copies: BTreeMap<u64, u64>,
+}
+
+type Listing = Arc<Mutex<Seen>>;
 
 /// The runtime.
 #[derive(Clone, Debug)]
@@ -136,7 +144,15 @@ impl Lists {
     pub(super) fn listed() -> BTreeSet<Listed> {
         let client = Lists::client(&Nowhere);
         client.flush().expect("every kernel compiles");
-        client.info().lock().unwrap_or_else(PoisonError::into_inner).clone()
+        client.info().lock().unwrap_or_else(PoisonError::into_inner).kernels.clone()
+    }
+
+    /// How many copies this thread asked for.
+    pub(super) fn copies() -> u64 {
+        let client = Lists::client(&Nowhere);
+        client.flush().expect("every kernel compiles");
+        let seen = client.info().lock().unwrap_or_else(PoisonError::into_inner);
+        seen.copies.get(&StreamId::current().value).copied().unwrap_or(0)
     }
 }
 
@@ -204,6 +220,16 @@ pub(super) struct Lister {
     utilities: Arc<ServerUtilities<Lister>>,
     /// What did not compile since `flush` was last called.
     failed: Option<ServerError>,
+}
+
+impl Lister {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.utilities.info.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn copied(&self, stream: StreamId) {
+        *self.seen().copies.entry(stream.value).or_default() += 1;
+    }
 }
 
 impl std::fmt::Debug for Lister {
@@ -287,11 +313,14 @@ impl ComputeServer for Lister {
     fn read(
         &mut self,
         _: Vec<CopyDescriptor>,
-        _: StreamId,
+        stream: StreamId,
     ) -> DynFut<Result<Vec<Bytes>, ServerError>> {
+        self.copied(stream);
         Box::pin(async { Err(no_memory()) })
     }
-    fn write(&mut self, _: Vec<(CopyDescriptor, Bytes)>, _: StreamId) {}
+    fn write(&mut self, _: Vec<(CopyDescriptor, Bytes)>, stream: StreamId) {
+        self.copied(stream);
+    }
     fn sync(&mut self, stream: StreamId) -> DynFut<Result<(), ServerError>> {
         let flushed = self.flush(stream);
         Box::pin(async move { flushed })
@@ -313,7 +342,7 @@ impl ComputeServer for Lister {
     ) {
         match Listed::new(&*kernel, mode) {
             Ok(listed) => {
-                self.utilities.info.lock().unwrap_or_else(PoisonError::into_inner).insert(listed);
+                self.seen().kernels.insert(listed);
             }
             Err(error) => self.failed = Some(LaunchError::from(error).into()),
         }

@@ -213,6 +213,20 @@ fn every_kernel_is_written_in_both_languages() {
 }
 
 #[test]
+fn a_training_step_copies_nothing_between_host_and_device() {
+    let before = Lists::copies();
+    // Quantizing is a part of it.
+    train();
+    assert_eq!(Lists::copies(), before);
+    let context = Context::new(Pool::new(1).unwrap(), Hardware::detect(), Poison::Ones);
+    let client = Client::<Lists>::open(&context).unwrap();
+    let handle = client.upload(&[0; 4]).unwrap();
+    assert_eq!(Lists::copies(), before + 1, "an upload was not seen");
+    assert!(client.download(handle).is_err());
+    assert_eq!(Lists::copies(), before + 2, "a download was not seen");
+}
+
+#[test]
 fn buffers_that_are_short_and_scales_that_a_sum_mixes_are_refused() {
     let (client, (shape, x, w)) = (Lists::client(&Nowhere), layer());
     let refusal = |step: &dyn Fn()| -> String {
