@@ -153,8 +153,9 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|first| commands.contains(&first.as_str())) {
         return lowbit_harness::cli::main(DRIVERS, &HEAP);
     }
-    let trials: [(&str, fn()); 20] = [
+    let trials: [(&str, fn()); 21] = [
         ("what_a_row_declares_of_its_bits_is_put_to_the_test", declared::declarations),
+        ("a_kernel_that_is_not_built_has_no_time", declared::no_time_for_what_is_not_built),
         ("rounds_of_all_rows_alternate", rounds::order),
         ("each_fault_loses_its_own_rows_and_no_other", each_fault_loses_its_own_rows),
         ("each_fault_ends_in_the_right_exit_code", exit_codes),
