@@ -42,7 +42,13 @@ pub(crate) fn check(drivers: &[&dyn Driver], args: &CheckArgs) -> anyhow::Result
         return Ok(Exit::Infrastructure);
     }
     let selection = args.run.selection.selection();
-    seeds::check(&selection, drivers, &mut engine, (wanted, args.run.shrink))
+    seeds::check(
+        &selection,
+        drivers,
+        &mut engine,
+        (wanted, args.run.shrink),
+        args.run.out.as_deref(),
+    )
 }
 
 /// Run the selected cases.

@@ -11,6 +11,7 @@ use lowbit_reports::units::count;
 use lowbit_scenarios::Dice;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// Draws of an op, for each case that a row is to accept, before it is given up. Many draws make no
 /// case, and a row may accept one format of many.
@@ -119,6 +120,7 @@ pub(crate) fn check(
     drivers: &[&dyn Driver],
     engine: &mut Engine<'_>,
     ((wanted, seed), shrink): ((usize, u64), u16),
+    out: Option<&Path>,
 ) -> anyhow::Result<Exit> {
     let sources = selection.sources(drivers)?;
     let mut table = String::new();
@@ -139,7 +141,7 @@ pub(crate) fn check(
     }
     progress.finish();
     print(&format!("{table}\n{}", listed(&bad)))?;
-    failures::shrink(engine, &bad, shrink, None)?;
+    failures::shrink(engine, &bad, shrink, out)?;
     // The cases differ, so what did not pass is judged as in a check of those cases alone.
     Ok(match exit::judge(&bad, &BTreeSet::new()) {
         Exit::Nothing | Exit::Ok if short => Exit::Coverage,

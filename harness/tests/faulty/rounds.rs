@@ -122,7 +122,7 @@ pub(crate) fn seeds() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("s.json"), SCENARIO).expect("written");
     let check = |rows: &str| {
-        let arguments = ["check", "s.json", "--seeds", "5", "--kernel", rows];
+        let arguments = ["check", "s.json", "--seeds", "5", "--out", "o", "--kernel", rows];
         let output = lowbit(folder.path(), &arguments);
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
@@ -135,6 +135,9 @@ pub(crate) fn seeds() {
     let case = reproducer.split('\'').nth(1).expect("an id");
     let again = lowbit(folder.path(), &["check", "--case", case, "--kernel", "gain"]);
     assert_eq!(again.status.code(), Some(4), "{case}");
+    // What was made small is in the folder.
+    let files = std::fs::read_dir(folder.path().join("o/failures")).expect("files");
+    assert!(files.count() > 0, "{text}");
     assert_eq!(check("aborts").0, Some(8));
     let (code, text) = check("{good,refuses}");
     assert_eq!(code, Some(7), "{text}");

@@ -54,6 +54,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const GUARD_WORDS: usize = 64;
 /// Most bytes before a buffer, on every adapter.
 const LEAD: u64 = 512;
+/// Each of them: NaN as a float, and as a half.
+const BEFORE: u8 = 0xff;
 /// The bits that a forgotten output has.
 const NAN: u32 = 0x7fff_ffff;
 /// What every adapter binds (the default limit of WebGPU), in bytes.
@@ -273,7 +275,7 @@ impl<R: Device> Session<R> {
         let handle = match self.lead {
             0 => self.client.upload(bytes)?,
             lead => {
-                let behind = [&vec![0xff; lead], bytes].concat();
+                let behind = [&vec![BEFORE; lead], bytes].concat();
                 self.client.upload(&behind)?.offset_start(lead as u64)
             }
         };
@@ -302,10 +304,17 @@ impl<R: Device> Session<R> {
         self.client.sync()
     }
 
-    /// The words of an output, once the launches before it are known to have worked and its guard
-    /// to be whole.
+    /// The words of an output, once the launches before it are known to have worked and what lies
+    /// before and behind it to be whole.
     pub(crate) fn read<T: CubeElement>(&self, output: &Output) -> Result<Vec<T>, Failure> {
-        let bytes = self.client.download(output.words.handle.clone())?;
+        let mut whole = output.words.handle.clone();
+        let lead = whole.offset_start.take().unwrap_or(0) as usize;
+        let all = self.client.download(whole)?;
+        let (before, bytes) = all.split_at(lead.min(all.len()));
+        if before.iter().any(|byte| *byte != BEFORE) {
+            let label = output.label;
+            return Err(Failure(format!("wrote before the beginning of device buffer `{label}`")));
+        }
         match bytes.len().checked_sub(output.guard.len()).map(|len| bytes.split_at(len)) {
             Some((payload, guard)) if guard == output.guard => Ok(T::from_bytes(payload).to_vec()),
             _ => Err(Failure(format!("wrote past the end of device buffer `{}`", output.label))),

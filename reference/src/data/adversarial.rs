@@ -183,10 +183,13 @@ pub fn adversarial(
     x
 }
 
-/// Values at every threshold. Where the statistic is a mean, all magnitudes are planted in pairs
-/// about it: `(c - d, c + d)` has the mean `c` whatever `d`, and `d` is such that both are halves,
-/// or that the smaller is the ternary threshold. Elsewhere tier `exact` has ties, half of its
-/// values; here are more, over the whole range.
+/// The least value whose neighbours are normal, too.
+const LEAST: f32 = 2.0 * f32::MIN_POSITIVE;
+
+/// Values at every threshold. Under a mean all magnitudes are planted in pairs about it: `(c - d, c + d)`
+/// has the mean `c` whatever `d`, and `d` is such that both are halves, or the smaller the ternary
+/// threshold. Signs without a centre have theirs at 0: every other value is a zero of either sign or
+/// twice the least normal one. Elsewhere tier `exact` has ties, half of its values; here are more.
 fn ties((seed, stream): (u64, Stream), layout: Layout<'_>) -> Vec<f32> {
     let Some((rule, levels)) = layout.rule else { return halves((seed, stream), layout) };
     let mut x = exact(rule, levels, (seed, stream), (layout.len, layout.row_len));
@@ -196,8 +199,7 @@ fn ties((seed, stream): (u64, Stream), layout: Layout<'_>) -> Vec<f32> {
     for (group, x) in x.chunks_mut(shared).enumerate() {
         let mut rng = block_rng(mix(seed ^ 0x71e5), stream, group);
         let most = x.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-        // The scale that `exact` has planted: a power of two, or a fixed one.
-        let scale = rule.scale(rule.statistic(levels, x));
+        let scale = rule.scale(rule.statistic(levels, x)); // planted: a power of two, or fixed
         match (mean, rule.range) {
             (true, _) => {
                 for pair in x.chunks_exact_mut(2) {
@@ -223,6 +225,10 @@ fn ties((seed, stream): (u64, Stream), layout: Layout<'_>) -> Vec<f32> {
                 }
             }
             _ => {}
+        }
+        if levels == Levels::Sign && !rule.centred {
+            let about = [0.0, -0.0, LEAST, -LEAST].iter().cycle();
+            x.iter_mut().skip(1).step_by(2).zip(about).for_each(|(x, value)| *x = *value);
         }
     }
     x
@@ -351,6 +357,14 @@ mod tests {
                 assert!((a - b).abs() <= 1e-6 * a, "{a} {b}");
             }
         }
+    }
+
+    #[test]
+    fn signs_meet_both_zeros_and_what_is_next_to_them() {
+        let rule = weight_rule("burn_dragon", Levels::Sign).unwrap();
+        let x = values(Pattern::Ties, Some((&rule, Levels::Sign)), Stream::Weight);
+        let count = |bits: f32| x.iter().filter(|x| x.to_bits() == bits.to_bits()).count();
+        assert!([0.0, -0.0, LEAST, -LEAST].into_iter().all(|bits| count(bits) > 3), "{x:?}");
     }
 
     /// So that ids keep their meaning: the first of those are pinned.
