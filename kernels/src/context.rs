@@ -67,7 +67,7 @@ impl Context {
     }
 
     /// What buffers hold before they are written.
-    pub fn poison(&self) -> Poison {
+    pub(crate) fn poison(&self) -> Poison {
         self.poison
     }
 

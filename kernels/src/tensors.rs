@@ -107,7 +107,7 @@ pub fn words_of_row(format: &dyn WeightFormat, len: usize) -> usize {
     Packing::of(format.levels()).words(len)
 }
 
-/// sign1, ternary2 or int8 codes of `rows` rows of `row_len` values, at least one of each, by a rule
+/// sign1, ternary2 or int8 codes of `rows` rows of `row_len` finite values, at least one of each, by a rule
 /// of one statistic (absmax or absmean) and, as its granularity says, a scale for each row or one
 /// for all.
 ///

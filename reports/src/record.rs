@@ -191,7 +191,7 @@ pub struct Roof {
     pub roof: String,
     /// Time the work takes at that peak, nanoseconds.
     pub roof_ns: f64,
-    /// Time the work takes at each peak that goals name, nanoseconds, whether it binds or not.
+    /// Time the work takes at the median of each probe that goals name, nanoseconds, whether it binds or not.
     #[serde(default)]
     pub limits_ns: BTreeMap<String, f64>,
 }

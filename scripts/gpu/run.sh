@@ -42,12 +42,13 @@ part() {
 part doctor 60 "${lowbit[@]}" doctor --no-peaks
 # Most of it is compiling, by one thread each: ops side by side, of which `linear` takes longest.
 checks=()
-for op in linear lowrank_projection decoder_tail attention conv2d pool2d quantize_{activation,weight,nf4} \
-  dequantize_nf4 rho_{pack,unpack,encode,decode}; do
+trap 'kill "${checks[@]}" 2>/dev/null' INT TERM
+for op in $("${lowbit[@]}" list scenarios/suites/gpu-smoke.json 2>/dev/null | cut -d/ -f1 | sort -u); do
   (failed=0; part "check-$op" 150 "${lowbit[@]}" check scenarios/suites/gpu-smoke.json --op "$op" \
     --require "$device" "${rows[@]}" --out "$out/check-$op"; exit $failed) &
   checks+=($!)
 done
+[ ${#checks[@]} -gt 0 ] || { echo "== check: no op in gpu-smoke.json"; failed=1; }
 for check in "${checks[@]}"; do wait "$check" || failed=1; done
 if grep -q "burn-$device-" "$out/doctor.txt"; then rows+=(--kernel "burn-$device-*")
 else echo "== no row burn-$device-*: built without gpu-peers"; fi
@@ -81,6 +82,6 @@ if [ -n "$dragon" ]; then
     peer "decoder-$pass" "decoder_tail/pass=$pass/$codes/latent=128/latent_total=512/dim=256" env "$libraries" "$dragon" --device "$device"
   done
 fi
-grep -h "^results" "$out"/check-*.txt
+grep -HE '^[0-9]+ results?: ' "$out"/check-*.txt
 tail -n 5 "$out/run.txt" 2>/dev/null
 exit $failed

@@ -1,4 +1,4 @@
-//! `lowbit` with rows of one's own: every command, suite and report knows them.
+//! `lowbit` with rows of one's own: every command, suite and report knows them. Try
 //! `cargo run --release -p lowbit-own-kernel -- check scenarios/suites/smoke.json --op hadamard`
 use lowbit_harness::driver::DRIVERS;
 use lowbit_harness::memory::Counting;

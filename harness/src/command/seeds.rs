@@ -6,6 +6,7 @@ use crate::exit::{self, Exit};
 use crate::plan::{Job, Selection, Source};
 use crate::progress::Progress;
 use crate::urn::{Odds, pick};
+use anyhow::Context as _;
 use lowbit_reports::record::{Agreement, Record, SkipKind, Verdict};
 use lowbit_reports::units::count;
 use lowbit_scenarios::Dice;
@@ -123,6 +124,9 @@ pub(crate) fn check(
     out: Option<&Path>,
 ) -> anyhow::Result<Exit> {
     let sources = selection.sources(drivers)?;
+    if let Some(out) = out {
+        std::fs::create_dir_all(out).with_context(|| format!("creating {}", out.display()))?;
+    }
     let mut table = String::new();
     let _ = writeln!(
         table,

@@ -60,20 +60,28 @@ fn a_roof_is_the_best_of_a_probe_and_a_limit_its_median() {
     peaks.int8_dot.median = peaks.int8_dot.best / 2.0;
     peaks.read.iter_mut().chain(&mut peaks.cold_read).for_each(|r| r.1.median = r.1.best / 4.0);
     peaks.streams.iter_mut().for_each(|s| s.rate.median = s.rate.best / 8.0);
+    peaks.f32_fma.median = peaks.f32_fma.best / 16.0;
+    peaks.quantize_rows.median = peaks.quantize_rows.best / 32.0;
     let gemv = Work { macs: 1 << 24, bytes_read: 1 << 22, bytes_written: 1 << 14 };
     let Roof { roof_ns, limits_ns, .. } =
         peaks.roof(gemv, Arithmetic::INTEGER, Cache::Cold, CACHES);
     assert_eq!(roof_ns, 167_772.16);
     assert_eq!(limits_ns["int8 dot"], 2.0 * 83_886.08);
     assert_eq!(limits_ns["read"], 4.0 * 167_772.16);
-    assert_eq!(limits_ns["f32 FMA"], 335_544.32);
-    // Of two measurements each has the better of both.
+    assert_eq!(limits_ns["f32 FMA"], 16.0 * 335_544.32);
+    // Of two ways to do the same each has the better of both; of two measurements the median of the first.
     let rates = [(8.0, 3.0), (6.0, 5.0)].map(|(best, median)| Rate { best, median });
     assert_eq!(rates[0].higher(rates[1]), Rate { best: 8.0, median: 5.0 });
     assert_eq!(rates[1].higher(rates[0]), Rate { best: 8.0, median: 5.0 });
+    let again = |rate| Peaks { int8_dot: rate, ..peaks.clone() };
+    let raised = again(rates[1]).higher(again(rates[0])).int8_dot;
+    assert_eq!(raised, Rate { best: 8.0, median: 5.0 });
+    let raised = again(rates[0]).higher(again(rates[1])).int8_dot;
+    assert_eq!(raised, Rate { best: 8.0, median: 3.0 });
     let moved = Work { macs: 0, bytes_read: 64 << 20, bytes_written: 16 << 20 };
     let Roof { roof_ns, limits_ns, .. } = peaks.roof(moved, Arithmetic::FLOAT, Cache::Hot, CACHES);
     assert_eq!(limits_ns["stream"], 8.0 * roof_ns);
+    assert_eq!(limits_ns["quantize rows"], 32.0 * (64u64 << 20) as f64 / 16.0);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use lowbit_kernels::hardware::{Hardware, Need};
 use lowbit_kernels::{Determinism, Failure, Kernel, Prepared};
 use lowbit_reference::op::linear::{Linear, LinearProblem};
 use lowbit_reference::op::{Arithmetic, Bound, Op, Outputs, Tensor};
-use lowbit_reports::record::Record;
+use lowbit_reports::record::{Record, Verdict};
 
 /// When an answer is half its bound off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,9 +153,11 @@ pub(crate) fn declarations() {
     }
 }
 
-/// A kernel that its device could not build, in a run: its name, an exit code of its own, and no time.
+/// A row that says its device could not build the kernel, in a run: its name, an exit code of its own, and
+/// no time.
 pub(crate) fn no_time_for_what_is_not_built() {
-    if Hardware::detect().wgpu.is_err() {
+    if let Err(why) = Hardware::detect().wgpu {
+        println!("not run: {why}");
         return;
     }
     let scenario = r#"{ "about": "A row without a kernel.", "sweeps": [{
@@ -165,12 +167,14 @@ pub(crate) fn no_time_for_what_is_not_built() {
         "measure": { "threads": [1], "cache": "hot", "min_samples": 3, "max_seconds": 0.05 } }] }"#;
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("s.json"), scenario).expect("written");
-    let output = lowbit(folder.path(), &["run", "s.json", "--out", "out", "--kernel", "unbuilt"]);
+    let arguments = ["run", "s.json", "--out", "out", "--kernel", "unbuilt", "--shrink", "0"];
+    let output = lowbit(folder.path(), &arguments);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(8), "{text}");
     assert!(text.contains("unbuilt of linear: the device did not run it: build:"), "{text}");
     let records = std::fs::read_to_string(folder.path().join("out/records.jsonl")).unwrap();
     let records = Record::parse_lines(&records).expect("records");
     assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!(records[0].verdict, Verdict::Errored, "{records:?}");
     assert!(records[0].timing.is_none(), "{records:?}");
 }

@@ -52,7 +52,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Words of poison behind every output.
 const GUARD_WORDS: usize = 64;
-/// Most bytes before a buffer, on every adapter.
+/// Bytes before a buffer: every alignment that adapters have divides them.
 const LEAD: u64 = 512;
 /// Each of them: NaN as a float, and as a half.
 const BEFORE: u8 = 0xff;
@@ -261,15 +261,17 @@ impl<R: Device> Session<R> {
     /// A session on the device of the context.
     pub(crate) fn open(context: &Context) -> Result<Session<R>, Failure> {
         let (client, caches) = (Client::open(context)?, R::has_caches(context.hardware()));
+        let alignment = client.launcher().properties().memory.alignment;
         let lead = match context.poison() {
             Poison::Ones => 0,
-            Poison::Sevens => client.launcher().properties().memory.alignment as usize,
+            Poison::Sevens => LEAD.next_multiple_of(alignment.max(1)) as usize,
         };
         Ok(Session { client, outputs: Vec::new(), caches, lead })
     }
 
     /// A copy of `values` on the device, where no buffer is empty. Under the second filling it begins
-    /// behind bytes of NaN, so that what takes memory for a buffer is wrong.
+    /// behind bytes of NaN, so that a kernel that takes the start of the memory for that of its buffer answers
+    /// wrongly.
     pub(crate) fn upload<T: CubeElement>(&self, values: &[T]) -> Result<Words, Failure> {
         let bytes = if values.is_empty() { &[0; 4] } else { T::as_bytes(values) };
         let handle = match self.lead {
@@ -310,13 +312,17 @@ impl<R: Device> Session<R> {
         let mut whole = output.words.handle.clone();
         let lead = whole.offset_start.take().unwrap_or(0) as usize;
         let all = self.client.download(whole)?;
-        let (before, bytes) = all.split_at(lead.min(all.len()));
+        if all.len() < lead + output.guard.len() {
+            let (label, len) = (output.label, all.len());
+            return Err(Failure(format!("{len} bytes of device buffer `{label}` came back")));
+        }
+        let (before, bytes) = all.split_at(lead);
         if before.iter().any(|byte| *byte != BEFORE) {
             let label = output.label;
             return Err(Failure(format!("wrote before the beginning of device buffer `{label}`")));
         }
-        match bytes.len().checked_sub(output.guard.len()).map(|len| bytes.split_at(len)) {
-            Some((payload, guard)) if guard == output.guard => Ok(T::from_bytes(payload).to_vec()),
+        match bytes.split_at(bytes.len() - output.guard.len()) {
+            (payload, guard) if guard == output.guard => Ok(T::from_bytes(payload).to_vec()),
             _ => Err(Failure(format!("wrote past the end of device buffer `{}`", output.label))),
         }
     }

@@ -215,15 +215,16 @@ fn encode(
 pub(crate) fn accepts<R: Device>(row: &Cube<R>, p: &QuantizeProblem) -> Result<(), String> {
     crate::rules::classic(p)?;
     crate::rules::classic_format(p.format)?;
-    finite(&p.x)?;
+    refuse_non_finite(&p.x)?;
     let words = p.rows * Packing::of(p.levels()).words(p.row_len);
     row.binds(4 * p.x.len().max(words))
 }
 
-/// Whether there is neither NaN nor infinity: a shader need not have them (WGSL, section 15.7).
-pub(crate) fn finite(x: &[f32]) -> Result<(), String> {
+/// A shader need not have NaN and infinities (WGSL, section 15.7), nor has CUDA with fast math.
+pub(crate) fn refuse_non_finite(x: &[f32]) -> Result<(), String> {
     let all = x.iter().all(|x| x.is_finite());
-    all.then_some(()).ok_or_else(|| "no NaN or infinity: a shader need not have them".into())
+    all.then_some(())
+        .ok_or_else(|| "no NaN or infinity: shaders and fast math need not have them".into())
 }
 
 /// Where a matrix and its groups are, and by which rule.

@@ -204,9 +204,46 @@ fn buffers_begin_behind_nan_under_the_second_filling() {
         let Some(context) = filled_with(poison) else { return };
         let session = Session::<WgpuRuntime>::open(&context).unwrap();
         let words = session.upload(&[1u32, 2, 3]).unwrap();
-        assert_eq!(words.handle().offset_start.is_some_and(|bytes| bytes > 0), is_behind);
-        let bytes = session.client.download(words.handle()).unwrap();
-        assert_eq!(u32::from_bytes(&bytes), [1, 2, 3]);
+        let mut whole = words.handle();
+        let lead = whole.offset_start.take().unwrap_or(0) as usize;
+        assert_eq!(lead >= LEAD as usize, is_behind);
+        let bytes = session.client.download(whole).unwrap();
+        assert!(bytes[..lead].iter().all(|byte| *byte == 0xff));
+        assert_eq!(u32::from_bytes(&bytes[lead..]), [1, 2, 3]);
+    }
+}
+
+#[test]
+fn a_write_before_an_output_is_a_failure() {
+    let Some(mut context) = filled_with(Poison::Sevens) else { return };
+    let mut session = Session::<WgpuRuntime>::open(&context).unwrap();
+    let out = session.output(&mut context, "out", 3).unwrap();
+    let launch = |words: &Words, at: u32| {
+        let dim = CubeDim::new_1d(32);
+        writes_to::launch::<WgpuRuntime>(
+            session.client.launcher(),
+            spread(1),
+            dim,
+            words.arg(),
+            at,
+        );
+    };
+    launch(&out.words, 2);
+    assert_eq!(session.read::<u32>(&out).unwrap()[2], 7);
+    // What lies before it, as a buffer: its last word.
+    let mut whole = out.words.handle();
+    let lead = whole.offset_start.take().unwrap() as usize / 4;
+    launch(&Words::of(whole, lead + 3), word(lead - 1));
+    let why = session.read::<u32>(&out).unwrap_err().0;
+    assert_eq!(why, "wrote before the beginning of device buffer `out`");
+}
+
+#[test]
+fn what_is_not_finite_is_refused_by_quantizers() {
+    for (value, refused) in [(1.0, false), (f32::NAN, true), (f32::NEG_INFINITY, true)] {
+        let problem = planted(Rule::default(), &INT8, &[2.0, value]);
+        let kernel = quantize_weight::KERNELS.iter().find(|k| k.name() == "cube-wgpu").unwrap();
+        assert_eq!(kernel.accepts(&problem).is_err(), refused, "{value}");
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Bounds: chains of 5 additions; 4 bytes read for each value, and the packed state written.
 use crate::context::Context;
-use crate::cube::quantize::{UNITS, finite, store};
+use crate::cube::quantize::{UNITS, refuse_non_finite, store};
 use crate::cube::rule::{Choices, Numbers, code_of, numbers, scale_of};
 use crate::cube::tile::gather;
 use crate::cube::{Cube, Device, Ready, Session, field, spread, word};
@@ -70,7 +70,7 @@ impl<R: Device> Kernel<RhoPack> for Cube<R> {
         Arithmetic::FLOAT_GPU
     }
     fn accepts(&self, p: &QuantizeProblem) -> Result<(), String> {
-        finite(&p.x)?;
+        refuse_non_finite(&p.x)?;
         self.binds(4 * p.x.len())
     }
     fn prepare<'p>(

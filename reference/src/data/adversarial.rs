@@ -186,7 +186,7 @@ pub fn adversarial(
 /// The least value whose neighbours are normal, too.
 const LEAST: f32 = 2.0 * f32::MIN_POSITIVE;
 
-/// Values at every threshold. Under a mean all magnitudes are planted in pairs about it: `(c - d, c + d)`
+/// Values at every threshold. Under a mean, but of signs, all magnitudes are planted in pairs about it: `(c - d, c + d)`
 /// has the mean `c` whatever `d`, and `d` is such that both are halves, or the smaller the ternary
 /// threshold. Signs without a centre have theirs at 0: every other value is a zero of either sign or
 /// twice the least normal one. Elsewhere tier `exact` has ties, half of its values; here are more.
