@@ -82,7 +82,7 @@ where
             let mut prepared = Lists::ROWS.prepare(&problem, &mut context).unwrap();
             let launched = prepared.launch().and_then(|()| prepared.sync());
             assert_eq!(launched, Ok(()), "{case}");
-            prepared.evict().unwrap();
+            prepared.evict().and_then(|()| prepared.forget()).unwrap();
             accepted += 1;
         }
     }
