@@ -224,7 +224,7 @@ impl Peaks {
         (format!("{level} read"), bytes as f64 / rate)
     }
 
-    /// The shortest time in which the work can be done, and what it takes at each peak.
+    /// The shortest time in which the work can be done, and what it takes at the median of each probe.
     pub fn roof(
         &self,
         work: Work,
@@ -252,7 +252,7 @@ impl Peaks {
         if compute.1 > memory.1 { (compute.0.into(), compute.1) } else { memory }
     }
 
-    /// The time of the work at each peak, whether it binds or not.
+    /// The time of the work at each rate, whether it binds or not.
     fn limits(
         &self,
         work: Work,
