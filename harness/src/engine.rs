@@ -348,11 +348,13 @@ fn violations(record: &Record, sweep: &Settings) -> Vec<Violation> {
         mean_abs_error: q.mean_quant_error,
         max_abs_error: q.max_quant_error,
         rms_ratio: q.rms_ratio,
+        block_error: q.block_error.unwrap_or(0.0),
         ..Quality::default()
     };
     let absolute = sweep.gates.rho.map(|(mode, gate)| (mode, gate.check(&quality, bits / 32.0)));
-    // The error of the worst block is not in a record.
-    let relative = sweep.gates.rho_relative.map(|(mode, gate)| (mode, gate.check(q.nmse, 0.0)));
+    let (nmse, block_error) = (quality.nmse, quality.block_error);
+    let relative =
+        sweep.gates.rho_relative.map(|(mode, gate)| (mode, gate.check(nmse, block_error)));
     let judged = absolute.into_iter().chain(relative).filter(|(mode, _)| *mode != GateMode::Off);
     judged
         .flat_map(|(mode, broken)| broken.into_iter().map(move |v| (mode, v)))

@@ -27,6 +27,7 @@ pub mod regressions;
 mod rounding;
 mod row;
 pub mod shrink;
+mod truth;
 mod turns;
 mod urn;
 pub mod worker;

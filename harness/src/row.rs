@@ -6,6 +6,7 @@ use crate::peaks::too_good;
 use crate::protocol::{Depth, Reply};
 use crate::refusal::{Check, Refusal};
 use crate::rounding;
+use crate::truth::{Truth, finite};
 use crate::turns::RETRIES;
 use lowbit_kernels::buffer::Guard;
 use lowbit_kernels::context::{Context, Poison};
@@ -53,7 +54,7 @@ impl<'a, O: Op> RowRun<'a, O> {
     /// Check the row on its problem.
     pub(crate) fn checked(
         &self,
-        reference: &mut Option<O::Reference>,
+        truth: &mut Option<Truth<O>>,
         bench: &mut Bench,
         answer: &mut dyn FnMut(Reply),
     ) -> Outcome<'a> {
@@ -67,10 +68,10 @@ impl<'a, O: Op> RowRun<'a, O> {
             (record.verdict, record.skip, record.reason) = (Verdict::Skipped, Some(kind), why);
             return Outcome::Said(record);
         }
-        let reference = &*reference.get_or_insert_with(|| O::reference(self.problem));
+        let truth = &*truth.get_or_insert_with(|| Truth::of(self.problem));
         answer(Reply::Alive);
-        record.quality = O::quality(self.problem, reference).map(quality);
-        match self.check(reference, bench, &mut record) {
+        record.quality = truth.quality();
+        match self.check(truth, bench, &mut record) {
             Ok(checked)
                 if self.task.depth.settings().is_some() && record.verdict == Verdict::Passed =>
             {
@@ -125,10 +126,11 @@ impl<'a, O: Op> RowRun<'a, O> {
     /// `Err` is a failure; a check that proves nothing is written into the record.
     fn check(
         &self,
-        reference: &O::Reference,
+        truth: &Truth<O>,
         bench: &mut Bench,
         record: &mut Record,
     ) -> Result<Checked<'a>, Refusal> {
+        let reference = &truth.reference;
         let depth = self.task.depth;
         let (first, guard) = match depth {
             Depth::Answer => (None, self.guard(bench)),
@@ -136,7 +138,7 @@ impl<'a, O: Op> RowRun<'a, O> {
         };
         let mut checked = self.once(bench, Poison::Sevens, guard)?;
         let first = first.as_ref().unwrap_or(&checked.outputs);
-        let (agreement, most_zeros, refusal) = self.weigh(reference, first, &checked.outputs);
+        let (agreement, most_zeros, refusal) = self.weigh(truth, first, &checked.outputs);
         record.agreement = Some(seen(&agreement, most_zeros, O::codes(self.problem, reference)));
         match refusal {
             Some(refusal) if refusal.by.mistrusts() => {
@@ -185,10 +187,11 @@ impl<'a, O: Op> RowRun<'a, O> {
     /// the largest share of zeros to be expected, and the first reason to refuse the row.
     pub(crate) fn weigh(
         &self,
-        reference: &O::Reference,
+        truth: &Truth<O>,
         first: &Outputs,
         second: &Outputs,
     ) -> (Agreement, f64, Option<Refusal>) {
+        let reference = &truth.reference;
         let agreement = self.judge(reference, second);
         let most_zeros = agreement.most_zeros_of(self.task.case, O::predicted_zeros(self.problem));
         let refused = |by, why| Some(Refusal { by, why });
@@ -201,9 +204,7 @@ impl<'a, O: Op> RowRun<'a, O> {
         } else if let Some(why) = agreement.vacuous(most_zeros).filter(|_| !kept) {
             refused(Check::Zeros, why)
         } else {
-            let expected = O::expected_error(self.problem);
-            let unexpected = || O::quality(self.problem, reference)?.unexpected(expected?);
-            unexpected().and_then(|why| refused(Check::Quality, why))
+            truth.unexpected().and_then(|why| refused(Check::Quality, why))
         };
         (agreement, most_zeros, refusal)
     }
@@ -361,21 +362,6 @@ impl<'a, O: Op> RowRun<'a, O> {
             record.reason =
                 format!("{percent:.0} % of what this machine can do, {RETRIES} times over");
         }
-    }
-}
-
-/// JSON has no NaN and no infinity.
-fn finite(x: f64) -> f64 {
-    if x.is_finite() { x } else { f64::MAX }
-}
-
-fn quality(q: lowbit_reference::quality::Quality) -> record::Quality {
-    record::Quality {
-        sqnr_db: q.sqnr_db.map(finite),
-        nmse: finite(q.nmse),
-        mean_quant_error: finite(q.mean_abs_error),
-        max_quant_error: finite(q.max_abs_error),
-        rms_ratio: finite(q.rms_ratio),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::measure::Samples;
 use crate::pinning::Pinned;
 use crate::protocol::{Reply, Settings};
 use crate::row::{Checked, Outcome, RowRun};
+use crate::truth::Truth;
 use lowbit_kernels::{Failure, Threads};
 use lowbit_reference::op::Op;
 use lowbit_reports::record::{Cache, Record, Verdict};
@@ -29,14 +30,14 @@ struct Turn<'r, 'p, O: Op> {
 /// Check rows, time in turns those that passed, and answer everything there is to say of them.
 pub(crate) fn run<O: Op>(
     runs: &[RowRun<'_, O>],
-    reference: &mut Option<O::Reference>,
+    truth: &mut Option<Truth<O>>,
     bench: &mut Bench,
     answer: &mut dyn FnMut(Reply),
 ) {
     let mut turns = Vec::new();
     for run in runs {
         answer(Reply::Started { kernel: run.name() });
-        match run.checked(reference, bench, answer) {
+        match run.checked(truth, bench, answer) {
             Outcome::Said(record) => answer(Reply::Record(record)),
             Outcome::Ready(common, checked) => turns.push(Turn {
                 run,
@@ -49,7 +50,7 @@ pub(crate) fn run<O: Op>(
         }
     }
     let settings = runs.first().and_then(|run| run.task.depth.settings());
-    let (Some(settings), Some(reference)) = (settings, reference.as_ref()) else { return };
+    let (Some(settings), Some(truth)) = (settings, truth.as_ref()) else { return };
     for turn in &turns {
         let need = turn.run.kernel.need();
         let device = Some(need).filter(|_| !turn.run.on_processor(bench));
@@ -61,7 +62,7 @@ pub(crate) fn run<O: Op>(
         }
     }
     for cache in &settings.caches {
-        in_cache(&mut turns, (*cache, settings), reference, (&mut *bench, &mut *answer));
+        in_cache(&mut turns, (*cache, settings), &truth.reference, (&mut *bench, &mut *answer));
     }
     for turn in turns {
         answer(Reply::Started { kernel: turn.run.name() });

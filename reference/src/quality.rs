@@ -16,7 +16,13 @@ pub struct Quality {
     pub max_abs_error: f64,
     /// `rms(q) / rms(x)`; 1 when both are zero.
     pub rms_ratio: f64,
+    /// Largest `sqrt(sum (x - q)^2 / sum x^2)` of any [`BLOCK`] successive values: 0 for zeros that
+    /// stayed zeros, infinite for zeros that did not.
+    pub block_error: f64,
 }
+
+/// Values of a block whose error is looked at alone.
+pub const BLOCK: usize = 32;
 
 /// Fewest values whose quality is compared with the predicted one.
 pub const PREDICTED_VALUES: usize = 1 << 14;
@@ -45,14 +51,27 @@ impl Predicted {
     pub fn is_steady(&self) -> bool {
         self.standard_error * (self.values as f64).sqrt() < 8.0
     }
+
+    /// By which share of the expected mean a measured one may be off.
+    pub fn slack(&self) -> f64 {
+        STANDARD_ERRORS * self.standard_error + INTEGRATION
+    }
+
+    /// Least and largest NMSE that data may have whose quality is `of`: the interval of the mean
+    /// squared error over the signal that was drawn. `None` of fewer than [`PREDICTED_VALUES`].
+    pub fn nmse(&self, of: &Quality) -> Option<(f64, f64)> {
+        let expected = self.mse / of.mse * of.nmse;
+        let (least, most) = (expected * (1.0 - self.slack()), expected * (1.0 + self.slack()));
+        (self.values >= PREDICTED_VALUES && expected.is_finite()).then_some((least.max(0.0), most))
+    }
 }
 
 impl Quality {
     /// Why the quality is not the one predicted, if it is not: better is as wrong as worse. Fewer
     /// than [`PREDICTED_VALUES`] say nothing.
     pub fn unexpected(&self, predicted: Predicted) -> Option<String> {
-        let Predicted { mse, standard_error, values } = predicted;
-        let slack = STANDARD_ERRORS * standard_error + INTEGRATION;
+        let Predicted { mse, values, .. } = predicted;
+        let slack = predicted.slack();
         let off = self.mse / mse - 1.0;
         let off = off.is_nan() || off.abs() > slack;
         (values >= PREDICTED_VALUES && off).then(|| {
@@ -81,6 +100,18 @@ pub struct Sums {
     pub error: f64,
     /// Largest `|x - q|`.
     pub max_error: f64,
+    /// Largest error of a block; blocks begin anew with each state.
+    pub block_error: f64,
+}
+
+/// The larger of two errors; NaN if either is one.
+fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a >= b { a } else { b }
+}
+
+/// `a / b`, and `empty` where both are zero.
+fn ratio(a: f64, b: f64, empty: f64) -> f64 {
+    if a == 0.0 && b == 0.0 { empty } else { a / b }
 }
 
 impl Sums {
@@ -88,21 +119,26 @@ impl Sums {
     /// silent 0 (the source's `fold(0, max)` reported an error of 0 for NaN).
     pub fn add(&mut self, x: &[f32], q: impl IntoIterator<Item = f32>) {
         self.values += x.len() as u64;
-        for (x, q) in x.iter().zip(q) {
-            let (x, q) = (f64::from(*x), f64::from(q));
-            let error = (x - q).abs();
-            self.signal += x * x;
-            self.noise += error * error;
-            self.kept += q * q;
-            self.error += error;
-            let larger = error > self.max_error || error.is_nan();
-            self.max_error = if larger { error } else { self.max_error };
+        let mut q = q.into_iter();
+        for block in x.chunks(BLOCK) {
+            let (mut signal, mut noise) = (0.0, 0.0);
+            for (x, q) in block.iter().zip(&mut q) {
+                let (x, q) = (f64::from(*x), f64::from(q));
+                let error = (x - q).abs();
+                signal += x * x;
+                noise += error * error;
+                self.kept += q * q;
+                self.error += error;
+                self.max_error = larger(error, self.max_error);
+            }
+            self.signal += signal;
+            self.noise += noise;
+            self.block_error = larger(ratio(noise, signal, 0.0).sqrt(), self.block_error);
         }
     }
 
     /// What the sums say.
     pub fn quality(&self) -> Quality {
-        let ratio = |a: f64, b: f64, empty: f64| if a == 0.0 && b == 0.0 { empty } else { a / b };
         Quality {
             sqnr_db: (self.noise != 0.0).then(|| 10.0 * (self.signal / self.noise).log10()),
             nmse: ratio(self.noise, self.signal, 0.0),
@@ -110,6 +146,7 @@ impl Sums {
             mean_abs_error: self.error / self.values.max(1) as f64,
             max_abs_error: self.max_error,
             rms_ratio: ratio(self.kept, self.signal, 1.0).sqrt(),
+            block_error: self.block_error,
         }
     }
 }
@@ -134,6 +171,25 @@ mod tests {
         assert!((q.mean_abs_error - 1.0 / 3.0).abs() < 1e-15);
         assert_eq!(q.max_abs_error, 1.0);
         assert!((q.rms_ratio - (6.0f64 / 9.0).sqrt()).abs() < 1e-15);
+        assert!((q.block_error - (1.0f64 / 9.0).sqrt()).abs() < 1e-15);
+    }
+
+    #[test]
+    fn the_worst_block_is_that_of_32_values_and_of_one_state() {
+        let x = [1.0; 70];
+        let mut q = x;
+        // The last block has six values, one of them lost; in the second two of 32 are.
+        (q[40], q[41], q[69]) = (0.0, 0.0, 0.0);
+        assert!((quality(&x, q).block_error - (1.0f64 / 6.0).sqrt()).abs() < 1e-15);
+        assert!((quality(&x[..64], q).block_error - 0.25).abs() < 1e-15);
+        // A block begins anew with each state: seven values of a block of their own.
+        let mut sums = Sums::default();
+        sums.add(&x[..63], q);
+        sums.add(&x[..7], q[63..].iter().copied());
+        assert!((sums.quality().block_error - (1.0f64 / 7.0).sqrt()).abs() < 1e-15);
+        assert_eq!(quality(&[0.0; 3], [0.0; 3]).block_error, 0.0);
+        assert_eq!(quality(&[0.0; 3], [1.0; 3]).block_error, f64::INFINITY);
+        assert!(quality(&[1.0; 3], [f32::NAN; 3]).block_error.is_nan());
     }
 
     #[test]

@@ -158,6 +158,13 @@ pub struct Quality {
     pub max_quant_error: f64,
     /// `rms(q) / rms(x)`.
     pub rms_ratio: f64,
+    /// Largest `sqrt(sum (x - q)^2 / sum x^2)` of any 32 successive values.
+    #[serde(default)]
+    pub block_error: Option<f64>,
+    /// Least and largest NMSE that format, rule and distribution let one expect, where that is
+    /// calculated.
+    #[serde(default)]
+    pub expected_nmse: Option<(f64, f64)>,
 }
 
 /// Bytes of one row on one case.
@@ -298,6 +305,8 @@ pub const KEYS: &[&str] = &[
     "mean_quant_error",
     "max_quant_error",
     "rms_ratio",
+    "block_error",
+    "expected_nmse",
     "bits_per_weight",
     "artifact_bytes",
     "scale_bytes",

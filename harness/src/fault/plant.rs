@@ -6,6 +6,7 @@ use crate::driver::Task;
 use crate::protocol::{Depth, Reply};
 use crate::refusal::Refusal;
 use crate::row::RowRun;
+use crate::truth::Truth;
 use lowbit_kernels::Kernel;
 use lowbit_kernels::context::Poison;
 use lowbit_reference::case::Case;
@@ -41,11 +42,11 @@ struct Honest<'a, O: Op> {
     answers: Answers,
 }
 
-/// A case, its problem, and what a right answer is.
-struct Truth<'a, O: Op> {
+/// A case, its problem, and what is true of it.
+struct Scene<'a, O: Op> {
     task: Task<'a>,
     problem: O::Problem,
-    reference: O::Reference,
+    truth: Truth<O>,
 }
 
 /// Plant every fault that is not known around every row that passes, and answer its fate.
@@ -57,28 +58,28 @@ pub(crate) fn run<O: Op>(
 ) -> Result<(), String> {
     let case = planting.case;
     let problem = O::generate(case, bench.files)?;
-    let reference = O::reference(&problem);
-    let truth = Truth { task: Task { case, rows: &[], depth: &Depth::Claims }, problem, reference };
+    let truth = Truth::of(&problem);
+    let scene = Scene { task: Task { case, rows: &[], depth: &Depth::Claims }, problem, truth };
     let mut stand: Vec<Honest<'_, O>> = Vec::new();
     for (name, known) in planting.rows {
         let kernel = kernels.iter().find(|kernel| kernel.name() == name);
         let kernel = *kernel.ok_or_else(|| format!("op {} has no row {name}", O::SPEC.name))?;
         answer(Reply::Started { kernel: name.clone() });
-        stand.extend(truth.honest(kernel, bench).map(|answers| Honest { kernel, known, answers }));
+        stand.extend(scene.honest(kernel, bench).map(|answers| Honest { kernel, known, answers }));
     }
     for fault in all() {
-        for place in places::<O>(fault, &truth, &stand, bench) {
+        for place in places::<O>(fault, &scene, &stand, bench) {
             let site = Site { fault: fault.name.to_owned(), place };
             let open: Vec<_> = stand.iter().filter(|row| !row.known.contains(&site)).collect();
             if open.is_empty() {
                 continue;
             }
             let Some(given) = planted::<O>(fault, &site.place, case, bench)? else { continue };
-            let given = given.as_ref().unwrap_or(&truth.problem);
+            let given = given.as_ref().unwrap_or(&scene.problem);
             for row in open {
                 let kernel = row.kernel.name().to_owned();
                 answer(Reply::Planting { kernel: kernel.clone(), site: site.clone() });
-                match truth.fate((fault, &site.place), given, row, bench) {
+                match scene.fate((fault, &site.place), given, row, bench) {
                     Some(fate) => answer(Reply::Fate { kernel, site: site.clone(), fate }),
                     None => answer(Reply::Alive),
                 }
@@ -91,13 +92,13 @@ pub(crate) fn run<O: Op>(
 /// Where a fault can be planted on a case.
 fn places<O: Op>(
     fault: &Fault,
-    truth: &Truth<'_, O>,
+    scene: &Scene<'_, O>,
     stand: &[Honest<'_, O>],
     bench: &Bench,
 ) -> BTreeSet<String> {
     match fault.plant {
         Plant::Read(roles, _) => {
-            let Ok(mut problem) = O::generate(truth.task.case, bench.files) else {
+            let Ok(mut problem) = O::generate(scene.task.case, bench.files) else {
                 return BTreeSet::new();
             };
             let piece = |part| match part {
@@ -107,7 +108,7 @@ fn places<O: Op>(
             O::parts(&mut problem).into_iter().filter_map(piece).collect()
         }
         Plant::Rule(_) => ["rule".to_owned()].into(),
-        Plant::Case(others) => others(truth.task.case).into_iter().map(|(site, _)| site).collect(),
+        Plant::Case(others) => others(scene.task.case).into_iter().map(|(site, _)| site).collect(),
         Plant::Bounds(_) => ["widest".to_owned()].into(),
         Plant::Answer(_) => {
             let outputs = stand.iter().flat_map(|row| &row.answers.first.0);
@@ -162,14 +163,14 @@ fn changes(piece: &mut Piece<'_>, plant: fn(&mut Piece<'_>)) -> bool {
     bits(piece) != before
 }
 
-impl<O: Op> Truth<'_, O> {
+impl<O: Op> Scene<'_, O> {
     /// What a row answers that is right; nothing if it cannot run here, or is not.
     fn honest(&self, kernel: &'static dyn Kernel<O>, bench: &Bench) -> Option<Answers> {
         bench.hardware.has(kernel.need()).ok()?;
         kernel.accepts(&self.problem).ok()?;
         let run = self.row(kernel, &self.problem);
         let answers = answers(&run, bench).ok()?;
-        let (_, _, refusal) = run.weigh(&self.reference, &answers.first, &answers.second);
+        let (_, _, refusal) = run.weigh(&self.truth, &answers.first, &answers.second);
         refusal.is_none().then_some(answers)
     }
 
@@ -192,9 +193,9 @@ impl<O: Op> Truth<'_, O> {
             Plant::Answer(plant) => altered(&row.answers, place, plant)?,
             Plant::Bounds(factor) => {
                 let (honest, before) = (&row.answers.second, row.answers.before.clone());
-                let wrong = run.displaced(&self.reference, honest, factor)?;
+                let wrong = run.displaced(&self.truth.reference, honest, factor)?;
                 // Else another output is judged by this one, and more than a bound is broken.
-                run.admits(&self.reference, &wrong, LOOSE).then_some(())?;
+                run.admits(&self.truth.reference, &wrong, LOOSE).then_some(())?;
                 Answers { first: wrong.clone(), second: wrong, before }
             }
             _ => {
@@ -213,7 +214,7 @@ impl<O: Op> Truth<'_, O> {
         if (&answered.first, &answered.second) == (&row.answers.first, &row.answers.second) {
             return Some(Fate::Equivalent);
         }
-        let (_, _, refusal) = run.weigh(&self.reference, &answered.first, &answered.second);
+        let (_, _, refusal) = run.weigh(&self.truth, &answered.first, &answered.second);
         Some(refusal.map_or(Fate::Survived, caught))
     }
 }

@@ -85,6 +85,17 @@ pub static TENSORS: &[Fault] = &[
     read("nibbles_swapped", "takes the two halves of every byte in the other order", PACKED, |p| {
         each(p, |byte| f64::from(low_byte(byte).rotate_left(4)));
     }),
+    read(
+        "borrow_leaks",
+        "takes 8 from both halves of every byte at once, and lets the low one borrow",
+        PACKED,
+        |p| {
+            each(p, |byte| match low_byte(byte) {
+                byte if byte & 15 < 8 => f64::from(byte.wrapping_sub(16)),
+                byte => f64::from(byte),
+            });
+        },
+    ),
     read("one_bit", "reads one bit of one byte wrongly", PACKED, |p| {
         let i = p.numbers.len() / 2;
         p.numbers.set(i, f64::from(low_byte(p.numbers.get(i)) ^ 1));

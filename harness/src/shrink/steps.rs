@@ -3,7 +3,7 @@
 //! | parameter | becomes |
 //! |---|---|
 //! | word | an earlier word of its list (`data`: realistic, then exact; `distribution`: normal) |
-//! | config | a named word; itself without one of its fields, or with half of a number |
+//! | config | a named word; itself without one of its fields, with half of a number, or with 1 for a decimal |
 //! | number | its least value; a small size or an edge of a tile; a part of itself; one less, or one power of two that divides it less |
 //! | seed | 0, 1, 2 or 3 |
 //! | decimal | its default; 1 |
@@ -81,7 +81,7 @@ fn values(case: &Case, param: &Param) -> Vec<Option<Value>> {
     left_out.into_iter().chain(smaller.into_iter().map(Some)).collect()
 }
 
-/// The config without one of its fields, or with half of one of its numbers.
+/// The config without one of its fields, with half of one of its numbers, or 1 for a decimal.
 fn configs(text: &str, param: &Param) -> Vec<Value> {
     let Ok(config) = serde_json::from_str::<serde_json::Map<_, _>>(text) else { return Vec::new() };
     let mut steps = Vec::new();
@@ -93,6 +93,11 @@ fn configs(text: &str, param: &Param) -> Vec<Value> {
             let mut smaller = config.clone();
             smaller.insert(key.clone(), half.into());
             steps.push(smaller);
+        }
+        if value.as_f64().is_some_and(|decimal| value.is_f64() && decimal != 1.0) {
+            let mut one = config.clone();
+            one.insert(key.clone(), 1.0.into());
+            steps.push(one);
         }
     }
     let canonical = |step| param.parse(&serde_json::Value::Object(step).to_string()).ok();
@@ -227,6 +232,16 @@ mod tests {
         assert_eq!(numbers(1, 0, "k"), [0]);
         assert!(numbers(0, 0, "k").is_empty());
         assert_eq!(numbers(u64::MAX, 0, "seed"), SEEDS);
+    }
+
+    #[test]
+    fn a_fixed_scale_becomes_one() {
+        let rule = r#"{"range":"fixed","fixed_scale":0.02,"granularity":"tensor"}"#;
+        let id = |rule| format!("quantize_weight/weight=int8/weight_rule={rule}/k=4/n=1");
+        let all = steps(&case(&id(rule)));
+        let one = case(&id(&rule.replace("0.02", "1.0")));
+        assert!(all.contains(&one), "{all:?}");
+        assert!(!steps(&one).iter().any(|step| *step == one || *step == case(&id(rule))));
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! its verdict stands ours, in which every value counts the same, NaN is seen and zeros that stay
 //! zeros pass; and one under limits relative to the state's own magnitude.
 use super::gate::{Figures, at_least};
-use super::{RHO_BLOCK, RelativeGate, RhoGate, Violation};
+use super::{RelativeGate, RhoGate, Violation};
 use crate::invalid::Invalid;
 use crate::quality::{Quality, Sums};
 
@@ -28,7 +28,6 @@ pub struct RhoStatistics {
     original_bytes: u64,
     stored_bytes: u64,
     sums: Sums,
-    block_error: f64,
 }
 
 /// Broken limits, by gate; an empty list is a pass.
@@ -62,11 +61,6 @@ impl RhoStatistics {
         self.original_bytes = self.original_bytes.saturating_add(4 * x.len() as u64);
         self.stored_bytes = self.stored_bytes.saturating_add(stored_bytes);
         self.sums.add(x, q.iter().copied());
-        for (x, q) in x.chunks(RHO_BLOCK).zip(q.chunks(RHO_BLOCK)) {
-            let error = block_error(x, q);
-            let larger = error > self.block_error || error.is_nan();
-            self.block_error = if larger { error } else { self.block_error };
-        }
         Ok(())
     }
 
@@ -99,7 +93,7 @@ impl RhoStatistics {
     /// Largest `sqrt(sum (x - q)^2 / sum x^2)` of any block of any state: 0 for zeros that stayed
     /// zeros, infinite for zeros that did not, NaN where a NaN was met.
     pub fn block_error(&self) -> f64 {
-        self.block_error
+        self.sums.block_error
     }
 
     /// The source's verdict, in f32 as there: a violation more where it refuses to judge.
@@ -132,7 +126,7 @@ impl RhoStatistics {
         Verdicts {
             compat,
             absolute: gate.check(&quality, f64::from(ratio)),
-            relative: relative.check(quality.nmse, self.block_error),
+            relative: relative.check(quality.nmse, quality.block_error),
         }
     }
 }
@@ -140,12 +134,6 @@ impl RhoStatistics {
 fn rms(x: &[f32]) -> f64 {
     let squares = x.iter().map(|x| f64::from(*x) * f64::from(*x));
     (squares.sum::<f64>() / x.len() as f64).sqrt()
-}
-
-fn block_error(x: &[f32], q: &[f32]) -> f64 {
-    let mut sums = Sums::default();
-    sums.add(x, q.iter().copied());
-    sums.quality().nmse.sqrt()
 }
 
 #[cfg(test)]

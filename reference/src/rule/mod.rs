@@ -19,7 +19,7 @@ pub mod named;
 pub mod spelled;
 use crate::format::Levels;
 pub use grouping::{Groups, dequantize_groups, quantize_groups};
-pub use named::{activation_rule, burn_dragon, weight_rule};
+pub use named::{activation_rule, burn_dragon, rule_words, weight_rule};
 use serde::{Deserialize, Serialize};
 
 /// One code of any format: wide enough for signed and unsigned bytes, so that neither is ever
@@ -196,7 +196,7 @@ impl Rule {
     }
 
     /// Smallest and largest value of a group, zero among them if the rule says so.
-    fn extremes(&self, group: &[f32]) -> (f32, f32) {
+    pub(crate) fn extremes(&self, group: &[f32]) -> (f32, f32) {
         let first = if self.with_zero { 0.0 } else { group.first().copied().unwrap_or(0.0) };
         let min = group.iter().fold(first, |min, x| -larger(-min, -x));
         (min, group.iter().fold(first, |max, x| larger(max, *x)))

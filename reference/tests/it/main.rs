@@ -9,6 +9,7 @@ mod gradients;
 mod linear;
 mod lowbit_config;
 mod quality_gate;
+mod quality_table;
 mod rho_codecs;
 mod rho_drift;
 mod rules;

@@ -38,12 +38,9 @@ fn quality_on_normal_data_is_as_calculated() {
         let reference = QuantizeWeight::reference(&problem);
         let got = QuantizeWeight::quality(&problem, &reference).unwrap().sqnr_db.unwrap();
         assert!((got - want).abs() < 0.1, "{weight} {rule}: {got} dB, calculated {want} dB");
-        // The scale of `twn` is no statistic of all values: nothing is predicted for it.
-        let expected = QuantizeWeight::expected_error(&problem);
-        assert_eq!(expected.is_none(), rule == "twn", "{weight} {rule}");
+        let expected = QuantizeWeight::expected_error(&problem).unwrap();
         let quality = QuantizeWeight::quality(&problem, &reference).unwrap();
-        let unexpected = expected.and_then(|expected| quality.unexpected(expected));
-        assert_eq!(unexpected, None, "{weight} {rule}");
+        assert_eq!(quality.unexpected(expected), None, "{weight} {rule}");
         let zeros = reference.codes.iter().filter(|c| **c == 0).count() as f64;
         let share = zeros / reference.codes.len() as f64;
         let predicted = QuantizeWeight::predicted_zeros(&problem).unwrap();
@@ -51,6 +48,32 @@ fn quality_on_normal_data_is_as_calculated() {
             share <= predicted + 0.005,
             "{weight} {rule}: {share} zeros, {predicted} predicted"
         );
+    }
+}
+
+/// Rules of a whole tensor whose scale, centre or zero point is no statistic that integrals are taken
+/// over: the data say what it is, and the codes of another rule have another error.
+#[test]
+fn the_error_of_a_whole_tensor_is_calculated_from_what_it_shares() {
+    let pairs = [("sign1", "b1", 0.2), ("ternary2", "twn", 0.1), ("uint4", "onnx", 0.02)];
+    for (weight, rule, moved) in pairs {
+        for distribution in ["normal", "laplace", "relu"] {
+            let id = format!(
+                "quantize_weight/weight={weight}/weight_rule={rule}/k=4096/n=64/data=realistic\
+                 /distribution={distribution}/seed=7"
+            );
+            let problem = QuantizeWeight::generate(&id.parse::<Case>().unwrap(), &NoFiles).unwrap();
+            let expected = QuantizeWeight::expected_error(&problem).expect(&id);
+            let mut reference = QuantizeWeight::reference(&problem);
+            let quality = |q: &_| QuantizeWeight::quality(&problem, q).unwrap();
+            assert_eq!(quality(&reference).unexpected(expected), None, "{id}");
+            let (least, most) = expected.nmse(&quality(&reference)).unwrap();
+            assert!(least < quality(&reference).nmse && quality(&reference).nmse < most, "{id}");
+            // As by a scale that is a little wrong.
+            reference.shared[0].scale *= 1.0 + moved;
+            let wrong = quality(&reference);
+            assert!(wrong.unexpected(expected).is_some(), "{id}");
+        }
     }
 }
 

@@ -79,21 +79,56 @@ impl QuantizeProblem {
         quality(&self.x, q.codes.iter().enumerate().map(value))
     }
 
-    /// The squared error that drawn values must have: [`predicted`] with the rule for a formula.
-    /// Nothing of means of small groups, whose values make the mean and so are not independent of
-    /// it, nothing where a handful of clipped values carry it all, and nothing of few values. Nor of
-    /// small groups of unsigned codes: one without a positive value has no scale, and all its error.
+    /// The squared error that drawn values must have: [`predicted`] with the rule for a formula. Of a
+    /// whole tensor with a mean, a centre or a zero point the data say what it shares.
+    ///
+    /// Nothing of rotated rows, of means, centres and zero points of groups, whose values make them and
+    /// so are not independent of them, nothing where a handful of clipped values carry it all, and nothing
+    /// of few values. Nor of small groups of unsigned codes: one without a positive value has no scale,
+    /// and all its error.
     pub fn expected_error(&self) -> Option<Predicted> {
-        let Rule { centred, kept_mean, rotated, range, .. } = self.rule;
-        let formula = !(centred || kept_mean || rotated || range == Range::Minmax);
-        if !formula
-            || self.x.len() < PREDICTED_VALUES
-            || (range == Range::Absmean && self.group_len < 4096)
-            || (range == Range::Absmax && self.levels().unsigned() && self.group_len < 64)
+        if self.x.len() < PREDICTED_VALUES || self.rule.rotated {
+            return None;
+        }
+        let Rule { centred, kept_mean, range, .. } = self.rule;
+        let of_groups = !(centred || kept_mean || range == Range::Minmax);
+        let expected = match self.group_len >= self.x.len() && range != Range::Absmax {
+            true => self.expected_of_tensor(),
+            false => of_groups.then(|| self.expected_of_groups()).flatten(),
+        };
+        expected.filter(Predicted::is_steady)
+    }
+
+    fn drawn(&self) -> Option<Drawn> {
+        let (distribution, sigma) = (self.distribution?, f64::from(self.sigma));
+        Some(Drawn { distribution, sigma, row_len: self.row_len })
+    }
+
+    /// One group: other values could be its own, if they lie between its ends where those are what
+    /// it shares.
+    fn expected_of_tensor(&self) -> Option<Predicted> {
+        let (rule, levels) = (&self.rule, self.levels());
+        let shared = rule.shared(levels, &self.x);
+        let ends = match rule.range {
+            Range::Minmax => rule.extremes(&self.x),
+            _ => (f32::NEG_INFINITY, f32::INFINITY),
+        };
+        let formula = Formula {
+            group_len: self.x.len(),
+            statistic: &|_| 1.0,
+            possible: &|x, _| (f64::from(ends.0)..=f64::from(ends.1)).contains(&x),
+            value: &|x, _| f64::from(rule.value(rule.code(levels, x as f32, &shared), &shared)),
+        };
+        predicted(formula, self.drawn()?, &self.x)
+    }
+
+    fn expected_of_groups(&self) -> Option<Predicted> {
+        let (rule, levels, range) = (&self.rule, self.levels(), self.rule.range);
+        if (range == Range::Absmean && self.group_len < 4096)
+            || (range == Range::Absmax && levels.unsigned() && self.group_len < 64)
         {
             return None;
         }
-        let (rule, levels) = (&self.rule, self.levels());
         let fixed = range == Range::Fixed;
         let formula = Formula {
             group_len: self.group_len,
@@ -107,9 +142,7 @@ impl QuantizeProblem {
                 f64::from(rule.value(rule.code(levels, x as f32, &shared), &shared))
             },
         };
-        let (distribution, sigma) = (self.distribution?, f64::from(self.sigma));
-        let drawn = Drawn { distribution, sigma, row_len: self.row_len };
-        predicted(formula, drawn, &self.x).filter(Predicted::is_steady)
+        predicted(formula, self.drawn()?, &self.x)
     }
 
     /// Share of values within half a step (or the ternary threshold) of zero.
