@@ -239,7 +239,8 @@ mod tests {
         let rule = r#"{"range":"fixed","fixed_scale":0.02,"granularity":"tensor"}"#;
         let id = |rule| format!("quantize_weight/weight=int8/weight_rule={rule}/k=4/n=1");
         let all = steps(&case(&id(rule)));
-        let one = case(&id(&rule.replace("0.02", "1.0")));
+        let spelled = rule.replace("0.02", "1.0");
+        let one = case(&id(&spelled));
         assert!(all.contains(&one), "{all:?}");
         assert!(!steps(&one).iter().any(|step| *step == one || *step == case(&id(rule))));
     }

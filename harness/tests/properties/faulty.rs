@@ -1,13 +1,24 @@
 //! The property sees what it is for: a row that is wrong from some size on fails, and its case is
 //! made small.
-use super::property;
+use super::{CASES, NIGHTLY, property};
 use libtest_mimic::{Failed, Trial};
-use lowbit_harness::driver::{Driver, OpDriver};
+use lowbit_harness::bench::Bench;
+use lowbit_harness::driver::{Driver, OpDriver, Task};
+use lowbit_harness::files::Disk;
+use lowbit_harness::memory::Counting;
+use lowbit_harness::protocol::{Depth, Reply};
 use lowbit_kernels::context::Context;
 use lowbit_kernels::hadamard::KERNELS;
+use lowbit_kernels::hardware::Hardware;
+use lowbit_kernels::pool::Pool;
 use lowbit_kernels::{Failure, Kernel, Prepared};
+use lowbit_reference::case::Case;
 use lowbit_reference::op::hadamard::{HadamardProblem, HadamardTransform};
 use lowbit_reference::op::{Arithmetic, Outputs, Tensor};
+use lowbit_reports::record::Record;
+
+/// Counts nothing here: it is not the process's allocator.
+static HEAP: Counting = Counting::new();
 
 /// A trial of the trials.
 pub(super) fn trial() -> Trial {
@@ -15,14 +26,26 @@ pub(super) fn trial() -> Trial {
 }
 
 fn fails() -> Result<(), Failed> {
-    let driver: &'static dyn Driver = &OpDriver::<HadamardTransform> { kernels: &[&Wrong] };
-    let row = driver.rows()[0];
-    let failed = match property(driver, row) {
+    let small = "lowbit check --case 'hadamard/m=1/k=8/data=exact/seed=0' --kernel scalar";
+    let failed = match property(("hadamard", "scalar"), (NIGHTLY, CASES), answered) {
         Ok(()) => return Err("a wrong row has the property".into()),
         Err(failed) => failed.message().unwrap_or_default().to_owned(),
     };
-    let small = "lowbit check --case 'hadamard/m=1/k=8/data=exact/seed=0' --kernel scalar";
     if failed.contains(small) { Ok(()) } else { Err(failed.into()) }
+}
+
+/// In this process: no worker knows the row.
+fn answered(case: &Case) -> Result<Record, String> {
+    let mut bench = Bench::new(Pool::new(3)?, Hardware::detect(), &Disk, &HEAP);
+    let (mut record, rows) = (None, [Wrong.name().to_owned()]);
+    let mut answer = |reply| {
+        if let Reply::Record(answered) = reply {
+            record = Some(*answered);
+        }
+    };
+    let task = Task { case, rows: &rows, depth: &Depth::Claims };
+    OpDriver::<HadamardTransform> { kernels: &[&Wrong] }.run(&task, &mut bench, &mut answer)?;
+    record.ok_or_else(|| "no record".into())
 }
 
 /// The scalar row, and one sign of it.

@@ -1,25 +1,23 @@
 //! A property of every row of every op: it answers what the scalar reference answers, whatever the
 //! shape, config, layout, tier and data.
 //!
-//! proptest draws cases from the axes of the suite `nightly` and makes a failing one small; the
-//! check is that of every command, on three threads. 32 cases a row; five hundred with the feature
-//! `heavy`. `cargo test -p lowbit-harness --test properties -- linear::avx2`.
+//! proptest draws cases from the axes of the suite `nightly` (for a device, `gpu-smoke`) and makes a failing one small; the
+//! check is that of every command. Rows run in `lowbit worker`, on three threads: one that crashes or
+//! hangs, while it is drawn for or made small, ends its worker and fails. 32 cases a row; five
+//! hundred with the feature `heavy`. `cargo test -p lowbit-harness --test properties --
+//! linear::avx2`.
 //!
 //! Rows of `linear` are also compared with the product of fake-quantized operands: directly, without
-//! the reference's sums between the two.
+//! the reference's sums between the two. Those of the projections are, in `training/tests/gradients`.
 mod fake_quant;
 mod faulty;
 use libtest_mimic::{Arguments, Failed, Trial};
-use lowbit_harness::bench::Bench;
-use lowbit_harness::driver::{DRIVERS, Driver, RowInfo, Task};
-use lowbit_harness::files::Disk;
-use lowbit_harness::memory::Counting;
-use lowbit_harness::protocol::{Depth, Reply};
+use lowbit_harness::driver::{DRIVERS, Driver, RowInfo};
+use lowbit_harness::engine::{Engine, Mode};
+use lowbit_harness::plan::{Job, Settings};
 use lowbit_harness::shrink::Cases;
-use lowbit_kernels::hardware::{Hardware, Need};
-use lowbit_kernels::pool::Pool;
 use lowbit_reference::case::Case;
-use lowbit_reference::data::{Files, Matrix};
+use lowbit_reference::hash::fnv1a;
 use lowbit_reports::record::{Record, SkipKind, Verdict};
 use lowbit_scenarios::Scenario;
 use proptest::test_runner::{
@@ -27,32 +25,33 @@ use proptest::test_runner::{
 };
 use std::cell::Cell;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-/// Files by their path from the root of the repository.
-struct Root;
-
-impl Files for Root {
-    fn matrix(&self, path: &str, tensor: &str) -> Result<Matrix, String> {
-        Disk.matrix(&format!("{}/../{path}", env!("CARGO_MANIFEST_DIR")), tensor)
-    }
-}
-
-/// Counts nothing here: it is not the process's allocator.
-static HEAP: Counting = Counting::new();
-const NIGHTLY: &str = include_str!("../../../scenarios/suites/nightly.json");
+/// A suite by its name.
+type Suite = (&'static str, &'static str);
+const NIGHTLY: Suite = ("nightly", include_str!("../../../scenarios/suites/nightly.json"));
+const DEVICES: Suite = ("gpu-smoke", include_str!("../../../scenarios/suites/gpu-smoke.json"));
 /// Cases that a row has to accept.
 const CASES: u32 = if cfg!(feature = "heavy") { 500 } else { 32 };
+/// Longest silence of a row on a small case, seconds: on a device, a compiler's.
+const SILENCE: f64 = 10.0;
+const DEVICE_SILENCE: f64 = 60.0;
 /// Cases that it may refuse, for each that it is to accept: it may take one format of many.
 const REFUSED: u32 = 400;
 /// Most operations and bytes of a case.
 const MOST_WORK: u64 = 1 << 18;
 
 fn main() -> ExitCode {
+    // Suites name files from the root of the repository.
+    if let Err(why) = std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")) {
+        eprintln!("the repository: {why}");
+        return ExitCode::FAILURE;
+    }
     let mut trials = Vec::new();
     for driver in DRIVERS.iter().copied() {
-        for row in driver.rows().into_iter().filter(|row| row.need != Need::Wgpu) {
+        for row in driver.rows() {
             let name = format!("{}::{}", driver.spec().name, row.name);
-            trials.push(Trial::test(name, move || property(driver, row)));
+            trials.push(Trial::test(name, move || in_workers(driver, row)));
         }
     }
     trials.extend(fake_quant::trials());
@@ -60,22 +59,22 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// So many cases, always the same ones of an op.
-fn runner(cases: u32) -> TestRunner {
+/// So many cases, always the same ones of a row.
+fn runner((op, row): (&str, &str), cases: u32) -> TestRunner {
     TestRunner::new(Config {
         cases,
         max_global_rejects: REFUSED * cases,
         failure_persistence: None,
         rng_algorithm: RngAlgorithm::ChaCha,
-        rng_seed: RngSeed::Fixed(5),
+        rng_seed: RngSeed::Fixed(fnv1a(format!("{op}::{row}").as_bytes())),
         max_shrink_time: 10_000,
         ..Config::default()
     })
 }
 
 /// The sweeps of the suite that are for a row of an op.
-fn sweeps(nightly: &Scenario, op: &str, row: &str) -> Vec<usize> {
-    let sweeps = nightly.sweeps.iter().enumerate();
+fn sweeps(suite: &Scenario, op: &str, row: &str) -> Vec<usize> {
+    let sweeps = suite.sweeps.iter().enumerate();
     let mine = sweeps.filter(|(_, sweep)| sweep.op.name == op && sweep.kernel_matches(row));
     mine.map(|(i, _)| i).collect()
 }
@@ -88,16 +87,16 @@ fn small(case: &Case) -> bool {
 /// Run a property over cases of the suite that are for a row; the error has the smallest case.
 fn over(
     (op, row): (&str, &str),
-    cases: u32,
+    ((suite, text), cases): (Suite, u32),
     property: impl Fn(&Case) -> TestCaseResult,
 ) -> Result<(), Failed> {
-    let nightly = Scenario::parse("nightly.json", NIGHTLY)?;
-    let sweeps = sweeps(&nightly, op, row);
+    let scenario = Scenario::parse(suite, text)?;
+    let sweeps = sweeps(&scenario, op, row);
     if sweeps.is_empty() {
-        return Err(format!("nightly.json has no sweep of {op} for {row}").into());
+        return Err(format!("{suite} has no sweep of {op} for {row}").into());
     }
-    let strategy = Cases { scenario: &nightly, sweeps };
-    let run = runner(cases).run(&strategy, |case| {
+    let strategy = Cases { scenario: &scenario, sweeps };
+    let run = runner((op, row), cases).run(&strategy, |case| {
         if small(&case) { property(&case) } else { Err(TestCaseError::reject("large")) }
     });
     run.map_err(|error| match error {
@@ -108,37 +107,35 @@ fn over(
     })
 }
 
-fn property(driver: &'static dyn Driver, row: RowInfo) -> Result<(), Failed> {
-    let hardware = Hardware::detect();
-    if let Err(missing) = hardware.has(row.need) {
+/// The property of a row that runs in workers.
+fn in_workers(driver: &'static dyn Driver, row: RowInfo) -> Result<(), Failed> {
+    let mut engine = Engine::new(env!("CARGO_BIN_EXE_lowbit").into(), DRIVERS, Some(3));
+    if let Err(missing) = engine.hardware()?.has(row.need) {
         eprintln!("{}::{} not run: {missing}", driver.spec().name, row.name);
         return Ok(());
     }
-    // Trials share threads, and a thread can join one pool in its life.
-    let bench = Cell::new(Some(Bench::new(Pool::new(3)?, hardware, &Root, &HEAP)));
-    over((driver.spec().name, row.name), CASES, |case| {
-        let mut lent = bench.take().ok_or_else(|| TestCaseError::fail("panicked before"))?;
-        let record = record(driver, row.name, case, &mut lent);
-        bench.set(Some(lent));
-        judged(&record.map_err(TestCaseError::fail)?)
+    let device = row.need.is_device();
+    let mut settings = Settings::default();
+    settings.measure.time_limit_seconds = if device { DEVICE_SILENCE } else { SILENCE };
+    // proptest calls what it is given through a shared reference.
+    let (settings, engine) = (Arc::new(settings), Cell::new(Some(engine)));
+    let suite = if device { DEVICES } else { NIGHTLY };
+    property((driver.spec().name, row.name), (suite, CASES), |case| {
+        let (sweep, rows) = (Arc::clone(&settings), vec![row.name.to_owned()]);
+        let mut lent = engine.take().ok_or("panicked before")?;
+        let mut records = lent.run(&Job { sweep, case: case.clone(), rows }, Mode::Check);
+        engine.set(Some(lent));
+        records.pop().ok_or_else(|| "no record".into())
     })
 }
 
-fn record(
-    driver: &dyn Driver,
-    row: &str,
-    case: &Case,
-    bench: &mut Bench,
-) -> Result<Record, String> {
-    let rows = [row.to_owned()];
-    let mut record = None;
-    let mut answer = |reply| {
-        if let Reply::Record(answered) = reply {
-            record = Some(*answered);
-        }
-    };
-    driver.run(&Task { case, rows: &rows, depth: &Depth::Claims }, bench, &mut answer)?;
-    record.ok_or_else(|| "no record".into())
+/// What runs a row on a case says that it is right.
+fn property(
+    (op, row): (&str, &str),
+    cases: (Suite, u32),
+    record: impl Fn(&Case) -> Result<Record, String>,
+) -> Result<(), Failed> {
+    over((op, row), cases, |case| judged(&record(case).map_err(TestCaseError::fail)?))
 }
 
 fn judged(record: &Record) -> TestCaseResult {

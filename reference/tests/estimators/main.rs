@@ -2,6 +2,7 @@
 //! activations, why finite differences are no test of them, and fifty steps of training.
 mod drift;
 mod finite;
+mod floats;
 mod near;
 mod operation;
 mod saved;

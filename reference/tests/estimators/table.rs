@@ -1,6 +1,8 @@
 //! The table of forward values and gradients, made here; `METHODOLOGY.md` must hold it.
 use lowbit_reference::estimator::Estimator;
-use lowbit_reference::format::{ACTIVATION_FORMATS, Levels, WEIGHT_FORMATS};
+use lowbit_reference::format::{
+    ACTIVATION_FORMATS, INT4, INT8, Levels, UINT8, WEIGHT_FORMATS, WeightFormat,
+};
 use lowbit_reference::rule::{Range, Rule, Shared, named};
 use std::collections::BTreeSet;
 
@@ -132,7 +134,16 @@ fn kinds() -> Vec<(&'static str, Levels, &'static str, Rule)> {
             kinds.extend(rule.map(|rule| (format.name(), format.levels(), word.name, rule)));
         }
     }
+    // A scale known from calibration, as a scenario spells it: in the steps of absmax.
+    for format in [&INT8, &INT4, &UINT8] as [&dyn WeightFormat; 3] {
+        let rule = Rule { range: Range::Fixed, fixed_scale: STEP, ..absmax(format.levels()) };
+        kinds.push((format.name(), format.levels(), "fixed", rule));
+    }
     kinds
+}
+
+fn absmax(levels: Levels) -> Rule {
+    named::activation_rule("absmax", levels).expect("a rule of integers")
 }
 
 fn families() -> Vec<Family> {

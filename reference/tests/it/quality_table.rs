@@ -17,7 +17,6 @@ use lowbit_reference::rho::{RHO_COMPRESSIONS, RHO_PRECISIONS, RhoCodec, State, S
 use lowbit_reference::rule::{Rule, activation_rule, rule_words, weight_rule};
 use rayon::prelude::*;
 use std::fmt::Write as _;
-use std::sync::OnceLock;
 
 /// Values of a draw, rows of [`ROW`]; for states, matrices of 64 x 64.
 const VALUES: usize = 1 << 20;
@@ -38,6 +37,9 @@ const TABLE: &str = include_str!("quality_table.csv");
 /// What is judged, by name.
 type Quantizer = (String, Box<dyn FakeQuantize>);
 
+/// The rule of a name for levels.
+type RuleOf = fn(&str, Levels) -> Option<Rule>;
+
 /// A codec of states, without an anchor.
 #[derive(Debug)]
 struct ByCodec(&'static dyn RhoCodec);
@@ -55,8 +57,7 @@ fn by_rule() -> Vec<Quantizer> {
     use Levels::{Int4, Int8, Sign, Ternary, Uint4, Uint8};
     let mut known: Vec<ByRule> = Vec::new();
     let mut all: Vec<Quantizer> = Vec::new();
-    let kinds: [(&str, fn(&str, Levels) -> Option<Rule>); 2] =
-        [("weights", weight_rule), ("activations", activation_rule)];
+    let kinds: [(&str, RuleOf); 2] = [("weights", weight_rule), ("activations", activation_rule)];
     for (kind, rule_of) in kinds {
         for levels in [Sign, Ternary, Int4, Uint4, Int8, Uint8] {
             // No activation is a sign, ternary or an unsigned half byte.
@@ -122,10 +123,8 @@ fn nmse(x: &[f32], q: &[f32]) -> f64 {
 
 /// What the table says of a quantizer under a distribution.
 fn expected(name: &str, distribution: &str) -> Option<(f64, f64)> {
-    static LINES: OnceLock<Vec<Vec<&str>>> = OnceLock::new();
-    let split = || TABLE.lines().skip(1).map(|line| line.split(',').collect()).collect();
-    let lines = LINES.get_or_init(split);
-    let line = lines.iter().find(|line| line[..2] == [name, distribution])?;
+    let mut lines = TABLE.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let line = lines.find(|line| line[..2] == [name, distribution])?;
     Some((line[2].parse().unwrap(), line[3].parse().unwrap()))
 }
 

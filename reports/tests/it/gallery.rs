@@ -292,6 +292,7 @@ fn quality(db: f64) -> Quality {
         mean_quant_error: nmse.sqrt(),
         max_quant_error: 0.4,
         rms_ratio: 0.97,
+        ..Quality::default()
     }
 }
 

@@ -1,13 +1,18 @@
-//! `check_kernel` on a row of every op: as it is, and with one wrong element in its answer.
+//! `check_kernel` on a row of every op: as it is, and with a mistake in its answer.
 //!
-//! The wrong ones are refused with a case that no single step makes smaller; with the feature `heavy`
-//! the row as it is must be accepted, too, which takes most of six minutes. Only the answer is touched here: `lowbit mutate` has faults of other kinds.
+//! The wrong ones are refused with a case that no single step makes smaller. With the feature `heavy`
+//! the row as it is must be accepted, too, which takes most of six minutes, and [`DRAWN`] drawn mistakes
+//! of each op refused. Only the answer is touched here: `lowbit mutate` has faults of other kinds.
+mod drawn;
+mod wrong;
+use drawn::Drawn;
 use lowbit_harness::own::check_kernel_in;
 use lowbit_harness::shrink::Fault;
-use lowbit_kernels::context::Context;
-use lowbit_kernels::hardware::Need;
-use lowbit_kernels::{self as kernels, Failure, Kernel, Prepared};
-use lowbit_reference::op::{Arithmetic, Op, Outputs, Tensor};
+use lowbit_kernels::{self as kernels, Kernel};
+use lowbit_reference::hash::fnv1a;
+use lowbit_reference::op::{Op, Outputs, Tensor};
+use std::sync::Arc;
+use wrong::Wrong;
 
 /// What is wrong with the first output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,60 +26,16 @@ enum Mistake {
     LaterLaunch,
 }
 
-struct Wrong<O: Op>(&'static dyn Kernel<O>, Mistake);
+/// Drawn mistakes of each op.
+const DRAWN: u64 = 12;
 
-impl<O: Op> Kernel<O> for Wrong<O> {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-    fn need(&self) -> Need {
-        self.0.need()
-    }
-    fn arithmetic(&self, problem: &O::Problem) -> Arithmetic {
-        self.0.arithmetic(problem)
-    }
-    fn accepts(&self, problem: &O::Problem) -> Result<(), String> {
-        self.0.accepts(problem)
-    }
-    fn prepare<'p>(
-        &self,
-        problem: &'p O::Problem,
-        context: &mut Context,
-    ) -> Result<Box<dyn Prepared + 'p>, Failure> {
-        Ok(Box::new(Run { row: self.0.prepare(problem, context)?, mistake: self.1, launches: 0 }))
-    }
-}
-
-struct Run<'p> {
-    row: Box<dyn Prepared + 'p>,
-    mistake: Mistake,
-    launches: usize,
-}
-
-impl Prepared for Run<'_> {
-    fn launch(&mut self) -> Result<(), Failure> {
-        self.launches += 1;
-        self.row.launch()
-    }
-    fn sync(&mut self) -> Result<(), Failure> {
-        self.row.sync()
-    }
-    fn forget(&mut self) -> Result<(), Failure> {
-        self.row.forget()
-    }
-    fn in_place(&self) -> bool {
-        self.row.in_place()
-    }
-    fn reset(&mut self) -> Result<(), Failure> {
-        self.row.reset()
-    }
-    fn read(&mut self) -> Result<Outputs, Failure> {
-        let mut outputs = self.row.read()?;
-        let Some((_, first)) = outputs.0.first_mut() else { return Ok(outputs) };
-        let at = match (self.mistake, first.len()) {
-            (Mistake::None, _) | (_, 0) => return Ok(outputs),
-            (Mistake::FirstOfMany, len) if len < 200 => return Ok(outputs),
-            (Mistake::LaterLaunch, _) if self.launches < 2 => return Ok(outputs),
+impl Mistake {
+    fn plant(self, outputs: &mut Outputs, launches: usize) {
+        let Some((_, first)) = outputs.0.first_mut() else { return };
+        let at = match (self, first.len()) {
+            (Mistake::None, _) | (_, 0) => return,
+            (Mistake::FirstOfMany, len) if len < 200 => return,
+            (Mistake::LaterLaunch, _) if launches < 2 => return,
             (Mistake::Last, len) => len - 1,
             (Mistake::FirstOfMany, _) => 0,
             (Mistake::LaterLaunch, len) => len / 2,
@@ -85,12 +46,14 @@ impl Prepared for Run<'_> {
             Tensor::I8(values) => values[at] ^= 1,
             Tensor::U8(values) => values[at] ^= 1,
         }
-        Ok(outputs)
     }
 }
 
 fn op<O: Op>(table: &'static [&'static dyn Kernel<O>]) {
-    let row = |mistake| -> &'static Wrong<O> { Box::leak(Box::new(Wrong(table[0], mistake))) };
+    let row = |mistake: Mistake| {
+        let plant = move |outputs: &mut Outputs, launches| mistake.plant(outputs, launches);
+        Wrong::new(table[0], Arc::new(plant))
+    };
     let folder = tempfile::tempdir().expect("a folder");
     if cfg!(feature = "heavy") {
         let report = check_kernel_in(row(Mistake::None), folder.path());
@@ -110,12 +73,38 @@ fn op<O: Op>(table: &'static [&'static dyn Kernel<O>]) {
     }
 }
 
+/// How many drawn mistakes of an op are refused, and how soon: a line each, and all of them are.
+fn drawn<O: Op>(table: &'static [&'static dyn Kernel<O>]) {
+    let (folder, name) = (tempfile::tempdir().expect("a folder"), O::SPEC.name);
+    let mut accepted = Vec::new();
+    for turn in 0..if cfg!(feature = "heavy") { DRAWN } else { 0 } {
+        let drawn = Drawn::new(fnv1a(name.as_bytes()).wrapping_add(turn));
+        let begun = lowbit_harness::measure::now();
+        let refused = check_kernel_in(Wrong::new(table[0], drawn.mistake()), folder.path());
+        let (found, seconds) = (refused.err(), begun.elapsed().as_secs_f64());
+        let smallest = found.as_ref().and_then(|found| found.smallest());
+        let minimal = found.as_ref().is_some_and(|found| found.minimal());
+        println!("drawn,{name},{turn},{seconds:.2},{minimal},{}", smallest.is_some());
+        if smallest.is_none() {
+            accepted.push(drawn);
+        }
+    }
+    assert!(accepted.is_empty(), "{accepted:?}");
+}
+
 macro_rules! ops {
     ($($name:ident),* $(,)?) => {
         $(#[test]
         fn $name() {
             op(kernels::$name::KERNELS);
         })*
+
+        mod drawn_mistakes {
+            $(#[test]
+            fn $name() {
+                super::drawn(lowbit_kernels::$name::KERNELS);
+            })*
+        }
 
         #[test]
         fn every_op_is_here() {
