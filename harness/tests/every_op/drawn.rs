@@ -96,10 +96,12 @@ impl Drawn {
         if tensor.len() < self.from {
             return;
         }
-        let magnitude = |i: usize| tensor.get(i).abs();
-        let most = (0..tensor.len()).map(magnitude).fold(0.0, f64::max);
+        let most = (0..tensor.len()).map(|i| tensor.get(i).abs()).fold(0.0, f64::max);
+        let signed = (0..tensor.len()).any(|i| tensor.get(i) < 0.0);
         let sought = |i: &usize| match self.sought {
             Sought::Any => true,
+            // Bytes and losses have no sign.
+            Sought::Negative if !signed => tensor.get(*i) <= most / 2.0,
             Sought::Negative => tensor.get(*i) < 0.0,
             Sought::Positive => tensor.get(*i) > 0.0,
             Sought::Largest => tensor.get(*i).abs() == most,
