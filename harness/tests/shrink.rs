@@ -29,6 +29,10 @@ enum Mistake {
     Tail,
     /// Where x is negative, a weight of -1 counts as 1.
     Signs,
+    /// Unsigned codes of activations are read as signed bytes.
+    BytesAsSigned,
+    /// Sums of two products of unsigned and signed bytes are kept within 16 bits, as `vpmaddubsw` does.
+    Saturates,
     /// The first answer is wrong where the first weight is that of the file in the suite.
     File,
     /// The last answer is not written.
@@ -88,8 +92,23 @@ impl Run<'_> {
         match &problem.activation {
             Activation::F32(x) => f64::from(rows.row(x, i)[k]),
             Activation::I8(x) => value(rows.row(&x.codes, i)[k].into()),
+            Activation::U8(x) if self.mistake == Mistake::BytesAsSigned => {
+                value(rows.row(&x.codes, i)[k].cast_signed().into())
+            }
             Activation::U8(x) => value(rows.row(&x.codes, i)[k].into()),
         }
+    }
+
+    /// What two products lose where their sum leaves 16 bits.
+    fn carry(&self, i: usize, j: usize, k: usize) -> f64 {
+        let Activation::U8(x) = &self.problem.activation else { return 0.0 };
+        let x = self.problem.rows.row(&x.codes, i);
+        let w = |k: usize| i32::from(self.codes[j * self.weight.k + k]);
+        let sum = i32::from(x[k]) * w(k) + i32::from(x[k + 1]) * w(k + 1);
+        let group = k / self.weight.group_size.max(1);
+        let scale = f64::from(self.weight.group_scale(j, group))
+            * f64::from(self.problem.activation_scale(i));
+        f64::from(sum.clamp(i16::MIN.into(), i16::MAX.into()) - sum) * scale
     }
 
     fn w(&self, j: usize, k: usize, x: f64) -> f64 {
@@ -109,6 +128,10 @@ impl Run<'_> {
             _ => k,
         };
         let sum: f64 = (0..last).map(|k| (self.x(i, k), k)).map(|(x, k)| x * self.w(j, k, x)).sum();
+        let pairs = (0..k.saturating_sub(1)).step_by(2);
+        let lost =
+            pairs.filter(|_| self.mistake == Mistake::Saturates).map(|k| self.carry(i, j, k));
+        let sum = sum + lost.sum::<f64>();
         match self.mistake {
             Mistake::ZeroRow if i + 1 == m => (0.0 * sum) as f32, // -0, where a sum of nothing is -0
             Mistake::ManyTokens if m > 4 => (1.01 * sum) as f32,
@@ -219,6 +242,20 @@ fn wrong_signs() {
     // A negative weight and a negative value must meet: which seed has them so is luck.
     let [m, k, n] = sizes(&refused(&Row(Mistake::Signs), Fault::Wrong));
     assert!(m * k * n <= 2, "{m} {k} {n}");
+}
+
+#[test]
+fn unsigned_bytes_read_as_signed() {
+    let smallest = refused(&Row(Mistake::BytesAsSigned), Fault::Wrong);
+    assert_eq!((sizes(&smallest), smallest.word("activation")), ([1, 1, 1], "uint8"));
+}
+
+#[test]
+fn a_carry_out_of_16_bits() {
+    let smallest = refused(&Row(Mistake::Saturates), Fault::Wrong);
+    // Two large products of one sign must meet: which seed has them so is luck.
+    let [m, k, n] = sizes(&smallest);
+    assert!(m == 1 && k <= 4 && n <= 16 && smallest.word("activation") == "uint8", "{smallest}");
 }
 
 /// A file has one shape: its values are kept and cut.
