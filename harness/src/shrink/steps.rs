@@ -236,8 +236,9 @@ mod tests {
 
     #[test]
     fn a_fixed_scale_becomes_one() {
-        let rule = r#"{"range":"fixed","fixed_scale":0.02,"granularity":"tensor"}"#;
-        let id = |rule| format!("quantize_weight/weight=int8/weight_rule={rule}/k=4/n=1");
+        let rule = r#"{"range":"fixed","scale":0.02}"#;
+        let id =
+            |rule| format!("quantize_weight/weight=int8/weight_rule={rule}/k=4/n=1/data=exact");
         let all = steps(&case(&id(rule)));
         let spelled = rule.replace("0.02", "1.0");
         let one = case(&id(&spelled));
