@@ -204,12 +204,17 @@ fn both_gates_of_rho_name_every_limit_that_is_broken() {
     };
     let ternary = r#""format": "ternary""#;
     let absolute = ["rho.mean_abs_error", "rho.max_abs_error", "rho.rms_ratio"];
-    let both: Vec<&str> = absolute.into_iter().chain(["rho.nmse"]).collect();
+    let both: Vec<&str> = absolute.into_iter().chain(["rho.nmse", "rho.block_error"]).collect();
     let (code, names) = broken("a", ternary, "");
     assert_eq!((code, names), (Some(0), both.iter().map(|n| (*n).to_owned()).collect()));
     // Either may decide alone.
     let off = r#""rho": {"mode": "off"}, "rho_relative": {"mode": "enforce"}"#;
-    assert_eq!(broken("b", ternary, off), (Some(5), vec!["rho.nmse".to_owned()]));
+    let relative = both[3..].iter().map(|n| (*n).to_owned()).collect();
+    assert_eq!(broken("b", ternary, off), (Some(5), relative));
+    // And the worst block alone, where all of them are good enough on average.
+    let worst = r#""rho": {"mode": "off"},
+        "rho_relative": {"mode": "enforce", "nmse": 1.0, "block_error": 0.5}"#;
+    assert_eq!(broken("e", ternary, worst), (Some(5), vec!["rho.block_error".to_owned()]));
     let large = r#""format": "int8", "sigma": 300.0"#;
     let names: Vec<String> = absolute[..2].iter().map(|n| (*n).to_owned()).collect();
     assert_eq!(broken("c", large, r#""rho": {"mode": "enforce"}"#), (Some(5), names));

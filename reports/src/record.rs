@@ -159,11 +159,8 @@ pub struct Quality {
     /// `rms(q) / rms(x)`.
     pub rms_ratio: f64,
     /// Largest `sqrt(sum (x - q)^2 / sum x^2)` of any 32 successive values.
-    #[serde(default)]
     pub block_error: Option<f64>,
-    /// Least and largest NMSE that format, rule and distribution let one expect, where that is
-    /// calculated.
-    #[serde(default)]
+    /// Least and largest NMSE that format, rule and distribution predict, where it is calculated.
     pub expected_nmse: Option<(f64, f64)>,
 }
 

@@ -124,5 +124,8 @@ fn relative_gate(
     if let Some(node) = fields.get("nmse") {
         limits.nmse = node.positive(MAX_LIMIT)?;
     }
+    if let Some(node) = fields.get("block_error") {
+        limits.block_error = node.positive(MAX_LIMIT)?;
+    }
     Ok((mode, limits))
 }

@@ -131,7 +131,8 @@ fn expected(name: &str, distribution: &str) -> Option<(f64, f64)> {
 /// Why an error is not the table's, if it is not.
 fn refused(name: &str, distribution: &str, nmse: f64) -> Option<String> {
     let Some((mean, deviation)) = expected(name, distribution) else {
-        return Some(format!("{name} {distribution}: no line in quality_table.csv"));
+        let why = "no line in quality_table.csv; `print_the_table` prints them";
+        return Some(format!("{name} {distribution}: {why}"));
     };
     let slack = DEVIATIONS * deviation.max(LEAST) * (1.0 + 1.0 / TRIALS as f64).sqrt();
     let off = nmse / mean - 1.0;
