@@ -121,17 +121,18 @@ impl Sums {
         self.values += x.len() as u64;
         let mut q = q.into_iter();
         for block in x.chunks(BLOCK) {
-            let (mut signal, mut noise) = (0.0, 0.0);
+            let (mut signal, mut kept, mut noise) = (0.0, 0.0, 0.0);
             for (x, q) in block.iter().zip(&mut q) {
                 let (x, q) = (f64::from(*x), f64::from(q));
                 let error = (x - q).abs();
                 signal += x * x;
                 noise += error * error;
-                self.kept += q * q;
+                kept += q * q;
                 self.error += error;
                 self.max_error = larger(error, self.max_error);
             }
             self.signal += signal;
+            self.kept += kept;
             self.noise += noise;
             self.block_error = larger(ratio(noise, signal, 0.0).sqrt(), self.block_error);
         }
