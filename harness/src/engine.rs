@@ -348,7 +348,7 @@ fn violations(record: &Record, sweep: &Settings) -> Vec<Violation> {
         mean_abs_error: q.mean_quant_error,
         max_abs_error: q.max_quant_error,
         rms_ratio: q.rms_ratio,
-        block_error: q.block_error.unwrap_or(0.0),
+        block_error: q.block_error.unwrap_or(f64::NAN),
         ..Quality::default()
     };
     let absolute = sweep.gates.rho.map(|(mode, gate)| (mode, gate.check(&quality, bits / 32.0)));

@@ -100,7 +100,7 @@ impl Run<'_> {
     }
 
     /// What two products lose where their sum leaves 16 bits.
-    fn carry(&self, i: usize, j: usize, k: usize) -> f64 {
+    fn lost(&self, i: usize, j: usize, k: usize) -> f64 {
         let Activation::U8(x) = &self.problem.activation else { return 0.0 };
         let x = self.problem.rows.row(&x.codes, i);
         let w = |k: usize| i32::from(self.codes[j * self.weight.k + k]);
@@ -129,8 +129,7 @@ impl Run<'_> {
         };
         let sum: f64 = (0..last).map(|k| (self.x(i, k), k)).map(|(x, k)| x * self.w(j, k, x)).sum();
         let pairs = (0..k.saturating_sub(1)).step_by(2);
-        let lost =
-            pairs.filter(|_| self.mistake == Mistake::Saturates).map(|k| self.carry(i, j, k));
+        let lost = pairs.filter(|_| self.mistake == Mistake::Saturates).map(|k| self.lost(i, j, k));
         let sum = sum + lost.sum::<f64>();
         match self.mistake {
             Mistake::ZeroRow if i + 1 == m => (0.0 * sum) as f32, // -0, where a sum of nothing is -0
@@ -251,7 +250,7 @@ fn unsigned_bytes_read_as_signed() {
 }
 
 #[test]
-fn a_carry_out_of_16_bits() {
+fn sums_that_saturate_at_16_bits() {
     let smallest = refused(&Row(Mistake::Saturates), Fault::Wrong);
     // Two large products of one sign must meet: which seed has them so is luck.
     let [m, k, n] = sizes(&smallest);

@@ -20,13 +20,13 @@ fn answer<O: Op>(kernel: &dyn Kernel<O>, problem: &O::Problem, hardware: &Hardwa
     prepared.read().unwrap()
 }
 
-/// Rows, and the largest of their errors over a bound, in units of what it has to reach.
-type Shares = BTreeMap<&'static str, f64>;
+/// Rows of ops, and the largest of their errors over a bound, in units of what it has to reach.
+type Shares = BTreeMap<(&'static str, &'static str), f64>;
 
 /// Every row came near its bound on one of its cases.
 fn all_near(shares: &Shares) {
-    for (row, share) in shares {
-        assert!(*share >= 1.0, "{row}: its bound is {:.1} times too loose", 1.0 / share);
+    for ((op, row), share) in shares {
+        assert!(*share >= 1.0, "{row} of {op}: its bound is {:.1} times too loose", 1.0 / share);
     }
 }
 
@@ -55,7 +55,7 @@ fn tight<O: Op>(shares: &mut Shares, kernels: &[&'static dyn Kernel<O>], id: &st
         assert_eq!(loose.fault, None, "{name}: bounds ten times as wide");
         let least = 1.0 / (8.0 * depth.sqrt());
         println!("{name}: {:.3e} of the bound; 1/(8 sqrt K) is {least:.3e}", seen.error_over_bound);
-        let most = shares.entry(kernel.name()).or_default();
+        let most = shares.entry((O::SPEC.name, kernel.name())).or_default();
         *most = most.max(seen.error_over_bound / least);
     }
     assert!(bounded > 0, "{id}: no row has a bound");

@@ -16,7 +16,7 @@ pub struct Quality {
     pub max_abs_error: f64,
     /// `rms(q) / rms(x)`; 1 when both are zero.
     pub rms_ratio: f64,
-    /// Largest `sqrt(sum (x - q)^2 / sum x^2)` of any [`BLOCK`] successive values: 0 for zeros that
+    /// Largest `sqrt(sum (x - q)^2 / sum x^2)` of any block of [`BLOCK`] values, counted from the first: 0 for zeros that
     /// stayed zeros, infinite for zeros that did not.
     pub block_error: f64,
 }

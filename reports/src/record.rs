@@ -158,7 +158,7 @@ pub struct Quality {
     pub max_quant_error: f64,
     /// `rms(q) / rms(x)`.
     pub rms_ratio: f64,
-    /// Largest `sqrt(sum (x - q)^2 / sum x^2)` of any 32 successive values.
+    /// Largest `sqrt(sum (x - q)^2 / sum x^2)` of any block of 32 values.
     pub block_error: Option<f64>,
     /// Least and largest NMSE that format, rule and distribution predict, where it is calculated.
     pub expected_nmse: Option<(f64, f64)>,

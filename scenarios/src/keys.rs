@@ -83,7 +83,7 @@ pub(crate) const GATE: &[Field] = &[
 pub(crate) const RHO_RELATIVE: &[Field] = &[
     field("mode", "whether a broken limit fails the run"),
     field("nmse", "largest sum of (x - q)^2 over sum of x^2"),
-    field("block_error", "largest root of that of any 32 successive values"),
+    field("block_error", "largest root of that of any block of 32 values"),
 ];
 
 /// The quality gate of rho.

@@ -113,7 +113,8 @@ impl Drawn {
             Which::First => &all[..all.len().min(1)],
             Which::Last => &all[all.len().saturating_sub(1)..],
         };
-        some.iter().for_each(|i| self.spoil(tensor, *i));
+        // From the end, so that a neighbour is still what it was.
+        some.iter().rev().for_each(|i| self.spoil(tensor, *i));
     }
 
     fn spoil(&self, tensor: &mut Tensor, i: usize) {

@@ -1,7 +1,7 @@
 //! `check_kernel` on a row of every op: as it is, and with a mistake in its answer.
 //!
-//! The wrong ones are refused with a case that no single step makes smaller, and so are [`DRAWN`] mistakes
-//! that nobody thought of. With the feature `heavy` there are more of these, and the row as it is must be
+//! The wrong ones are refused with a case that no single step makes smaller; and [`DRAWN`] mistakes that
+//! nobody thought of are refused. With the feature `heavy` there are more of these, and the row as it is must be
 //! accepted, too, which takes most of six minutes. Only the answer is touched here: `lowbit mutate` has faults of other kinds.
 mod drawn;
 mod wrong;
